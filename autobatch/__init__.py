@@ -1,0 +1,1 @@
+"""How many items fit into memory at once, and what to do when they do not."""

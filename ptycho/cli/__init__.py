@@ -1,0 +1,1 @@
+"""Command lines: parse, one API call, write, exit code."""

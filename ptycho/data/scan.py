@@ -1,0 +1,141 @@
+"""`ScanData`: one ptychographic scan in memory, checked once and never changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ptycho.errors import DataError
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ScanData:
+    """Diffraction frames with the positions at which they were taken.
+
+    Positions are patch centres in the pixel frame of the object (origin at the centre of its pixel
+    (0, 0), y down, x right). A patch of N pixels centred at ``c`` covers rows ``c - N/2 … c + N/2 - 1``.
+
+    Attributes
+    ----------
+    amplitude : (n, N, N) float32
+        Diffraction amplitude (square root of the photon count, up to one factor), DC term at pixel
+        (N/2, N/2).
+    positions_yx : (n, 2) float64
+        Patch centres in pixels, row first.
+    probe : (N, N) complex64
+        Illumination at the object, in the units of `amplitude`: an empty patch diffracts to
+        ``|FFT(probe)| / N``.
+    object_guess : (H, W) complex64, optional
+        Ground truth or a finished reconstruction whose pixel (0, 0) is the origin of the positions.
+    labels : (n, N, N) complex64, optional
+        The object patch under each frame, for supervised training.
+    scan_index : (n,) int64, optional
+        The scan that each frame came from.
+    """
+
+    amplitude: np.ndarray
+    positions_yx: np.ndarray
+    probe: np.ndarray
+    object_guess: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    scan_index: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        """Convert to the contract's dtypes and refuse what breaks its shapes or is not finite."""
+        for name, dtype in _DTYPES.items():
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, _as_array(value, dtype, name))
+        _check_shapes(self)
+        _check_values(self)
+
+    @property
+    def n_frames(self) -> int:
+        """Number of diffraction frames."""
+        return self.amplitude.shape[0]
+
+    @property
+    def patch_size(self) -> int:
+        """Side N of a frame, of the probe and of a patch, in pixels."""
+        return self.amplitude.shape[-1]
+
+    def select(self, indices: ArrayLike) -> ScanData:
+        """Return the frames at `indices`, in that order, with probe and object unchanged."""
+        chosen = np.asarray(indices)
+        per_frame = {
+            name: getattr(self, name)[chosen] for name in _PER_FRAME if getattr(self, name) is not None
+        }
+        return replace(self, **per_frame)
+
+    def normalised(self) -> ScanData:
+        """Return the scan scaled so that the mean over frames of Σ amplitude² is (N/2)².
+
+        The probe is scaled by the same factor, so that the physics between the two is kept.
+        """
+        factor = (self.patch_size / 2) / np.sqrt(self.mean_frame_energy)
+        return replace(
+            self,
+            amplitude=self.amplitude * np.float32(factor),
+            probe=self.probe * np.complex64(factor),
+        )
+
+    @property
+    def mean_frame_energy(self) -> float:
+        """Mean over frames of Σ amplitude², in the file's own units."""
+        flat = self.amplitude.reshape(self.n_frames, -1)
+        return float(np.einsum("np,np->", flat, flat, dtype=np.float64) / self.n_frames)
+
+
+_DTYPES = {
+    "amplitude": np.float32,
+    "positions_yx": np.float64,
+    "probe": np.complex64,
+    "object_guess": np.complex64,
+    "labels": np.complex64,
+    "scan_index": np.int64,
+}
+_PER_FRAME = ("amplitude", "positions_yx", "labels", "scan_index")
+
+
+def _as_array(value: ArrayLike, dtype: type, name: str) -> np.ndarray:
+    array = np.asarray(value)
+    if np.iscomplexobj(array) and not np.issubdtype(dtype, np.complexfloating):
+        raise DataError(
+            f"{name} is {array.dtype} but must be real ({np.dtype(dtype)}); pass its modulus or real part."
+        )
+    if array.dtype.kind not in "biufc":
+        raise DataError(f"{name} has dtype {array.dtype} but must be numeric ({np.dtype(dtype)}).")
+    return array.astype(dtype, copy=False)
+
+
+def _check_shapes(scan: ScanData) -> None:
+    shape = scan.amplitude.shape
+    if len(shape) != 3 or shape[1] != shape[2] or 0 in shape:
+        raise DataError(f"amplitude has shape {shape} but must be (n, N, N): one square frame per position.")
+    n, side = shape[0], shape[1]
+    expected = {"positions_yx": (n, 2), "probe": (side, side), "labels": (n, side, side), "scan_index": (n,)}
+    for name, wanted in expected.items():
+        value = getattr(scan, name)
+        if value is not None and value.shape != wanted:
+            raise DataError(
+                f"{name} has shape {value.shape} but {wanted} is needed to match "
+                f"the {n} amplitude frames of {side}x{side} pixels."
+            )
+    if scan.object_guess is not None and scan.object_guess.ndim != 2:
+        raise DataError(f"object_guess has shape {scan.object_guess.shape} but must be a 2-D image (H, W).")
+
+
+def _check_values(scan: ScanData) -> None:
+    for name in _DTYPES:
+        value = getattr(scan, name)
+        if value is not None and not np.isfinite(value).all():
+            raise DataError(f"{name} holds values that are not finite; remove or mend those entries.")
+    if scan.amplitude.min() < 0:
+        raise DataError(
+            f"amplitude has negative values (smallest {scan.amplitude.min():g}); "
+            "diffraction amplitude is the square root of a count and cannot be negative."
+        )
+    if not scan.amplitude.any():
+        raise DataError("every amplitude frame is zero; the scan holds no signal to work on.")

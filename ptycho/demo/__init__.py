@@ -1,0 +1,1 @@
+"""The embedded default of `compare-models --demo`: small trained networks."""

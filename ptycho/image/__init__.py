@@ -1,0 +1,1 @@
+"""Registration and cropping of complex images."""
