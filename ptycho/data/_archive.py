@@ -1,0 +1,167 @@
+"""NPZ archives opened without trust: no pickles, no member larger than it says, no half-written file."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import prod
+from pathlib import Path
+from typing import IO, BinaryIO
+
+import numpy as np
+
+from ptycho.errors import DataError
+
+# What zipfile, zlib and NumPy raise on damaged input; RuntimeError covers encrypted members and,
+# through NotImplementedError, unknown compression methods.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError)
+
+
+class Archive:
+    """The members of one open NPZ file; get one from `open_archive`.
+
+    Only headers are read until `read` is called, so that shapes can be checked before gigabytes are
+    unpacked, and members that nobody asks for are never decompressed.
+    """
+
+    def __init__(self, zipped: zipfile.ZipFile, name: str) -> None:
+        self.name = name
+        self._zipped = zipped
+        self._members = {
+            info.filename.removesuffix(".npy"): info
+            for info in zipped.infolist()
+            if info.filename.endswith(".npy")
+        }
+        self.keys = tuple(self._members)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._members
+
+    def shape(self, key: str) -> tuple[int, ...]:
+        """Return the shape of a member from its header alone."""
+        return self._header(key)[0]
+
+    def is_pickled(self, key: str) -> bool:
+        """Tell whether a member holds Python objects, which are never loaded."""
+        return self._header(key)[1].hasobject
+
+    def require(self, keys: Sequence[str]) -> None:
+        """Refuse the archive, naming what it holds, unless it has every one of `keys`."""
+        missing = [key for key in keys if key not in self]
+        if missing:
+            raise DataError(
+                f"{self.name} has no {_listed(missing)}; it holds {_listed(self.keys)} "
+                f"and needs {_listed(keys)}."
+            )
+
+    def read(self, key: str) -> np.ndarray:
+        """Unpack one member.
+
+        Raises
+        ------
+        DataError
+            The member holds Python objects, or is damaged.
+        """
+        if self.is_pickled(key):
+            raise DataError(
+                f"{key} in {self.name} is a pickled Python object, which is never loaded because unpickling "
+                "can run code; save it again as a plain numeric or text array."
+            )
+        with self._damage_named(key), self._zipped.open(self._members[key]) as member:
+            return np.lib.format.read_array(member, allow_pickle=False)
+
+    def _header(self, key: str) -> tuple[tuple[int, ...], np.dtype]:
+        with self._damage_named(key), self._zipped.open(self._members[key]) as member:
+            shape, dtype, header_bytes = _read_header(member)
+        promised = header_bytes + prod(shape) * dtype.itemsize
+        # A forged shape would otherwise allocate far more than the file can fill.
+        if not dtype.hasobject and promised != self._members[key].file_size:
+            raise DataError(
+                f"{key} in {self.name} is damaged: shape {shape} of {dtype} needs {promised} bytes but "
+                f"{self._members[key].file_size} are stored; copy or make the file again."
+            )
+        return shape, dtype
+
+    @contextmanager
+    def _damage_named(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except _DAMAGE as error:
+            raise DataError(
+                f"{key} in {self.name} cannot be unpacked ({error}); the file is damaged, "
+                "so copy or make it again."
+            ) from error
+
+
+@contextmanager
+def open_archive(source: Path | BinaryIO, *, name: str | None = None) -> Iterator[Archive]:
+    """Open an NPZ file for reading.
+
+    Parameters
+    ----------
+    source : Path or binary file
+        The archive.
+    name : str, optional
+        What error messages call it; the path by default.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    DataError
+        The file is no NPZ, or is truncated.
+    """
+    name = name or str(source)
+    if isinstance(source, Path):
+        with source.open("rb") as file, open_archive(file, name=name) as archive:
+            yield archive
+        return
+    start = source.read(4)
+    try:
+        zipped = zipfile.ZipFile(source)
+    except zipfile.BadZipFile as error:
+        if start == b"PK\x03\x04":
+            raise DataError(
+                f"{name} is truncated: it begins as an NPZ but its table of contents, at the end, is "
+                "missing; copy or make the file again."
+            ) from error
+        raise DataError(
+            f"{name} is not an NPZ archive (it begins with {start!r}); pass a file written by numpy.savez."
+        ) from error
+    with zipped:
+        yield Archive(zipped, name)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a new file that takes the place of `path` only once the block has ended well.
+
+    The bytes go to a temporary neighbour, so that `path` never holds half a file; after an error the
+    neighbour is removed and an older `path` is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _read_header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype, int]:
+    version = np.lib.format.read_magic(member)
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    if version not in readers:
+        raise ValueError(f"NPY version {version} is not one of {sorted(readers)}")
+    shape, _, dtype = readers[version](member)
+    return shape, dtype, member.tell()
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) if names else "nothing"

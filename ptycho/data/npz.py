@@ -1,0 +1,154 @@
+"""The project's own scan file: an NPZ as PtychoPINN's users know it (docs/formats.md)."""
+
+from __future__ import annotations
+
+import logging
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+from ptycho.data._archive import Archive, open_archive, replacing
+from ptycho.data.checks import check_plausible
+from ptycho.data.scan import ScanData
+from ptycho.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+FRAME_KEYS = ("diffraction", "diff3d")
+_START_KEYS = ("xcoords_start", "ycoords_start")
+_OPTIONAL = {"object_guess": "objectGuess", "scan_index": "scan_index"}
+_KNOWN = {*FRAME_KEYS, *_START_KEYS, *_OPTIONAL.values(), "xcoords", "ycoords", "probeGuess", "Y"}
+
+
+def read_npz(path: str | PathLike[str], *, labels: bool = True, plausibility: bool = True) -> ScanData:
+    """Read a scan, never unpickling, and refuse what cannot be right.
+
+    Frames may be stored as ``diffraction`` or ``diff3d`` with shape ``(n, N, N)``, ``(n, N, N, 1)`` or the
+    legacy ``(N, N, n)``; the number of ``xcoords`` decides. Members that are not part of the format,
+    such as ``_metadata``, are left unread and named in the log.
+
+    Parameters
+    ----------
+    path : path
+        The NPZ file.
+    labels : bool
+        Read the supervised labels ``Y`` if the file has them; they take twice the memory of the frames.
+    plausibility : bool
+        Also run `check_plausible`, which recognises intensities, unshifted frames and stray positions.
+        Switch it off for a file known to be right that it refuses.
+
+    Returns
+    -------
+    ScanData
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    DataError
+        The file is damaged, lacks a key, or its contents break the contract; the message says which.
+    """
+    with open_archive(Path(path)) as archive:
+        key = _frame_key(archive)
+        archive.require([key, "xcoords", "ycoords", "probeGuess"])
+        _note_unused(archive)
+        n_frames = _count_positions(archive)
+        optional = {field: archive.read(name) for field, name in _OPTIONAL.items() if _usable(archive, name)}
+        if labels and _usable(archive, "Y"):
+            optional["labels"] = _read_stack(archive, "Y", n_frames)
+        scan = ScanData(
+            amplitude=_read_stack(archive, key, n_frames),
+            positions_yx=np.stack([archive.read("ycoords"), archive.read("xcoords")], axis=-1),
+            probe=archive.read("probeGuess"),
+            **optional,
+        )
+    if plausibility:
+        check_plausible(scan)
+    return scan
+
+
+def write_npz(path: str | PathLike[str], scan: ScanData) -> None:
+    """Write a scan so that `read_npz` gives it back; an existing file is replaced only when all is written.
+
+    Parameters
+    ----------
+    path : path
+        The file to make, used as given: no suffix is added.
+    scan : ScanData
+        What to store.
+    """
+    y, x = scan.positions_yx.T
+    arrays = {
+        "diffraction": scan.amplitude,
+        "xcoords": x,
+        "ycoords": y,
+        "xcoords_start": x,
+        "ycoords_start": y,
+        "probeGuess": scan.probe,
+        "objectGuess": scan.object_guess,
+        "Y": scan.labels,
+        "scan_index": scan.scan_index,
+    }
+    with replacing(Path(path)) as file:
+        np.savez(file, **{key: array for key, array in arrays.items() if array is not None})
+
+
+def _frame_key(archive: Archive) -> str:
+    present = [key for key in FRAME_KEYS if key in archive]
+    if not present:
+        raise DataError(
+            f"{archive.name} has no diffraction frames; it holds {', '.join(archive.keys) or 'nothing'} and "
+            f"needs one of {', '.join(FRAME_KEYS)}, besides xcoords, ycoords and probeGuess."
+        )
+    if len(present) > 1:
+        logger.info("%s holds frames as both %s; %s is used", archive.name, " and ".join(present), present[0])
+    return present[0]
+
+
+def _note_unused(archive: Archive) -> None:
+    unused = sorted(set(archive.keys) - _KNOWN)
+    if unused:
+        logger.info("%s: left unread, not part of the format: %s", archive.name, ", ".join(unused))
+
+
+def _count_positions(archive: Archive) -> int:
+    shapes = {key: archive.shape(key) for key in ("xcoords", "ycoords", *_START_KEYS) if key in archive}
+    shape = shapes["xcoords"]
+    if len(shape) != 1 or set(shapes.values()) != {shape}:
+        listed = ", ".join(f"{key} {shape}" for key, shape in shapes.items())
+        raise DataError(
+            f"positions in {archive.name} have shapes {listed} but must all be (n,): one x and one y per frame."
+        )
+    return shape[0]
+
+
+def _usable(archive: Archive, key: str) -> bool:
+    if key not in archive:
+        return False
+    if archive.is_pickled(key):
+        logger.info("%s: %s is a pickled object (often None) and is left unread", archive.name, key)
+        return False
+    return True
+
+
+def _read_stack(archive: Archive, key: str, n_frames: int) -> np.ndarray:
+    shape = archive.shape(key)
+    if len(shape) == 4 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) != 3 or n_frames not in (shape[0], shape[2]):
+        raise DataError(
+            f"{key} in {archive.name} has shape {archive.shape(key)} but xcoords has {n_frames} entries; "
+            f"({n_frames}, N, N) is expected, one square frame per position."
+        )
+    if shape[0] != n_frames:
+        logger.info("%s: %s has the legacy order (N, N, n) and is turned to (n, N, N)", archive.name, key)
+        return np.ascontiguousarray(np.moveaxis(archive.read(key).reshape(shape), -1, 0))
+    if shape[0] == shape[1] == shape[2]:
+        logger.warning(
+            "%s: %s has shape %s, which fits both (n, N, N) and the legacy (N, N, n); (n, N, N) is assumed",
+            archive.name,
+            key,
+            shape,
+        )
+    return archive.read(key).reshape(shape)
