@@ -1,0 +1,90 @@
+"""Where a patch lands: crop window, canvas around a scan, whole pixels and fractions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# A position may leave the canvas by this much through rounding alone (float64 at 1e9 px from the origin).
+_EDGE_TOLERANCE_PX = 1e-6
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Bilinear placement of n crops on a canvas.
+
+    Attributes
+    ----------
+    top_left : (n, 2) int64
+        Canvas (row, column) of the first crop pixel, rounded down.
+    fraction : (n, 2) float64
+        The rest, in [0, 1).
+    """
+
+    top_left: np.ndarray
+    fraction: np.ndarray
+
+    def __len__(self) -> int:
+        """Number of crops placed."""
+        return self.top_left.shape[0]
+
+    def __getitem__(self, items: slice) -> Placement:
+        """Placement of some of the crops."""
+        return Placement(self.top_left[items], self.fraction[items])
+
+
+def crop_start(patch_size: int, crop_size: int) -> int:
+    """First row and column of the central `crop_size` pixels of a patch: ``N//2 - M//2``."""
+    return patch_size // 2 - crop_size // 2
+
+
+def canvas_around(
+    positions_yx: np.ndarray, *, crop_size: int, square: bool
+) -> tuple[tuple[int, int], tuple[float, float]]:
+    """Find the canvas centred on the mean position that holds every crop.
+
+    The padding on each side is the largest distance from the mean, rounded up to an even number of pixels,
+    and for a square canvas the larger of both axes.
+
+    Returns
+    -------
+    shape_yx : tuple of int
+        Rows and columns.
+    origin_yx : tuple of float
+        Object (row, column) of canvas pixel (0, 0).
+    """
+    mean = positions_yx.mean(axis=0)
+    reach = np.abs(positions_yx - mean).max(axis=0)
+    if square:
+        reach = np.full(2, reach.max())
+    pad = [int(np.ceil(r)) for r in reach]
+    pad = [p + p % 2 for p in pad]
+    origin = [float(m) - p - crop_size // 2 for m, p in zip(mean, pad, strict=True)]
+    return (crop_size + 2 * pad[0], crop_size + 2 * pad[1]), (origin[0], origin[1])
+
+
+def place(
+    positions_yx: np.ndarray, *, shape_yx: tuple[int, int], origin_yx: tuple[float, float], crop_size: int
+) -> Placement:
+    """Turn patch centres in the object's frame into whole canvas pixels and fractions.
+
+    Raises
+    ------
+    ValueError
+        If a crop does not lie wholly on the canvas.
+    """
+    exact = positions_yx - np.asarray(origin_yx) - crop_size // 2
+    furthest = np.asarray(shape_yx, dtype=np.float64) - crop_size
+    inside = np.clip(exact, 0.0, furthest)
+    outside = np.abs(inside - exact).max(axis=1, initial=0.0) > _EDGE_TOLERANCE_PX
+    if outside.any():
+        worst = int(np.flatnonzero(outside)[0])
+        y, x = positions_yx[worst]
+        raise ValueError(
+            f"patch {worst} at (y, x) = ({y:g}, {x:g}) does not lie wholly on the canvas of "
+            f"{shape_yx[0]}x{shape_yx[1]} pixels whose origin is ({origin_yx[0]:g}, {origin_yx[1]:g}); "
+            "make the canvas with Canvas.around(all positions)."
+        )
+    whole = np.floor(inside)
+    return Placement(whole.astype(np.int64), inside - whole)
