@@ -136,6 +136,15 @@ def open_archive(source: Path | BinaryIO, *, name: str | None = None) -> Iterato
 
 
 @contextmanager
+def errors_naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Put the file's name before the message of a `DataError` that its contents raise."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+@contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a new file that takes the place of `path` only once the block has ended well.
 

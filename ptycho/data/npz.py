@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ptycho.data._archive import Archive, open_archive, replacing
+from ptycho.data._archive import Archive, errors_naming, open_archive, replacing
 from ptycho.data.checks import check_plausible
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
@@ -50,21 +50,11 @@ def read_npz(path: str | PathLike[str], *, labels: bool = True, plausibility: bo
         The file is damaged, lacks a key, or its contents break the contract; the message says which.
     """
     with open_archive(Path(path)) as archive:
-        key = _frame_key(archive)
-        archive.require([key, "xcoords", "ycoords", "probeGuess"])
-        _note_unused(archive)
-        n_frames = _count_positions(archive)
-        optional = {field: archive.read(name) for field, name in _OPTIONAL.items() if _usable(archive, name)}
-        if labels and _usable(archive, "Y"):
-            optional["labels"] = _read_stack(archive, "Y", n_frames)
-        scan = ScanData(
-            amplitude=_read_stack(archive, key, n_frames),
-            positions_yx=np.stack([archive.read("ycoords"), archive.read("xcoords")], axis=-1),
-            probe=archive.read("probeGuess"),
-            **optional,
-        )
-    if plausibility:
-        check_plausible(scan)
+        fields = _read_fields(archive, labels=labels)
+    with errors_naming(path):
+        scan = ScanData(**fields)
+        if plausibility:
+            check_plausible(scan)
     return scan
 
 
@@ -94,6 +84,22 @@ def write_npz(path: str | PathLike[str], scan: ScanData) -> None:
         np.savez(file, **{key: array for key, array in arrays.items() if array is not None})
 
 
+def _read_fields(archive: Archive, *, labels: bool) -> dict[str, np.ndarray]:
+    key = _frame_key(archive)
+    archive.require([key, "xcoords", "ycoords", "probeGuess"])
+    _note_unused(archive)
+    n_frames = _count_positions(archive)
+    fields = {
+        "amplitude": _read_stack(archive, key, n_frames),
+        "positions_yx": np.stack([archive.read("ycoords"), archive.read("xcoords")], axis=-1),
+        "probe": archive.read("probeGuess"),
+    }
+    if labels and _usable(archive, "Y"):
+        fields["labels"] = _read_stack(archive, "Y", n_frames)
+    fields.update({field: archive.read(name) for field, name in _OPTIONAL.items() if _usable(archive, name)})
+    return fields
+
+
 def _frame_key(archive: Archive) -> str:
     present = [key for key in FRAME_KEYS if key in archive]
     if not present:
@@ -118,7 +124,8 @@ def _count_positions(archive: Archive) -> int:
     if len(shape) != 1 or set(shapes.values()) != {shape}:
         listed = ", ".join(f"{key} {shape}" for key, shape in shapes.items())
         raise DataError(
-            f"positions in {archive.name} have shapes {listed} but must all be (n,): one x and one y per frame."
+            f"positions in {archive.name} have shapes {listed} but must all be (n,), "
+            "one x and one y per frame; mend the file."
         )
     return shape[0]
 

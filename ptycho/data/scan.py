@@ -62,7 +62,10 @@ class ScanData:
         return self.amplitude.shape[-1]
 
     def select(self, indices: ArrayLike) -> ScanData:
-        """Return the frames at `indices`, in that order, with probe and object unchanged."""
+        """Return the frames at `indices`, in that order, with probe and object unchanged.
+
+        The chosen frames are copied when `indices` is an array, as NumPy does.
+        """
         chosen = np.asarray(indices)
         per_frame = {
             name: getattr(self, name)[chosen] for name in _PER_FRAME if getattr(self, name) is not None
@@ -82,10 +85,14 @@ class ScanData:
         )
 
     @property
+    def frame_energies(self) -> np.ndarray:
+        """Σ amplitude² of each frame, (n,) float64, in the file's own units."""
+        return np.einsum("nij,nij->n", self.amplitude, self.amplitude, dtype=np.float64)
+
+    @property
     def mean_frame_energy(self) -> float:
         """Mean over frames of Σ amplitude², in the file's own units."""
-        flat = self.amplitude.reshape(self.n_frames, -1)
-        return float(np.einsum("np,np->", flat, flat, dtype=np.float64) / self.n_frames)
+        return float(self.frame_energies.mean())
 
 
 _DTYPES = {
@@ -113,29 +120,51 @@ def _as_array(value: ArrayLike, dtype: type, name: str) -> np.ndarray:
 def _check_shapes(scan: ScanData) -> None:
     shape = scan.amplitude.shape
     if len(shape) != 3 or shape[1] != shape[2] or 0 in shape:
-        raise DataError(f"amplitude has shape {shape} but must be (n, N, N): one square frame per position.")
+        raise DataError(
+            f"amplitude has shape {shape} but must be (n, N, N), n at least 1; "
+            "crop or pad the frames to squares."
+        )
     n, side = shape[0], shape[1]
     expected = {"positions_yx": (n, 2), "probe": (side, side), "labels": (n, side, side), "scan_index": (n,)}
     for name, wanted in expected.items():
         value = getattr(scan, name)
         if value is not None and value.shape != wanted:
+            hint = "; pass one probe mode" if name == "probe" and value.ndim > 2 else ""
             raise DataError(
                 f"{name} has shape {value.shape} but {wanted} is needed to match "
-                f"the {n} amplitude frames of {side}x{side} pixels."
+                f"the {n} amplitude frames of {side}x{side} pixels{hint}."
             )
-    if scan.object_guess is not None and scan.object_guess.ndim != 2:
+    if scan.object_guess is not None and (scan.object_guess.ndim != 2 or 0 in scan.object_guess.shape):
         raise DataError(f"object_guess has shape {scan.object_guess.shape} but must be a 2-D image (H, W).")
 
 
 def _check_values(scan: ScanData) -> None:
-    for name in _DTYPES:
+    # Extremes per frame: NaN and infinity show in them, and no array of the frames' size is made.
+    lowest, highest = scan.amplitude.min(axis=(1, 2)), scan.amplitude.max(axis=(1, 2))
+    _refuse_not_finite("amplitude", np.isfinite(lowest) & np.isfinite(highest))
+    for name in _DTYPES.keys() - {"amplitude"}:
         value = getattr(scan, name)
-        if value is not None and not np.isfinite(value).all():
-            raise DataError(f"{name} holds values that are not finite; remove or mend those entries.")
-    if scan.amplitude.min() < 0:
+        if value is not None:
+            finite = np.isfinite(value)
+            _refuse_not_finite(name, finite.reshape(len(value), -1).all(axis=1))
+    if lowest.min() < 0:
         raise DataError(
-            f"amplitude has negative values (smallest {scan.amplitude.min():g}); "
-            "diffraction amplitude is the square root of a count and cannot be negative."
+            f"amplitude has negative values (smallest {lowest.min():g}, frame {lowest.argmin()}) but is the "
+            "square root of a count; remove the background offset or the sign before storing it."
         )
-    if not scan.amplitude.any():
-        raise DataError("every amplitude frame is zero; the scan holds no signal to work on.")
+    if not highest.any():
+        raise DataError(
+            "every amplitude frame is zero but a scan needs signal; check the source of the frames."
+        )
+    if not scan.probe.any():
+        raise DataError("the probe is zero everywhere but must light the object; store the probe estimate.")
+
+
+def _refuse_not_finite(name: str, row_is_finite: np.ndarray) -> None:
+    bad = np.flatnonzero(~row_is_finite)
+    if bad.size:
+        rows = "frames" if name in _PER_FRAME else "rows"
+        raise DataError(
+            f"{name} is not finite (NaN or infinite) in {bad.size} of {row_is_finite.size} {rows}, the first "
+            f"being {bad[0]}, but every value must be finite; mend or remove those {rows}."
+        )

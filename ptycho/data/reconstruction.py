@@ -1,0 +1,199 @@
+"""Finished iterative reconstructions, and how one becomes the object of a scan."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+from ptycho.data._archive import Archive, open_archive
+from ptycho.data.scan import ScanData
+from ptycho.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+_REQUIRED = ("reconstructed_object", "reconstructed_probe", "algorithm")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Reconstruction:
+    """The result of an iterative algorithm.
+
+    Attributes
+    ----------
+    label : str
+        Name of the algorithm, such as ``ePIE``.
+    object : (H, W) complex64
+        The reconstructed transmission.
+    probe : (N, N) complex64
+        The illumination that belongs to it, first mode.
+    seconds : float, optional
+        How long the algorithm took.
+    positions_yx : (n, 2) float64, optional
+        Patch centres in the pixel frame of `object`, in the order of the scan's frames. With them its
+        origin is known; without, it must be registered.
+    """
+
+    label: str
+    object: np.ndarray
+    probe: np.ndarray
+    seconds: float | None = None
+    positions_yx: np.ndarray | None = None
+
+
+def read_reconstruction(path: str | PathLike[str]) -> Reconstruction:
+    """Read ``reconstructed_object``, ``reconstructed_probe``, ``algorithm`` and what goes with them.
+
+    ``computation_time_seconds`` and ``positions_yx`` are optional. Nothing is ever unpickled.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    DataError
+        A key is missing, or a member is damaged, pickled or of the wrong shape.
+    """
+    with open_archive(Path(path)) as archive:
+        archive.require(_REQUIRED)
+        return Reconstruction(
+            label=_label(archive),
+            object=_object(archive),
+            probe=first_mode(archive.read("reconstructed_probe"), f"reconstructed_probe in {path}"),
+            seconds=_seconds(archive),
+            positions_yx=_positions(archive),
+        )
+
+
+def with_reconstruction(scan: ScanData, reconstruction: Reconstruction) -> ScanData:
+    """Return the scan with a reconstruction of it as its object.
+
+    Object, probe and positions are taken together: the scale, the phase ramp and the origin of an object
+    have a meaning only beside the probe and the positions it was reconstructed with. Frames, labels and
+    scan index stay.
+
+    Parameters
+    ----------
+    scan : ScanData
+    reconstruction : Reconstruction
+        Made from exactly these frames, with `positions_yx`.
+
+    Returns
+    -------
+    ScanData
+
+    Raises
+    ------
+    DataError
+        The reconstruction has no positions, has another number of them, has another patch size, or
+        its positions are not those of the scan up to one common shift.
+    """
+    if reconstruction.positions_yx is None:
+        raise DataError(
+            f"the {reconstruction.label} reconstruction has no positions_yx, so where its object lies under "
+            "the scan is unknown; add the patch centres in its pixel frame, (n, 2) as (y, x)."
+        )
+    if len(reconstruction.positions_yx) != scan.n_frames:
+        raise DataError(
+            f"the {reconstruction.label} reconstruction has {len(reconstruction.positions_yx)} positions but "
+            f"the scan has {scan.n_frames} frames; pass the reconstruction of this very scan."
+        )
+    _check_same_scan(scan, reconstruction.positions_yx)
+    return replace(
+        scan,
+        positions_yx=reconstruction.positions_yx,
+        object_guess=reconstruction.object,
+        probe=reconstruction.probe,
+    )
+
+
+def first_mode(modes: np.ndarray, name: str) -> np.ndarray:
+    """Return the first (strongest) mode of a probe with any number of leading axes, (N, N) complex64."""
+    if (
+        modes.ndim < 2
+        or modes.shape[-1] != modes.shape[-2]
+        or 0 in modes.shape
+        or modes.dtype.kind not in "iufc"
+    ):
+        raise DataError(
+            f"{name} is {modes.dtype} of shape {modes.shape} but must be numbers (…, N, N), "
+            "one square image per mode; store it so."
+        )
+    stacked = modes.reshape(-1, *modes.shape[-2:])
+    if len(stacked) > 1:
+        logger.warning("%s has %d modes; only the first is used", name, len(stacked))
+    return stacked[0].astype(np.complex64)
+
+
+def _check_same_scan(scan: ScanData, positions_yx: np.ndarray) -> None:
+    shift = positions_yx - scan.positions_yx
+    stray = np.abs(shift - np.median(shift, axis=0)).max(axis=1)
+    # A refinement moves positions by a few pixels; another order or swapped axes by many.
+    allowed = scan.patch_size / 4
+    worst = int(stray.argmax())
+    if stray[worst] > allowed:
+        raise DataError(
+            f"position {worst} of the reconstruction is {stray[worst]:.3g} pixels from where the scan has "
+            f"it, after removing the common shift, but at most {allowed:g} can be refinement; check that "
+            "both list the same frames in the same order, as (y, x) in pixels."
+        )
+
+
+def _label(archive: Archive) -> str:
+    value = archive.read("algorithm")
+    if value.size != 1 or value.dtype.kind not in "SU":
+        raise DataError(
+            f"algorithm in {archive.name} is {value.dtype} of shape {value.shape} but must be one text, "
+            "such as numpy.array('ePIE'); store it so."
+        )
+    text = value.item()
+    label = (text.decode("utf-8", "replace") if isinstance(text, bytes) else text).strip()
+    if not label:
+        raise DataError(f"algorithm in {archive.name} is empty but names the reconstruction; store its name.")
+    return label
+
+
+def _object(archive: Archive) -> np.ndarray:
+    value = archive.read("reconstructed_object")
+    image = value.reshape(value.shape[-2:]) if value.ndim > 2 and set(value.shape[:-2]) == {1} else value
+    if image.ndim != 2 or image.size == 0 or image.dtype.kind != "c":
+        raise DataError(
+            f"reconstructed_object in {archive.name} is {value.dtype} of shape {value.shape} but must be one "
+            "complex image (H, W); store it so."
+        )
+    if not np.isfinite(image).all():
+        raise DataError(
+            f"reconstructed_object in {archive.name} holds NaN or infinity; reconstruct it again."
+        )
+    return image.astype(np.complex64)
+
+
+def _seconds(archive: Archive) -> float | None:
+    if "computation_time_seconds" not in archive:
+        return None
+    value = archive.read("computation_time_seconds")
+    if value.size != 1 or value.dtype.kind not in "iuf":
+        raise DataError(
+            f"computation_time_seconds in {archive.name} is {value.dtype} of shape {value.shape} "
+            "but must be one number; store it so."
+        )
+    return float(value.item())
+
+
+def _positions(archive: Archive) -> np.ndarray | None:
+    if "positions_yx" not in archive:
+        return None
+    value = archive.read("positions_yx")
+    if (
+        value.ndim != 2
+        or value.shape[1] != 2
+        or value.dtype.kind not in "iuf"
+        or not np.isfinite(value).all()
+    ):
+        raise DataError(
+            f"positions_yx in {archive.name} is {value.dtype} of shape {value.shape} but must be finite "
+            "numbers (n, 2), one (y, x) per frame; store it so."
+        )
+    return value.astype(np.float64)

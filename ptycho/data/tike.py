@@ -1,0 +1,110 @@
+"""Scans in the layout of tike's test data: intensity counts, DC term at the corner."""
+
+from __future__ import annotations
+
+import bz2
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+from ptycho.data._archive import Archive, errors_naming, open_archive
+from ptycho.data.checks import check_plausible
+from ptycho.data.reconstruction import first_mode
+from ptycho.data.scan import ScanData
+from ptycho.errors import DataError
+
+TIKE_KEYS = ("data", "scan", "probe")
+
+
+def read_tike(path: str | PathLike[str]) -> ScanData:
+    """Read a scan as tike stores it, and bring it to this package's conventions.
+
+    ``data`` (1, n, N, N) holds intensity counts with the DC term at the corner: the square root is taken
+    and the DC term moved to pixel (N/2, N/2). ``scan`` (1, n, 2) holds the [row, column] of each patch's
+    corner about an arbitrary origin: positions become patch centres with the smallest corner of each axis
+    at 0, ``scan - scan.min(axis=0) + N/2``. Of ``probe`` (…, N, N) the first mode is kept, in its own units:
+    see `consistent_probe`. The leading axis may be missing.
+
+    Parameters
+    ----------
+    path : path
+        An NPZ file, or one compressed by bzip2.
+
+    Returns
+    -------
+    ScanData
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    DataError
+        The file is damaged, lacks a key, or holds something else than the layout above.
+    """
+    with open_tike(Path(path)) as archive:
+        archive.require(TIKE_KEYS)
+        intensity = _only_scan(archive, "data", 3)
+        corners_yx = _only_scan(archive, "scan", 2).astype(np.float64)
+        probe = first_mode(archive.read("probe"), f"probe in {path}")
+    if corners_yx.shape != (len(intensity), 2) or not np.isfinite(corners_yx).all():
+        raise DataError(
+            f"scan in {path} has shape {corners_yx.shape} but must be finite and ({len(intensity)}, 2), one "
+            f"[row, column] for each of the {len(intensity)} frames in data; mend the file."
+        )
+    with errors_naming(path):
+        scan = ScanData(
+            amplitude=np.fft.fftshift(_square_root(intensity), axes=(-2, -1)),
+            positions_yx=corners_yx - corners_yx.min(axis=0) + intensity.shape[-1] / 2,
+            probe=probe,
+        )
+        check_plausible(scan)
+    return scan
+
+
+@contextmanager
+def open_tike(path: Path) -> Iterator[Archive]:
+    """Open an NPZ archive that may be compressed as a whole by bzip2."""
+    with path.open("rb") as file:
+        compressed = file.read(3) == b"BZh"
+    if not compressed:
+        with open_archive(path) as archive:
+            yield archive
+        return
+    # On disk, not in memory: the archive's own members are unpacked beside it.
+    with tempfile.TemporaryFile() as unpacked:
+        try:
+            with bz2.open(path) as stream:
+                shutil.copyfileobj(stream, unpacked)
+        except EOFError as error:
+            raise DataError(f"{path} is truncated: its bzip2 stream ends early; copy it again.") from error
+        unpacked.seek(0)
+        with open_archive(unpacked, name=str(path)) as archive:
+            yield archive
+
+
+def _only_scan(archive: Archive, key: str, ndim: int) -> np.ndarray:
+    array = archive.read(key)
+    if array.ndim == ndim + 1 and len(array) == 1:
+        array = array[0]
+    if array.ndim != ndim or array.size == 0 or array.dtype.kind not in "biuf":
+        raise DataError(
+            f"{key} in {archive.name} is {array.dtype} of shape {array.shape} but must be real numbers with "
+            f"{ndim} axes, or {ndim + 1} of which the first is 1; store one scan per file."
+        )
+    return array
+
+
+def _square_root(intensity: np.ndarray) -> np.ndarray:
+    """Return sqrt(intensity) as float32, in place where the input, which is read afresh, allows."""
+    if not intensity.min() >= 0:
+        raise DataError(
+            f"data has values down to {intensity.min():g} but counts are never negative or NaN; "
+            "remove the background offset, or set masked pixels to zero."
+        )
+    counts = intensity.astype(np.float32, copy=False)
+    return np.sqrt(counts, out=counts)
