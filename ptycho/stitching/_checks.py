@@ -19,15 +19,27 @@ def check_integer(value: Any, name: str) -> int:
         raise TypeError(f"{name} is {value!r} but must be an integer; convert it with int().") from None
 
 
-def check_crop_size(crop_size: Any, patch_size: int) -> int:
-    """Return the crop side M as an int, refusing what does not satisfy 0 < M <= N."""
+def check_crop_size(crop_size: Any, patch_size: int | None = None) -> int:
+    """Return the crop side M as an int, refusing what does not satisfy 0 < M (<= N, where N is known)."""
     side = check_integer(crop_size, "crop_size M")
-    if not 0 < side <= patch_size:
+    if side < 1:
+        raise ValueError(f"crop_size M is {side} but must satisfy 0 < M <= N; pass at least 1.")
+    if patch_size is not None and side > patch_size:
         raise ValueError(
             f"crop_size M is {side} but must satisfy 0 < M <= N = {patch_size}; "
             "pass a size between 1 and the side of the patches."
         )
     return side
+
+
+def check_threads(n_threads: Any) -> int | None:
+    """Return a number of threads as an int >= 1, or None where none is given."""
+    if n_threads is None:
+        return None
+    count = check_integer(n_threads, "n_threads")
+    if count < 1:
+        raise ValueError(f"n_threads is {count} but must be at least 1, or None for every processor.")
+    return count
 
 
 def numpy_dtype(array: Any) -> np.dtype:

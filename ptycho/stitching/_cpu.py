@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Weights up to this value count as "not covered"; the image is sum / (1e-9 + weight).
+WEIGHT_FLOOR = 1e-9
 # Starting a thread costs about as much as adding this many pixels.
 _PIXELS_PER_THREAD = 200_000
+# Larger copies only take memory: the loops are as fast on a few hundred patches.
+_COPY_BYTES = 64 * 2**20
 
 
 class CpuSums:
@@ -29,20 +33,31 @@ class CpuSums:
     thread pools they survive a fork and may be used from several threads at once.
     """
 
-    device = "cpu"
+    @property
+    def device(self) -> str | None:
+        """Main memory, as autobatch spells it."""
+        return "cpu"
 
-    def __init__(self, shape_yx: tuple[int, int], *, crop_size: int, dtype: np.dtype, n_threads: int | None):
+    def __init__(
+        self, shape_yx: tuple[int, int], *, crop_size: int, dtype: np.dtype, n_threads: int | None
+    ) -> None:
+        """Make empty sums; `dtype` is complex64 or complex128."""
         self._crop_size = crop_size
-        self._n_threads = n_threads or available_threads()
+        self._n_threads = n_threads
         self.values = np.zeros(shape_yx, dtype=dtype)
 
     def source(self, patches: Any) -> Any:
         """Return an eager tensor as the NumPy array that shares its memory, anything else as it is."""
         return patches if not hasattr(patches, "numpy") else np.asarray(patches)
 
-    def bytes_per_patch(self, patches: Any) -> int:
+    def batch_bytes(self, patches: Any) -> tuple[int, int]:
         """Temporary bytes per patch: a copy of the crop, unless the kernel can read the patches in place."""
-        return 0 if _in_place(patches) else 8 * self._crop_size**2
+        return (0 if _in_place(patches) else 8 * self._crop_size**2), 0
+
+    def largest_batch(self, patches: Any) -> int | None:
+        """Patches that are worth copying at a time; None where nothing is copied."""
+        per_patch, _ = self.batch_bytes(patches)
+        return max(1, _COPY_BYTES // per_patch) if per_patch else None
 
     def stage(self, patches: Any, placement: Placement) -> tuple[np.ndarray, Placement]:
         """Bring the patches into the form that the kernel reads; nothing is added yet."""
@@ -54,11 +69,11 @@ class CpuSums:
         return np.ascontiguousarray(source[:, crop, crop]), placement
 
     def commit(self, staged: tuple[np.ndarray, Placement]) -> np.ndarray:
-        """Add staged patches and return for each whether it was finite: (n,) uint8, 1 if added, 2 if not."""
+        """Add staged patches; returns (n,) bool, False for patches left out because they are not finite."""
         patches, placement = staged
         status = np.zeros(len(placement), np.uint8)
         if len(placement) == 0:
-            return status
+            return status.astype(bool)
         kernels = load_kernels()
         reals = self.values.view(_real_of(self.values.dtype))
         floats, bits = _read_only(patches, np.float32), _read_only(patches, np.int32)
@@ -78,10 +93,80 @@ class CpuSums:
                 end,
             )
 
-        pixels = len(placement) * self._crop_size**2
-        n_bands = max(1, min(self._n_threads, pixels // _PIXELS_PER_THREAD))
-        run_bands(add_band, _equal_work_bands(placement, self.values.shape[0], self._crop_size, n_bands))
-        return status
+        run_bands(add_band, _patch_bands(placement, self.values.shape[0], self._crop_size, self._n_threads))
+        return status == kernels.FINITE
+
+
+def add_splats(splats: np.ndarray, placement: Placement, finite: np.ndarray) -> None:
+    """Add the bilinear weights of finite patches to their point map (H - M + 1, W - M + 1) float64."""
+    load_kernels().add_splats(splats, placement.top_left, placement.fraction, finite)
+
+
+def add_squares(
+    squares: np.ndarray,
+    staged: tuple[np.ndarray, Placement],
+    finite: np.ndarray,
+    crop_size: int,
+    n_threads: int | None,
+) -> None:
+    """Add |shifted crop|² over its weight to `squares`, (H, W) float64, for the finite patches."""
+    patches, placement = staged
+    kernels = load_kernels()
+    floats = _read_only(patches, np.float32)
+    first = crop_start(patches.shape[1], crop_size)
+
+    def add_band(begin: int, end: int) -> None:
+        kernels.square_band(
+            squares,
+            floats,
+            first,
+            crop_size,
+            placement.top_left,
+            placement.fraction,
+            finite,
+            begin,
+            end,
+        )
+
+    if len(placement):
+        run_bands(add_band, _patch_bands(placement, squares.shape[0], crop_size, n_threads))
+
+
+def box_sum(
+    splats: np.ndarray, shape_yx: tuple[int, int], crop_size: int, n_threads: int | None
+) -> np.ndarray:
+    """Return the weight of every canvas pixel: (H, W) float64, the M x M box sum of the point map."""
+    kernels = load_kernels()
+    weights = np.empty(shape_yx)
+    n_blocks = -(-shape_yx[0] // crop_size)
+    run_bands(
+        lambda begin, end: kernels.box_blocks(weights, splats, crop_size, begin, end),
+        _even_bands(n_blocks, _n_bands(weights.size, n_threads)),
+    )
+    return weights
+
+
+def weighted_mean(
+    values: np.ndarray, splats: np.ndarray, crop_size: int, n_threads: int | None
+) -> np.ndarray:
+    """Return ``values / (1e-9 + weight)``, 0 where the weight is at most 1e-9: (H, W) complex64."""
+    kernels = load_kernels()
+    weights = box_sum(splats, (values.shape[0], values.shape[1]), crop_size, n_threads)
+    image = np.empty(values.shape, np.complex64)
+    image_reals = image.view(np.float32)
+    value_reals = _read_only(values, _real_of(values.dtype))
+    run_bands(
+        lambda begin, end: kernels.divide_rows(image_reals, value_reals, weights, WEIGHT_FLOOR, begin, end),
+        _even_bands(values.shape[0], _n_bands(values.size, n_threads)),
+    )
+    return image
+
+
+def extract(image: np.ndarray, placement: Placement, crop_size: int) -> np.ndarray:
+    """Interpolate an image (H, W) complex128 at every crop's pixels: (n, M, M) complex128."""
+    crops = np.empty((len(placement), crop_size, crop_size), np.complex128)
+    load_kernels().extract(crops, image, placement.top_left, placement.fraction)
+    return crops
 
 
 def run_bands(work: Any, edges: list[int]) -> None:
@@ -135,11 +220,21 @@ def _compile_announcer(module: str) -> Any:
     return Announcer()
 
 
-def _equal_work_bands(placement: Placement, height: int, crop_size: int, n_bands: int) -> list[int]:
+def _n_bands(n_pixels: int, n_threads: int | None) -> int:
+    return max(1, min(n_threads or available_threads(), n_pixels // _PIXELS_PER_THREAD))
+
+
+def _even_bands(n_rows: int, n_bands: int) -> list[int]:
+    return [n_rows * band // n_bands for band in range(n_bands + 1)]
+
+
+def _patch_bands(placement: Placement, height: int, crop_size: int, n_threads: int | None) -> list[int]:
     """Edges of bands of rows that hold about equally many patches each; they need not be equally high."""
-    middles = placement.top_left[:, 0] + crop_size // 2
-    inner = np.quantile(middles, np.arange(1, n_bands) / n_bands).astype(int).tolist() if n_bands > 1 else []
-    return [0, *inner, height]
+    n_bands = _n_bands(len(placement) * crop_size**2, n_threads)
+    if n_bands == 1:
+        return [0, height]
+    middles = np.sort(placement.top_left[:, 0]) + crop_size // 2
+    return [0, *middles[_even_bands(len(placement), n_bands)[1:-1]].tolist(), height]
 
 
 def _in_place(patches: Any) -> bool:

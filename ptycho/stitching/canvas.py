@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ptycho.stitching import _checks, _cpu
+from ptycho.stitching._backend import make_sums
 from ptycho.stitching._geometry import Placement, canvas_around, place
+from ptycho.stitching._state import CanvasState, read_state
 
 logger = logging.getLogger(__name__)
 
-# Weights up to this value count as "not covered"; the quotient is sum / (1e-9 + weight).
-WEIGHT_FLOOR = 1e-9
 _REMEMBERED_INDICES = 5
 
 
@@ -25,6 +27,15 @@ class StagedPatches:
 
     payload: Any
     placement: Placement
+
+
+@dataclass(frozen=True)
+class BatchLimits:
+    """What a batch of n patches takes: ``fixed_bytes + n bytes_per_patch``, and the largest sensible n."""
+
+    bytes_per_patch: int
+    fixed_bytes: int
+    largest_batch: int | None
 
 
 class Canvas:
@@ -46,8 +57,11 @@ class Canvas:
     backend : {None, "cpu", "tensorflow"}
         Where the sums live. None takes the GPU if TensorFlow is already imported and sees one, else the CPU.
     accumulate : {"float32", "float64"}
-        Precision of the sums. "float64" keeps a pixel exact to 1e-7 under a million overlapping patches, for
-        twice the memory.
+        Precision of the sums. "float64" holds under millions of patches on one pixel, where float32 sums
+        drift; it takes twice the memory.
+    overlap_variance : bool
+        Keep a second moment, so that `overlap_variance` can tell how much patches disagree. Needs the CPU;
+        implies "float64", because the variance is a difference of nearly equal sums.
     n_threads : int, optional
         Upper limit on CPU threads; the result does not depend on it. Default: every processor allowed.
     """
@@ -60,29 +74,31 @@ class Canvas:
         origin_yx: Sequence[float] = (0.0, 0.0),
         backend: str | None = None,
         accumulate: str = "float32",
+        overlap_variance: bool = False,
         n_threads: int | None = None,
     ) -> None:
         """Make an empty canvas; see the class for the arguments."""
-        self.crop_size = _checks.check_integer(crop_size, "crop_size M")
-        if self.crop_size < 1:
-            raise ValueError(f"crop_size M is {crop_size} but must be at least 1; pass a positive size.")
+        self.crop_size = _checks.check_crop_size(crop_size)
         self.shape_yx = _checks.check_shape(shape_yx, self.crop_size)
         self.origin_yx = _checks.check_origin(origin_yx)
-        self.accumulate = _checks.check_choice(accumulate, ("float32", "float64"), "accumulate")
-        self.n_added = 0
-        self.n_rejected = 0
-        self.first_rejected: list[int] = []
-        self._n_threads = n_threads
-        dtype = np.dtype(np.complex64 if accumulate == "float32" else np.complex128)
-        _checks.check_canvas_fits(self.shape_yx, dtype.itemsize + 8)
-        self._sums = _cpu.CpuSums(self.shape_yx, crop_size=self.crop_size, dtype=dtype, n_threads=n_threads)
+        _checks.check_choice(accumulate, ("float32", "float64"), "accumulate")
+        if overlap_variance:
+            accumulate, backend = "float64", _checks.check_choice(backend, (None, "cpu"), "backend") or "cpu"
+        self._n_threads = _checks.check_threads(n_threads)
+        _checks.check_canvas_fits(self.shape_yx, _bytes_per_pixel(accumulate, overlap_variance))
+        self._sums = make_sums(
+            backend,
+            self.shape_yx,
+            crop_size=self.crop_size,
+            dtype=np.dtype(np.complex64 if accumulate == "float32" else np.complex128),
+            n_threads=self._n_threads,
+        )
         height, width = self.shape_yx
         self._splats = np.zeros((height - self.crop_size + 1, width - self.crop_size + 1))
-
-    @property
-    def device(self) -> str:
-        """Name of the device that holds the sums, as autobatch spells it."""
-        return self._sums.device
+        self._squares = np.zeros(self.shape_yx) if overlap_variance else None
+        self.n_added = 0
+        self.n_rejected = 0
+        self.first_rejected: tuple[int, ...] = ()
 
     @classmethod
     def around(
@@ -93,6 +109,7 @@ class Canvas:
         square: bool = True,
         backend: str | None = None,
         accumulate: str = "float32",
+        overlap_variance: bool = False,
         n_threads: int | None = None,
     ) -> Canvas:
         """Make the canvas that holds every patch of a scan, centred on the mean position.
@@ -103,24 +120,27 @@ class Canvas:
             Patch centres in pixels of the object, (y, x), n >= 1.
         square : bool
             Use the padding of the wider axis on both; False keeps each axis as narrow as the scan allows.
+        crop_size, backend, accumulate, overlap_variance, n_threads
+            As for `Canvas`.
 
         Raises
         ------
         ValueError
             If there is no position, one is not finite, or the canvas would not fit into memory.
         """
+        side = _checks.check_crop_size(crop_size)
         positions = _checks.check_positions(positions_yx)
         if len(positions) == 0:
             raise ValueError("there are 0 positions but a canvas needs at least one; pass the scan's.")
-        side = _checks.check_integer(crop_size, "crop_size M")
         shape_yx, origin_yx = canvas_around(positions, crop_size=side, square=square)
-        _checks.check_canvas_fits(shape_yx, 16 if accumulate == "float32" else 24, positions)
+        _checks.check_canvas_fits(shape_yx, _bytes_per_pixel(accumulate, overlap_variance), positions)
         return cls(
             shape_yx,
             crop_size=side,
             origin_yx=origin_yx,
             backend=backend,
             accumulate=accumulate,
+            overlap_variance=overlap_variance,
             n_threads=n_threads,
         )
 
@@ -145,15 +165,11 @@ class Canvas:
             If counts differ, M exceeds N, a position is not finite or a crop leaves the canvas.
         """
         before = self.n_rejected
-        self.commit(self.stage(patches, positions_yx))
+        self.commit(self.stage_placed(patches, self.place(patches, positions_yx)))
         self.warn_of_rejected(since=before)
 
-    def stage(self, patches: Any, positions_yx: np.ndarray) -> StagedPatches:
-        """Do everything of `add` that can fail or run out of memory, leaving the canvas as it is."""
-        return self.stage_placed(patches, self.place(patches, positions_yx))
-
     def place(self, patches: Any, positions_yx: np.ndarray) -> Placement:
-        """Check patches against their positions, all of `add`'s refusals, and find where each one lands."""
+        """Find where each patch lands, with all the refusals of `add`; the canvas stays as it is."""
         n_patches, patch_size = _checks.check_patches(patches)
         _checks.check_crop_size(self.crop_size, patch_size)
         positions = _checks.check_positions(positions_yx)
@@ -161,59 +177,176 @@ class Canvas:
         return place(positions, shape_yx=self.shape_yx, origin_yx=self.origin_yx, crop_size=self.crop_size)
 
     def stage_placed(self, patches: Any, placement: Placement) -> StagedPatches:
-        """Stage patches whose placement `place` has found, so that a long scan is checked only once."""
+        """Do all of `add` that can run out of memory; the canvas stays as it is."""
         return StagedPatches(self._sums.stage(patches, placement), placement)
 
-    def source(self, patches: Any) -> Any:
-        """Return `patches` in the form that is cheapest to slice for `stage`; it shares their memory."""
-        return self._sums.source(patches)
-
-    def bytes_per_patch(self, patches: Any) -> int:
-        """Return the temporary memory that staging one of `patches` takes."""
-        return self._sums.bytes_per_patch(patches)
-
     def commit(self, staged: StagedPatches) -> None:
-        """Add what `stage` returned; call it once for each."""
-        kernels = _cpu.load_kernels()
+        """Add what `stage_placed` returned; call it once for each."""
         placement = staged.placement
-        status = self._sums.commit(staged.payload)
-        kernels.add_splats(self._splats, placement.top_left, placement.fraction, status)
-        rejected = np.flatnonzero(status == kernels.REJECTED)
+        finite = self._sums.commit(staged.payload)
+        _cpu.add_splats(self._splats, placement, finite)
+        if self._squares is not None:
+            _cpu.add_squares(self._squares, staged.payload, finite, self.crop_size, self._n_threads)
+        rejected = np.flatnonzero(~finite) + (self.n_added + self.n_rejected)
         room = _REMEMBERED_INDICES - len(self.first_rejected)
-        offered = self.n_added + self.n_rejected
-        self.first_rejected += [offered + int(i) for i in rejected[:room]]
+        self.first_rejected += tuple(rejected[: max(room, 0)].tolist())
         self.n_rejected += rejected.size
         self.n_added += len(placement) - rejected.size
 
+    def source(self, patches: Any) -> Any:
+        """Return `patches` in the form that is cheapest to slice for staging; it shares their memory."""
+        return self._sums.source(patches)
+
+    def batch_limits(self, patches: Any) -> BatchLimits:
+        """Return what staging some of `patches` takes."""
+        per_patch, fixed = self._sums.batch_bytes(patches)
+        return BatchLimits(per_patch, fixed, self._sums.largest_batch(patches))
+
+    @property
+    def device(self) -> str | None:
+        """Where the sums live, as `autobatch.run_in_batches` spells it."""
+        return self._sums.device
+
     def image(self) -> np.ndarray:
-        """Return the weighted mean of the patches: (H, W) complex64, 0 where no patch lies."""
-        weights = self._weights()
-        uncovered = weights <= WEIGHT_FLOOR
-        weights += WEIGHT_FLOOR
-        image = (self._sums.values / weights).astype(np.complex64)
-        image[uncovered] = 0
-        return image
+        """Return the weighted mean of the patches: (H, W) complex64, 0 where no patch lies.
+
+        It is ``sum / (1e-9 + weight)``; a weight of up to 1e-9 counts as none.
+        """
+        return _cpu.weighted_mean(self._sums.values, self._splats, self.crop_size, self._n_threads)
 
     def coverage(self) -> np.ndarray:
         """Return the sum of the weights, that is how many patches lie on a pixel: (H, W) float32."""
-        return self._weights().astype(np.float32)
+        return _cpu.box_sum(self._splats, self.shape_yx, self.crop_size, self._n_threads).astype(np.float32)
+
+    def overlap_variance(self) -> np.ndarray:
+        """Return how much patches disagree: (H, W) float32, variance of the complex value over the patches.
+
+        NaN where no more than one patch lies. Needs no ground truth: consistent patches give 0.
+
+        Raises
+        ------
+        ValueError
+            If the canvas was made without ``overlap_variance=True``.
+        """
+        if self._squares is None:
+            raise ValueError("this canvas keeps no second moment; make it with overlap_variance=True.")
+        weights = _cpu.box_sum(self._splats, self.shape_yx, self.crop_size, self._n_threads)
+        known = weights > 1 + 1e-6
+        safe = np.where(known, weights, 1.0)
+        variance = self._squares / safe - np.abs(self._sums.values / safe) ** 2
+        return np.where(known, np.maximum(variance, 0), np.nan).astype(np.float32)
+
+    def extract(self, image: np.ndarray, positions_yx: np.ndarray) -> np.ndarray:
+        """Cut patches out of an image of the canvas' size: the adjoint of summing them.
+
+        For any patches p: ``vdot(sum of shifted p, image) == vdot(p, extract(image))``.
+
+        Parameters
+        ----------
+        image : (H, W) complex
+        positions_yx : (n, 2) float64
+
+        Returns
+        -------
+        (n, M, M) complex128
+            The bilinearly interpolated crop of the image at each position.
+        """
+        positions = _checks.check_positions(positions_yx)
+        if np.shape(image) != self.shape_yx:
+            raise ValueError(
+                f"image has shape {np.shape(image)} but must be as large as the canvas, {self.shape_yx}."
+            )
+        placement = place(
+            positions, shape_yx=self.shape_yx, origin_yx=self.origin_yx, crop_size=self.crop_size
+        )
+        return _cpu.extract(np.ascontiguousarray(image, np.complex128), placement, self.crop_size)
+
+    def merge(self, other: Canvas) -> None:
+        """Add another canvas of the same layout to this one.
+
+        Floating-point addition does not associate: merging shards in another order may change the last bit.
+        `merged` fixes the order.
+        """
+        self._set_state(self.state().plus(other.state()))
+
+    @classmethod
+    def merged(cls, shards: Iterable[Canvas], *, backend: str | None = None) -> Canvas:
+        """Return the sum of shards, with the same bits in whatever order they are given.
+
+        They are added in an order fixed by their contents, so it does not matter which worker ends first.
+        """
+        states = sorted((shard.state() for shard in shards), key=CanvasState.digest)
+        if not states:
+            raise ValueError("there are 0 shards but at least one is needed.")
+        return cls._from_state(
+            functools.reduce(CanvasState.plus, states[1:], states[0].copy()), backend, None
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the canvas to an NPZ file, atomically; adding may go on after `load`."""
+        self.state().write(path)
+
+    @classmethod
+    def load(
+        cls, path: str | os.PathLike[str], *, backend: str | None = None, n_threads: int | None = None
+    ) -> Canvas:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        DataError
+            If it is damaged, of another kind or version, or inconsistent in itself.
+        """
+        return cls._from_state(read_state(path), backend, n_threads)
+
+    def state(self) -> CanvasState:
+        """Return the sums and counts; the arrays are the canvas' own."""
+        return CanvasState(
+            crop_size=self.crop_size,
+            origin_yx=self.origin_yx,
+            values=self._sums.values,
+            splats=self._splats,
+            squares=self._squares,
+            n_added=self.n_added,
+            n_rejected=self.n_rejected,
+            first_rejected=self.first_rejected,
+        )
 
     def warn_of_rejected(self, *, since: int = 0) -> None:
         """Log a warning if more than `since` patches have been left out as not finite."""
         if self.n_rejected > since:
-            indices = ", ".join(map(str, self.first_rejected))
             logger.warning(
                 "%d of %d patches hold an infinity or a NaN inside the crop and were left out "
                 "(first indices: %s); pixels that no other patch covers stay 0.",
                 self.n_rejected,
                 self.n_added + self.n_rejected,
-                indices,
+                ", ".join(map(str, self.first_rejected)),
             )
 
-    def _weights(self) -> np.ndarray:
-        kernels = _cpu.load_kernels()
-        weights = np.empty(self.shape_yx)
-        side = self.crop_size
-        n_blocks = -(-self.shape_yx[0] // side)
-        kernels.add_weights(weights, self._splats, side, 0, n_blocks)
-        return weights
+    @classmethod
+    def _from_state(cls, state: CanvasState, backend: str | None, n_threads: int | None) -> Canvas:
+        height, width = state.values.shape
+        canvas = cls(
+            (height, width),
+            crop_size=state.crop_size,
+            origin_yx=state.origin_yx,
+            backend=backend,
+            accumulate="float32" if state.values.dtype == np.complex64 else "float64",
+            overlap_variance=state.squares is not None,
+            n_threads=n_threads,
+        )
+        canvas._set_state(state)
+        return canvas
+
+    def _set_state(self, state: CanvasState) -> None:
+        self._sums.values = state.values
+        self._splats, self._squares = state.splats, state.squares
+        self.n_added, self.n_rejected = state.n_added, state.n_rejected
+        self.first_rejected = state.first_rejected[:_REMEMBERED_INDICES]
+
+
+def _bytes_per_pixel(accumulate: str, overlap_variance: bool) -> int:
+    """Sums, point weights and, at the end, the image and its weights in passing."""
+    return 32 if overlap_variance else 16 if accumulate == "float32" else 24

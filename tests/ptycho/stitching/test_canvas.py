@@ -75,7 +75,7 @@ def test_a_patch_that_is_not_finite_is_left_out_whole_and_named(caplog):
         canvas.add(patches[10:], positions[10:])
     expected, weights = reference.stitch(patches, positions, 6)
     assert_close(canvas.image(), expected)
-    assert (canvas.n_rejected, canvas.n_added, canvas.first_rejected) == (2, 28, [7, 19])
+    assert (canvas.n_rejected, canvas.n_added, canvas.first_rejected) == (2, 28, (7, 19))
     assert "2 of 30 patches" in caplog.text
     assert "7, 19" in caplog.text
     np.testing.assert_allclose(canvas.coverage(), weights, rtol=1e-6, atol=1e-12)

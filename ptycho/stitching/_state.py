@@ -1,0 +1,196 @@
+"""The numbers that make up a canvas, and the file that keeps them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import zipfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptycho.errors import DataError
+
+_FORMAT = "ptycho-canvas"
+_VERSION = 1
+_ARRAYS = ("values", "splats", "squares")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CanvasState:
+    """Everything that distinguishes two canvases.
+
+    Attributes
+    ----------
+    crop_size : int
+        M.
+    origin_yx : (float, float)
+        Object (row, column) of pixel (0, 0).
+    values : (H, W) complex64 or complex128
+        Sums of shifted crops.
+    splats : (H - M + 1, W - M + 1) float64
+        Bilinear weights of the crops' first pixels; their M x M box sum is the weight of a pixel.
+    squares : (H, W) float64, optional
+        Sums of squared moduli.
+    n_added, n_rejected : int
+        Patches added, and left out because they are not finite.
+    first_rejected : tuple of int
+        The first few indices of the latter.
+    """
+
+    crop_size: int
+    origin_yx: tuple[float, float]
+    values: np.ndarray
+    splats: np.ndarray
+    squares: np.ndarray | None
+    n_added: int
+    n_rejected: int
+    first_rejected: tuple[int, ...]
+
+    def layout(self) -> tuple[Any, ...]:
+        """What has to agree before two states may be added, in the order of `LAYOUT_NAMES`."""
+        return (
+            self.crop_size,
+            self.values.shape,
+            self.origin_yx,
+            self.values.dtype.name,
+            self.squares is not None,
+        )
+
+    def digest(self) -> bytes:
+        """Fingerprint of the contents: equal bits, equal digest."""
+        hasher = hashlib.sha256(repr((self.layout(), self.n_added, self.n_rejected)).encode())
+        for array in self._arrays().values():
+            hasher.update(np.ascontiguousarray(array).data)
+        return hasher.digest()
+
+    def plus(self, other: CanvasState) -> CanvasState:
+        """Return the sum of two states of the same layout.
+
+        Raises
+        ------
+        ValueError
+            If crop size, shape, origin, precision or the presence of squares differ.
+        """
+        for name, mine, theirs in zip(LAYOUT_NAMES, self.layout(), other.layout(), strict=True):
+            if mine != theirs:
+                raise ValueError(
+                    f"canvases differ in {name}: {mine} and {theirs}; make every shard with the same "
+                    "arguments, for example from the positions of the whole scan."
+                )
+        squares = None
+        if self.squares is not None and other.squares is not None:
+            squares = self.squares + other.squares
+        return CanvasState(
+            crop_size=self.crop_size,
+            origin_yx=self.origin_yx,
+            values=self.values + other.values,
+            splats=self.splats + other.splats,
+            squares=squares,
+            n_added=self.n_added + other.n_added,
+            n_rejected=self.n_rejected + other.n_rejected,
+            first_rejected=self.first_rejected + other.first_rejected,
+        )
+
+    def copy(self) -> CanvasState:
+        """Return the same numbers in arrays of their own."""
+        return replace(self, **{name: array.copy() for name, array in self._arrays().items()})
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write an NPZ file; a reader sees the old file or the whole new one, never a part."""
+        path = Path(path)
+        fields = self._arrays() | {
+            "format": np.array(_FORMAT),
+            "version": np.array(_VERSION),
+            "crop_size": np.array(self.crop_size),
+            "origin_yx": np.array(self.origin_yx, np.float64),
+            "counts": np.array([self.n_added, self.n_rejected], np.int64),
+            "first_rejected": np.array(self.first_rejected, np.int64),
+        }
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            try:
+                np.savez(file, **fields)  # pyright: ignore[reportArgumentType]
+                file.flush()
+                os.fsync(file.fileno())
+                os.replace(file.name, path)
+            except BaseException:
+                os.unlink(file.name)
+                raise
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        found = {name: getattr(self, name) for name in _ARRAYS}
+        return {name: array for name, array in found.items() if array is not None}
+
+
+LAYOUT_NAMES = ("crop_size", "shape", "origin", "accumulate", "overlap_variance")
+
+
+def read_state(path: str | os.PathLike[str]) -> CanvasState:
+    """Read what `CanvasState.write` wrote, without unpickling anything.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    DataError
+        If it is damaged, of another kind or version, or inconsistent in itself.
+    """
+    try:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
+            fields = {name: file[name] for name in file.files}
+    except (zipfile.BadZipFile, EOFError, ValueError) as error:
+        raise DataError(f"{path} is not a readable canvas file ({error}); save the canvas again.") from error
+    if str(fields.get("format")) != _FORMAT:
+        raise DataError(f"{path} is not a canvas file; pass a file written by Canvas.save().")
+    if int(fields["version"]) != _VERSION:
+        raise DataError(
+            f"{path} has version {int(fields['version'])} but this program reads version {_VERSION}; "
+            "read it with the program that wrote it."
+        )
+    try:
+        state = _as_state(fields)
+    except (KeyError, IndexError, TypeError) as error:
+        raise DataError(f"{path} lacks the field {error}; save the canvas again.") from error
+    _check(state, path)
+    return state
+
+
+def _as_state(fields: dict[str, np.ndarray]) -> CanvasState:
+    origin_y, origin_x = (float(x) for x in fields["origin_yx"])
+    return CanvasState(
+        crop_size=int(fields["crop_size"]),
+        origin_yx=(origin_y, origin_x),
+        values=fields["values"],
+        splats=fields["splats"],
+        squares=fields.get("squares"),
+        n_added=int(fields["counts"][0]),
+        n_rejected=int(fields["counts"][1]),
+        first_rejected=tuple(int(i) for i in fields["first_rejected"]),
+    )
+
+
+def _check(state: CanvasState, path: str | os.PathLike[str]) -> None:
+    shape = state.values.shape
+    splats_shape = tuple(side - state.crop_size + 1 for side in shape)
+    _check_array(state.values, "values", (np.complex64, np.complex128), shape, path)
+    _check_array(state.splats, "splats", (np.float64,), splats_shape, path)
+    if state.squares is not None:
+        _check_array(state.squares, "squares", (np.float64,), shape, path)
+
+
+def _check_array(
+    array: np.ndarray,
+    name: str,
+    dtypes: tuple[type, ...],
+    shape: tuple[int, ...],
+    path: str | os.PathLike[str],
+) -> None:
+    if array.dtype not in dtypes or array.shape != shape or array.ndim != 2 or min(shape) < 1:
+        raise DataError(
+            f"{path} holds {name} {array.dtype} {array.shape}, which does not fit; save it again."
+        )
+    if not np.isfinite(array).all():
+        raise DataError(f"{path} holds {name} that are not finite; stitch it again.")

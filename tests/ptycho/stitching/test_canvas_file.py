@@ -1,0 +1,88 @@
+import zipfile
+
+import numpy as np
+import pytest
+import reference
+
+from ptycho.errors import DataError
+from ptycho.stitching import Canvas
+
+
+@pytest.fixture
+def scan():
+    rng = np.random.default_rng(8)
+    return reference.random_patches(rng, 20, 10), reference.random_positions(rng, 20, (5, 11))
+
+
+@pytest.mark.parametrize("variance", [False, True])
+def test_a_resumed_canvas_goes_on_where_it_was_saved(scan, tmp_path, variance):
+    patches, positions = scan
+    patches[2, 5, 5] = np.inf
+    whole = Canvas.around(positions, crop_size=7, overlap_variance=variance)
+    whole.add(patches, positions)
+    half = Canvas.around(positions, crop_size=7, overlap_variance=variance)
+    half.add(patches[:11], positions[:11])
+    half.save(tmp_path / "half.canvas")
+    resumed = Canvas.load(tmp_path / "half.canvas")
+    resumed.add(patches[11:], positions[11:])
+    assert resumed.state().digest() == whole.state().digest()
+    assert resumed.first_rejected == (2,)
+    assert resumed.origin_yx == whole.origin_yx
+
+
+def test_a_failed_save_leaves_the_old_file_and_nothing_else(scan, tmp_path, monkeypatch):
+    canvas = Canvas.around(scan[1], crop_size=7)
+    canvas.save(tmp_path / "kept.npz")
+    before = (tmp_path / "kept.npz").read_bytes()
+
+    def fail(file, **arrays):
+        file.write(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr("ptycho.stitching._state.np.savez", fail)
+    with pytest.raises(OSError, match="disk full"):
+        canvas.save(tmp_path / "kept.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.npz"]
+    assert (tmp_path / "kept.npz").read_bytes() == before
+
+
+def changed(path, **replaced):
+    with np.load(path) as file:
+        fields = {name: file[name] for name in file.files} | replaced
+    np.savez(path, **{name: value for name, value in fields.items() if value is not None})
+
+
+@pytest.mark.parametrize(
+    ("replaced", "message"),
+    [
+        ({"version": np.array(7)}, "version 7 but this program reads version 1"),
+        ({"format": np.array("photo")}, "not a canvas file"),
+        ({"splats": np.zeros((3, 4))}, r"holds splats float64 \(3, 4\), which does not fit"),
+        ({"values": np.full((17, 17), np.nan, np.complex64), "splats": np.zeros((11, 11))}, "not finite"),
+        ({"counts": None}, "lacks the field 'counts"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused(scan, tmp_path, replaced, message):
+    path = tmp_path / "canvas.npz"
+    Canvas.around(scan[1], crop_size=7).save(path)
+    changed(path, **replaced)
+    with pytest.raises(DataError, match=message):
+        Canvas.load(path)
+
+
+def test_a_truncated_or_flipped_file_is_refused(scan, tmp_path):
+    path = tmp_path / "canvas.npz"
+    Canvas.around(scan[1], crop_size=7).save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(DataError, match="not a readable canvas file"):
+        Canvas.load(path)
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        archive.writestr("values.npy", b"no array")
+    with pytest.raises(DataError, match=r"not a (readable )?canvas file"):
+        Canvas.load(tmp_path / "other.zip")
+    flipped = bytearray(content)
+    flipped[300] ^= 1
+    path.write_bytes(bytes(flipped))
+    with pytest.raises(DataError, match="not a readable canvas file"):
+        Canvas.load(path)

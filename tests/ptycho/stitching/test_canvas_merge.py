@@ -1,0 +1,73 @@
+import itertools
+
+import numpy as np
+import pytest
+import reference
+
+from ptycho.stitching import Canvas
+
+
+def shards_of(patches, positions, n_shards, **options):
+    shards = []
+    for which in range(n_shards):
+        canvas = Canvas.around(positions, crop_size=9, **options)
+        canvas.add(patches[which::n_shards], positions[which::n_shards])
+        shards.append(canvas)
+    return shards
+
+
+@pytest.fixture
+def scan():
+    rng = np.random.default_rng(4)
+    return reference.random_patches(rng, 60, 12), reference.random_positions(rng, 60, (8, 17))
+
+
+@pytest.mark.parametrize("backend", ["cpu", "tensorflow"])
+def test_merged_shards_equal_the_whole_to_rounding(scan, backend):
+    whole = Canvas.around(scan[1], crop_size=9)
+    whole.add(*scan)
+    image = Canvas.merged(shards_of(*scan, 4, backend=backend)).image()
+    assert np.abs(image - whole.image()).max() <= 1e-6 * np.abs(whole.image()).max()
+
+
+def test_merged_has_the_same_bits_in_any_order_of_completion(scan):
+    shards = shards_of(*scan, 4)
+    images = {Canvas.merged(order).image().tobytes() for order in itertools.permutations(shards)}
+    coverages = {Canvas.merged(order).coverage().tobytes() for order in itertools.permutations(shards)}
+    assert (len(images), len(coverages)) == (1, 1)
+
+
+def test_merging_one_after_another_does_depend_on_the_order(scan):
+    images = set()
+    for order in itertools.permutations(range(4)):
+        shards = shards_of(*scan, 4)
+        for other in order[1:]:
+            shards[order[0]].merge(shards[other])
+        images.add(shards[order[0]].image().tobytes())
+    assert len(images) > 1
+
+
+def test_merged_leaves_its_shards_alone(scan):
+    shard = shards_of(*scan, 2)[0]
+    before = shard.image()
+    merged = Canvas.merged([shard])
+    merged.add(*scan)
+    np.testing.assert_array_equal(shard.image(), before)
+
+
+def test_counts_add_up(scan):
+    patches, positions = scan
+    patches[3, 6, 6] = np.nan
+    first, second = shards_of(patches, positions, 2)
+    first.merge(second)
+    assert (first.n_added, first.n_rejected) == (59, 1)
+
+
+def test_canvases_of_another_layout_are_refused(scan):
+    canvas = shards_of(*scan, 2)[0]
+    with pytest.raises(ValueError, match="canvases differ in origin"):
+        canvas.merge(Canvas(canvas.shape_yx, crop_size=9))
+    with pytest.raises(ValueError, match="canvases differ in accumulate: complex64 and complex128"):
+        canvas.merge(Canvas.around(scan[1], crop_size=9, accumulate="float64"))
+    with pytest.raises(ValueError, match="0 shards"):
+        Canvas.merged([])

@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+import reference
+import tensorflow as tf
+
+from ptycho.stitching import Canvas
+from ptycho.stitching._tensorflow import TensorFlowSums, added, added_graph, bucket
+
+
+def scan(n=41, patch_size=14, span=(7.5, 16.0), seed=3):
+    rng = np.random.default_rng(seed)
+    return reference.random_patches(rng, n, patch_size), reference.random_positions(rng, n, span)
+
+
+@pytest.mark.parametrize("crop_size", [14, 9, 6, 1])
+@pytest.mark.parametrize("accumulate", ["float32", "float64"])
+def test_image_equals_a_float64_double_loop(crop_size, accumulate):
+    patches, positions = scan()
+    canvas = Canvas.around(positions, crop_size=crop_size, backend="tensorflow", accumulate=accumulate)
+    canvas.add(patches, positions)
+    expected, weights = reference.stitch(patches, positions, crop_size)
+    assert np.abs(canvas.image() - expected).max() <= 1e-6 * np.abs(expected).max()
+    np.testing.assert_allclose(canvas.coverage(), weights, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 40, 82])
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_bits_do_not_depend_on_the_batch_size(batch_size, jit_compile):
+    patches, positions = scan()
+    images = []
+    for size in (len(patches), batch_size):
+        canvas = Canvas.around(positions, crop_size=9, backend="tensorflow")
+        canvas._sums = TensorFlowSums(
+            canvas.shape_yx, crop_size=9, dtype=np.dtype(np.complex64), jit_compile=jit_compile
+        )
+        for start in range(0, len(patches), size):
+            canvas.add(patches[start : start + size], positions[start : start + size])
+        images.append(canvas.image().tobytes())
+    assert images[0] == images[1]
+
+
+@pytest.mark.parametrize("wrap", ["eager", "graph", "xla"])
+def test_eager_graph_and_xla_agree_with_the_cpu_kernel(wrap):
+    patches, positions = scan()
+    patches[17, 6, 6] = complex(np.inf, np.nan)
+    canvas = Canvas.around(positions, crop_size=10)
+    placement = canvas.place(patches, positions)
+    canvas.commit(canvas.stage_placed(patches, placement))
+    height, width = canvas.shape_yx
+    function = {"eager": added, "graph": tf.function(added), "xla": tf.function(added, jit_compile=True)}[
+        wrap
+    ]
+    flat, finite = function(
+        tf.zeros([height * width + width + 1], tf.complex64),
+        tf.constant(patches),
+        tf.constant(placement.top_left.astype(np.int32)),
+        tf.constant(placement.fraction),
+        tf.constant(width),
+        crop_size=10,
+    )
+    sums = flat.numpy()[: height * width].reshape(height, width)
+    expected = canvas._sums.values
+    assert np.abs(sums - expected).max() <= 1e-6 * np.abs(expected).max()
+    np.testing.assert_array_equal(finite.numpy(), np.arange(len(patches)) != 17)
+
+
+def test_a_patch_that_is_not_finite_is_left_out_whole():
+    patches, positions = scan()
+    patches[5, 7, 7] = np.nan
+    patches[30, 4, 9] = complex(0, np.inf)
+    patches[8, 0, 0] = np.nan
+    canvas = Canvas.around(positions, crop_size=9, backend="tensorflow")
+    canvas.add(patches, positions)
+    expected, _ = reference.stitch(patches, positions, 9)
+    assert np.abs(canvas.image() - expected).max() <= 1e-6 * np.abs(expected).max()
+    assert (canvas.n_rejected, canvas.first_rejected) == (2, (5, 30))
+
+
+def test_a_crop_flush_with_the_lower_right_corner_stays_on_the_canvas():
+    patches, _ = scan(n=1, patch_size=5)
+    canvas = Canvas((9, 7), crop_size=5, backend="tensorflow")
+    canvas.add(patches, np.array([[6.0, 4.0]]))
+    np.testing.assert_allclose(canvas.image()[4:, 2:], patches[0], rtol=1e-6)
+    assert np.count_nonzero(canvas.coverage()) == 25
+
+
+def test_staging_leaves_the_sums_as_they_were():
+    patches, positions = scan()
+    canvas = Canvas.around(positions, crop_size=9, backend="tensorflow")
+    canvas.stage_placed(patches, canvas.place(patches, positions))
+    assert not canvas.image().any()
+
+
+def test_graphs_are_traced_once_per_patch_and_crop_size():
+    patches, positions = scan(patch_size=15)
+    added_graph.cache_clear()
+    for size in (1, 2, 3, 7, 41):
+        for backend_canvas in (Canvas.around(positions, crop_size=11, backend="tensorflow"),):
+            for start in range(0, len(patches), size):
+                backend_canvas.add(patches[start : start + size], positions[start : start + size])
+    # One trace for the first batch size, one with a free batch dimension for all others.
+    assert added_graph(15, 11, False).experimental_get_tracing_count() <= 2
+
+
+def test_xla_compiles_once_per_bucket():
+    patches, positions = scan(patch_size=15)
+    added_graph.cache_clear()
+    canvas = Canvas.around(positions, crop_size=11)
+    placement = canvas.place(patches, positions)
+    sums = TensorFlowSums(canvas.shape_yx, crop_size=11, dtype=np.dtype(np.complex64), jit_compile=True)
+    for size in (1, 2, 3, 4, 5, 6, 7, 8, 15, 16):
+        sums.commit(sums.stage(patches[:size], placement[:size]))
+    assert added_graph(15, 11, True).experimental_get_tracing_count() == len({1, 2, 4, 8, 16})
+    assert [bucket(n) for n in (1, 2, 3, 5, 8, 9)] == [1, 2, 4, 8, 8, 16]
+
+
+@pytest.mark.parametrize("n_patches", [10_000, 100_000])
+def test_many_patches_go_through_one_graph(n_patches):
+    """Canvas shapes from run-time values, and one warp per patch, once failed beyond 5,000 and 1,000."""
+    rng = np.random.default_rng(9)
+    patches = reference.random_patches(rng, 50, 4)
+    which = np.arange(n_patches) % 50
+    positions = np.round(reference.random_positions(rng, n_patches, (40, 25)) * 4) / 4
+    images = {}
+    for backend in ("tensorflow", "cpu"):
+        canvas = Canvas.around(positions, crop_size=3, backend=backend, accumulate="float64")
+        canvas.add(patches[which], positions)
+        images[backend] = canvas.image()
+    assert np.abs(images["tensorflow"] - images["cpu"]).max() <= 1e-6 * np.abs(images["cpu"]).max()
