@@ -1,0 +1,91 @@
+"""`ptycho-simulate`: a simulated scan as a test or training file."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from ptycho.cli import _common
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of `ptycho-simulate`."""
+    parser = _common.argument_parser(
+        "ptycho-simulate",
+        "Simulate a ptychographic scan: object + probe + sub-pixel positions -> diffraction amplitudes "
+        "with Poisson noise, written as NPZ with its ground truth.",
+    )
+    parser.add_argument("output", type=Path, help="NPZ file to write")
+    parser.add_argument("--seed", type=int, default=0, help="seed of object, positions and noise (default 0)")
+    parser.add_argument(
+        "--patch-size", type=int, default=64, metavar="N", help="side of a frame (default 64)"
+    )
+    parser.add_argument(
+        "--photons", type=float, default=1e5, help="mean photons per frame (default 1e5)", metavar="COUNT"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing output file")
+
+    sample = parser.add_argument_group("object")
+    sample.add_argument(
+        "--object-size", type=int, nargs=2, default=(192, 192), metavar=("H", "W"), help="default 192 192"
+    )
+    sample.add_argument("--n-lines", type=int, default=40, help="random lines across it (default 40)")
+    sample.add_argument("--blur", type=float, default=2.0, metavar="PX", help="blur of the lines (default 2)")
+    sample.add_argument(
+        "--object-file",
+        type=Path,
+        metavar="NPZ",
+        help="take objectGuess of this scan instead of random lines",
+    )
+
+    light = parser.add_argument_group("probe")
+    light.add_argument(
+        "--aperture", type=float, default=0.5, help="radius of the far-field disc / Nyquist (default 0.5)"
+    )
+    light.add_argument(
+        "--defocus", type=float, default=12.0, metavar="RAD", help="phase at the disc's rim (default 12)"
+    )
+    light.add_argument("--probe-file", type=Path, metavar="NPZ", help="take probeGuess of this scan instead")
+
+    scan = parser.add_argument_group("positions")
+    scan.add_argument(
+        "--n-positions", type=int, metavar="COUNT", help="that many random positions instead of a raster"
+    )
+    scan.add_argument("--step", type=float, default=6.0, metavar="PX", help="step of the raster (default 6)")
+    scan.add_argument(
+        "--jitter", type=float, default=1.0, metavar="PX", help="half-width of its jitter (default 1)"
+    )
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Simulate and write; the work of `main` once the arguments are parsed."""
+    from ptycho.data import read_npz, write_npz
+    from ptycho.simulation import SimulationSettings, simulate
+
+    _common.check_output_file(arguments.output, overwrite=arguments.overwrite)
+    settings = SimulationSettings(
+        patch_size=arguments.patch_size,
+        object_shape_yx=tuple(arguments.object_size),
+        n_lines=arguments.n_lines,
+        blur_px=arguments.blur,
+        aperture=arguments.aperture,
+        defocus=arguments.defocus,
+        n_positions=arguments.n_positions,
+        step_px=arguments.step,
+        jitter_px=arguments.jitter,
+        photons_per_frame=arguments.photons,
+        seed=arguments.seed,
+    )
+    object_image = None if arguments.object_file is None else read_npz(arguments.object_file).object_guess
+    probe = None if arguments.probe_file is None else read_npz(arguments.probe_file).probe
+    scan = simulate(settings, object_image=object_image, probe=probe)
+    write_npz(arguments.output, scan)
+    print(f"{arguments.output}: {scan.n_frames} frames of {scan.patch_size}x{scan.patch_size} pixels")
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `ptycho-simulate` with `argv` and return its exit code."""
+    return _common.run(build_parser(), run, argv)

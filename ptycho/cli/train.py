@@ -1,0 +1,79 @@
+"""`ptycho-train`: scans in, a trained model with its loss curve out."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ptycho.cli import _common
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of `ptycho-train`."""
+    parser = _common.argument_parser(
+        "ptycho-train",
+        "Train a network on one or more scans. The pinn learns from diffraction alone; the baseline learns "
+        "the patches of objectGuess or Y.",
+    )
+    parser.add_argument("--model", choices=("pinn", "baseline"), required=True)
+    parser.add_argument("--train_data", type=Path, nargs="+", required=True, metavar="NPZ")
+    parser.add_argument("--output_dir", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--overwrite", action="store_true", help="replace a model in the output folder")
+    parser.add_argument("--device", default="auto", metavar="auto|cpu|GPU:i", help="where to compute")
+
+    network = parser.add_argument_group("network")
+    network.add_argument("--gridsize", type=int, default=1, help="the pinn sees gridsize² frames (default 1)")
+    network.add_argument(
+        "--n-filters-scale", type=float, default=2.0, metavar="S", help="scales every layer (default 2)"
+    )
+
+    learning = parser.add_argument_group("learning")
+    learning.add_argument("--epochs", type=int, default=50, help="at most that many (default 50)")
+    learning.add_argument("--batch-size", type=int, default=16, help="groups per step (default 16)")
+    learning.add_argument("--learning-rate", type=float, default=1e-3, help="of Adam (default 1e-3)")
+    learning.add_argument(
+        "--schedule",
+        choices=("plateau", "cosine"),
+        default="plateau",
+        help="halve the rate when the validation loss rests and stop early, or let it fall to 0 over --epochs",
+    )
+    learning.add_argument(
+        "--stop-patience", type=int, default=3, metavar="EPOCHS", help="with plateau: stop after (default 3)"
+    )
+    learning.add_argument("--max-minutes", type=float, metavar="MIN", help="stop after the epoch in which")
+    learning.add_argument(
+        "--validation-fraction", type=float, default=0.05, metavar="F", help="held out (default 0.05)"
+    )
+    learning.add_argument("--seed", type=int, default=0, help="of weights, order and groups (default 0)")
+    learning.add_argument(
+        "--precision",
+        choices=("float32", "mixed_bfloat16"),
+        default="float32",
+        help="mixed_bfloat16 is up to three times as fast where the hardware has bfloat16 units",
+    )
+    _common.add_display_flags(parser)
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train and write; the work of `main` once the arguments are parsed."""
+    from ptycho.data import read_npz
+    from ptycho.models.bundle import is_bundle
+    from ptycho.models.networks import Architecture
+
+    folder = arguments.output_dir
+    _common.check_output_folder(folder)
+    if is_bundle(folder) and not arguments.overwrite:
+        raise _common.UsageError(f"{folder} already holds a model; pass --overwrite to replace it.")
+    scans = [read_npz(path) for path in arguments.train_data]
+    architecture = Architecture(
+        kind=arguments.model,
+        patch_size=scans[0].patch_size,
+        gridsize=arguments.gridsize,
+        n_filters_scale=arguments.n_filters_scale,
+    )
+    return _train(arguments, scans, architecture)
+
+
+def _train(arguments: argparse.Namespace, scans: list, architecture: object) -> int:
+    raise NotImplementedError

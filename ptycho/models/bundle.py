@@ -1,0 +1,114 @@
+"""A trained model as a folder of plain data: JSON, Keras weights and the probe.
+
+The network is rebuilt from `Architecture` and filled with numbers, so loading runs nothing from the files.
+
+``bundle.json`` (schema version, architecture, training record), ``network.weights.h5`` (Keras weights) and,
+if known, ``probe.npy``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from ptycho.errors import DataError
+from ptycho.models.networks import Architecture, build_network
+from ptycho.models.patch_model import PatchModel
+
+SCHEMA_VERSION = 1
+_DESCRIPTION, _WEIGHTS, _PROBE = "bundle.json", "network.weights.h5", "probe.npy"
+
+
+def is_bundle(folder: str | os.PathLike[str]) -> bool:
+    """Return whether `folder` holds a model of this project."""
+    return (Path(folder) / _DESCRIPTION).is_file()
+
+
+def save_bundle(folder: str | os.PathLike[str], model: PatchModel) -> None:
+    """Write `model` into `folder`, which is made if need be.
+
+    The description is renamed into place last: a folder that has one is complete.
+    """
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    description = {
+        "schema_version": SCHEMA_VERSION,
+        "architecture": dataclasses.asdict(model.architecture),
+        "training": model.training,
+    }
+    with tempfile.TemporaryDirectory(dir=target, prefix=".bundle-") as scratch:
+        parts = Path(scratch)
+        model.network.save_weights(parts / _WEIGHTS)
+        if model.probe is not None:
+            np.save(parts / _PROBE, model.probe)
+        (parts / _DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
+        for name in (_WEIGHTS, _PROBE, _DESCRIPTION):
+            if (parts / name).exists():
+                os.replace(parts / name, target / name)
+
+
+def load_bundle(folder: str | os.PathLike[str]) -> PatchModel:
+    """Read the model in `folder`.
+
+    Raises
+    ------
+    DataError
+        If the folder holds no model, or one that is damaged or from a later version.
+    """
+    source = Path(folder)
+    if not source.is_dir():
+        raise DataError(f"{source} is not a folder; name the output folder of ptycho-train.")
+    if not is_bundle(source):
+        raise DataError(
+            f"{source} holds no model ({_DESCRIPTION} is missing); name the output folder of ptycho-train."
+        )
+    description = _read_description(source / _DESCRIPTION)
+    try:
+        architecture = Architecture(**description["architecture"])
+        training = description["training"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{source / _DESCRIPTION} does not describe a model: {error}") from error
+    network = build_network(architecture)
+    try:
+        with warnings.catch_warnings():
+            # Keras only warns of weights it does not find and leaves random numbers in their place.
+            warnings.simplefilter("error", UserWarning)
+            network.load_weights(source / _WEIGHTS)
+    except (OSError, ValueError, KeyError, UserWarning) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(
+            f"the weights in {source / _WEIGHTS} do not fit the {architecture.kind} described beside them "
+            f"({reason}); copy the folder again or train anew."
+        ) from error
+    return PatchModel(network, architecture, _read_probe(source / _PROBE, architecture.patch_size), training)
+
+
+def _read_description(path: Path) -> dict:
+    try:
+        description = json.loads(path.read_text())
+        version = description["schema_version"]
+    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is damaged ({error}); copy the folder again or train anew.") from error
+    if version != SCHEMA_VERSION:
+        raise DataError(
+            f"{path} has schema version {version} but this version reads {SCHEMA_VERSION}; update ptycho-autobatch."
+        )
+    return description
+
+
+def _read_probe(path: Path, side: int) -> np.ndarray | None:
+    if not path.exists():
+        return None
+    try:
+        probe = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is damaged ({error}); copy the folder again.") from error
+    if probe.shape != (side, side):
+        raise DataError(f"{path} has shape {probe.shape} but the model's patches are {side}x{side} pixels.")
+    return probe.astype(np.complex64, copy=False)

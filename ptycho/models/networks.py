@@ -1,0 +1,186 @@
+"""The convolutional networks of the PINN and the baseline, from standard Keras layers alone.
+
+Both map diffraction amplitude to an amplitude and a phase image. They hold no state beyond their weights
+and need no custom layer, so that a bundle's numbers are all there is to load.
+
+References
+----------
+PtychoPINN: Hoidn et al. (2023), doi:10.1038/s41598-023-48351-7.
+PtychoNN, the model of the baseline: Cherukara et al. (2020), doi:10.1063/5.0013065.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import keras
+
+ModelKind = Literal["pinn", "baseline"]
+Precision = Literal["float32", "mixed_bfloat16"]
+
+_BORDER_CHANNELS = 4
+_PINN_FILTERS = {64: (32, 64, 128), 128: (16, 32, 64, 128), 256: (8, 16, 32, 64, 128)}
+_BASELINE_FILTERS = (32, 64, 128)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """What decides the shape of a network; with the weights it is the whole model.
+
+    Attributes
+    ----------
+    kind : "pinn" or "baseline"
+    patch_size : int
+        Side N of a frame in pixels: 64, 128 or 256 for the PINN, a multiple of 8 for the baseline.
+    gridsize : int
+        The network sees C = gridsize² neighbouring frames at once. The baseline takes 1.
+    n_filters_scale : float
+        Multiplies the number of filters of every layer.
+    """
+
+    kind: ModelKind
+    patch_size: int
+    gridsize: int = 1
+    n_filters_scale: float = 2.0
+
+    def __post_init__(self) -> None:
+        """Refuse what no network can be built for."""
+        if self.kind not in ("pinn", "baseline"):
+            raise ValueError(f"model kind is {self.kind!r} but must be 'pinn' or 'baseline'.")
+        if self.kind == "pinn" and self.patch_size not in _PINN_FILTERS:
+            raise ValueError(
+                f"patch size N is {self.patch_size} but the PINN takes {sorted(_PINN_FILTERS)}; "
+                "crop or bin the frames."
+            )
+        if self.kind == "baseline" and (self.patch_size < 16 or self.patch_size % 8):
+            raise ValueError(
+                f"patch size N is {self.patch_size} but the baseline takes multiples of 8 from 16; "
+                "crop or bin the frames."
+            )
+        if self.gridsize < 1 or (self.kind == "baseline" and self.gridsize != 1):
+            raise ValueError(
+                f"gridsize is {self.gridsize} for a {self.kind} but must be "
+                f"{'1, it works on single frames' if self.kind == 'baseline' else 'at least 1'}."
+            )
+        # The PINN's last features are split into a border of four and a centre, which must not be empty.
+        smallest = (_BORDER_CHANNELS + 1) / 32
+        if not smallest <= self.n_filters_scale <= 16:
+            raise ValueError(
+                f"n_filters_scale is {self.n_filters_scale} but must be {smallest:g} to 16; 1 and 2 are usual."
+            )
+
+    @property
+    def n_channels(self) -> int:
+        """Frames C that enter the network together."""
+        return self.gridsize**2
+
+    def filters(self, count: int) -> int:
+        """Return `count` filters after scaling, at least one."""
+        return max(1, round(count * self.n_filters_scale))
+
+
+def build_network(architecture: Architecture, *, precision: Precision = "float32") -> keras.Model:
+    """Return the untrained network of `architecture`.
+
+    Its input is amplitude (B, N, N, C) float32, normalised as `ScanData.normalised` does; its outputs are
+    the object's amplitude and phase in radians, both (B, N, N, C) float32. With `precision`
+    "mixed_bfloat16" the convolutions compute in bfloat16 on the same float32 weights: up to three times
+    the training speed where the hardware has bfloat16 units.
+    """
+    build = _pinn if architecture.kind == "pinn" else _baseline
+    return build(architecture, precision)
+
+
+def _pinn(architecture: Architecture, precision: Precision) -> keras.Model:
+    import keras
+
+    side = architecture.patch_size
+    frames = keras.Input((side, side, architecture.n_channels), name="amplitude_frames")
+    features = frames
+    for count in _PINN_FILTERS[side]:
+        features = _down(features, architecture.filters(count), precision)
+    branches = {}
+    for name, activation in (("amplitude", "sigmoid"), ("phase", "tanh")):
+        decoded = features
+        for count in _pinn_decoder_filters(side):
+            decoded = _up(decoded, architecture.filters(count), precision)
+        branches[name] = _centre_and_border(decoded, architecture, precision, activation, name)
+    return keras.Model(frames, [branches["amplitude"], branches["phase"]], name="pinn")
+
+
+def _pinn_decoder_filters(side: int) -> tuple[int, ...]:
+    return tuple(32 * 2**power for power in range(int(math.log2(side)) - 5, -1, -1))
+
+
+def _centre_and_border(
+    decoded: Any, architecture: Architecture, precision: Precision, activation: str, name: str
+) -> Any:
+    """Join a well-resolved central N/2 square and a coarse border of N/4 around it.
+
+    The border carries what little light falls outside the probe's core; four channels are enough for it.
+    """
+    import keras
+
+    quarter = architecture.patch_size // 4
+    centre = _image(decoded[..., :-_BORDER_CHANNELS], architecture, activation, f"{name}_centre")
+    if activation == "tanh":
+        centre = keras.layers.Rescaling(math.pi, name=f"{name}_radians", dtype="float32")(centre)
+    centre = keras.layers.ZeroPadding2D(quarter, dtype="float32")(centre)
+
+    coarse = _up(decoded[..., -_BORDER_CHANNELS:], architecture.filters(32), precision)
+    whole = _image(coarse, architecture, "silu", f"{name}_border")
+    inner = keras.layers.Cropping2D(quarter, dtype="float32")(whole)
+    hole = keras.layers.ZeroPadding2D(quarter, dtype="float32")(inner)
+    border = keras.layers.Subtract(dtype="float32")([whole, hole])
+    return keras.layers.Add(name=name, dtype="float32")([centre, border])
+
+
+def _baseline(architecture: Architecture, precision: Precision) -> keras.Model:
+    import keras
+
+    side = architecture.patch_size
+    frames = keras.Input((side, side, 1), name="amplitude_frames")
+    features = frames
+    for count in _BASELINE_FILTERS:
+        features = _down(features, architecture.filters(count), precision)
+    outputs = []
+    for name in ("amplitude", "phase"):
+        decoded = features
+        for count in reversed(_BASELINE_FILTERS):
+            decoded = _up(decoded, architecture.filters(count), precision)
+        outputs.append(_image(decoded, architecture, "linear", name))
+    return keras.Model(frames, outputs, name="baseline")
+
+
+def _double_conv(features: Any, filters: int, precision: Precision) -> Any:
+    import keras
+
+    for _ in range(2):
+        features = keras.layers.Conv2D(filters, 3, padding="same", activation="relu", dtype=precision)(
+            features
+        )
+    return features
+
+
+def _down(features: Any, filters: int, precision: Precision) -> Any:
+    import keras
+
+    return keras.layers.MaxPooling2D(2, dtype=precision)(_double_conv(features, filters, precision))
+
+
+def _up(features: Any, filters: int, precision: Precision) -> Any:
+    import keras
+
+    return keras.layers.UpSampling2D(2, dtype=precision)(_double_conv(features, filters, precision))
+
+
+def _image(features: Any, architecture: Architecture, activation: str, name: str) -> Any:
+    """Convolve to one float32 image per frame: the outputs keep full precision whatever came before."""
+    import keras
+
+    return keras.layers.Conv2D(
+        architecture.n_channels, 3, padding="same", activation=activation, name=name, dtype="float32"
+    )(features)

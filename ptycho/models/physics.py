@@ -1,0 +1,99 @@
+"""The forward model of far-field ptychography as TensorFlow operations: object patches to intensity.
+
+Sub-pixel shifts are products with banded matrices of bilinear weights, so that merging patches and cutting
+them out again are adjoint, differentiable and free of gathers.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+class FarField(keras.layers.Layer):
+    """Diffraction intensity of predicted object patches.
+
+    Parameters
+    ----------
+    probes : (K, N, N) complex64
+        One illumination per scan, in the units of the normalised frames.
+    reach_px : float
+        Largest distance of a frame from the centre of its group along an axis, in pixels.
+    """
+
+    def __init__(self, probes: np.ndarray, *, reach_px: float = 0.0) -> None:
+        super().__init__(dtype="float32", trainable=False)
+        side = probes.shape[-1]
+        # The sign pattern moves the DC term of the transform to pixel (N/2, N/2); the modulus is untouched.
+        signs = (-1.0) ** np.add.outer(np.arange(side), np.arange(side))
+        self._probes = (probes * signs / side).astype(np.complex64)
+        self._canvas_side = side + 2 * math.ceil(reach_px)
+
+    def call(self, amplitude: Any, phase: Any, offsets_yx: Any, probe_index: Any) -> Any:
+        """Return the intensity (B, N, N, C) float32.
+
+        `amplitude` and `phase` are (B, N, N, C) float32, `offsets_yx` (B, C, 2) float32 is the position of
+        each patch relative to the centre of its group, `probe_index` (B,) int32 picks the illumination.
+        """
+        patches = polar(amplitude, phase)
+        if patches.shape[-1] != 1:
+            canvas = merge_patches(patches, offsets_yx, self._canvas_side)
+            patches = cut_patches(canvas, offsets_yx, patches.shape[1])
+        probe = tf.gather(tf.constant(self._probes), probe_index)
+        exit_waves = tf.transpose(patches, (0, 3, 1, 2)) * probe[:, None]
+        far_field = tf.signal.fft2d(exit_waves)
+        intensity = tf.math.real(far_field) ** 2 + tf.math.imag(far_field) ** 2
+        return tf.transpose(intensity, (0, 2, 3, 1))
+
+
+def polar(amplitude: Any, phase: Any) -> Any:
+    """Return ``amplitude * exp(i * phase)`` as complex64; `phase` is in radians."""
+    return tf.complex(amplitude * tf.cos(phase), amplitude * tf.sin(phase))
+
+
+def merge_patches(patches: Any, offsets_yx: Any, side: int) -> Any:
+    """Average the patches of each group on a canvas of `side` pixels about the group's centre.
+
+    `patches` is (B, N, N, C) complex64, `offsets_yx` (B, C, 2) in pixels; the result is (B, side, side)
+    complex64, zero where no patch reaches.
+    """
+    rows, columns = _shift_matrices(offsets_yx, side, patches.shape[1])
+    summed = tf.einsum(
+        "bcir,brsc,bcjs->bij", tf.cast(rows, tf.complex64), patches, tf.cast(columns, tf.complex64)
+    )
+    weights = tf.einsum("bci,bcj->bij", tf.reduce_sum(rows, -1), tf.reduce_sum(columns, -1))
+    return summed / tf.cast(tf.maximum(weights, 1e-3), tf.complex64)
+
+
+def cut_patches(canvas: Any, offsets_yx: Any, side: int) -> Any:
+    """Cut patches (B, N, N, C) of N = `side` pixels out of `canvas` (B, S, S) at `offsets_yx` (B, C, 2)."""
+    rows, columns = _shift_matrices(offsets_yx, canvas.shape[1], side)
+    return tf.einsum(
+        "bcir,bij,bcjs->brsc", tf.cast(rows, tf.complex64), canvas, tf.cast(columns, tf.complex64)
+    )
+
+
+def _shift_matrices(offsets_yx: Any, canvas_side: int, patch_side: int) -> tuple[Any, Any]:
+    """Bilinear weights (B, C, S, N) from patch pixel to canvas pixel, along rows and along columns."""
+    canvas = tf.range(canvas_side, dtype=tf.float32) - canvas_side // 2
+    patch = tf.range(patch_side, dtype=tf.float32) - patch_side // 2
+    offsets = tf.cast(offsets_yx, tf.float32)[..., None, None, :]
+    distance = (canvas[:, None] - patch[None, :])[..., None] - offsets
+    weights = tf.nn.relu(1.0 - tf.abs(distance))
+    return weights[..., 0], weights[..., 1]
+
+
+def poisson_deviance(measured: Any, predicted: Any) -> Any:
+    """Poisson negative log-likelihood of the intensity, less its value for a perfect prediction.
+
+    Mean over pixels of ``predicted - measured + measured * log(measured / predicted)`` for intensities
+    (B, N, N, C): the gradient of the likelihood with a floor at zero, so that losses of different scans
+    compare (deviance of a Poisson model, Nelder and Wedderburn, doi:10.2307/2344614).
+    """
+    background = 1e-4
+    ratio = tf.math.log((measured + background) / (predicted + background))
+    return tf.reduce_mean(predicted - measured + (measured + background) * ratio)

@@ -1,0 +1,79 @@
+import json
+
+import numpy as np
+import pytest
+
+from ptycho.errors import DataError
+from ptycho.models.bundle import load_bundle, save_bundle
+from ptycho.models.networks import Architecture, build_network
+from ptycho.models.patch_model import PatchModel
+
+
+@pytest.fixture
+def model():
+    architecture = Architecture(kind="baseline", patch_size=32, n_filters_scale=0.25)
+    probe = (np.arange(32 * 32).reshape(32, 32) * (1 + 2j)).astype(np.complex64)
+    return PatchModel(build_network(architecture), architecture, probe, {"seed": 7})
+
+
+def test_a_bundle_gives_back_the_same_model(model, tmp_path):
+    save_bundle(tmp_path / "new", model)
+    loaded = load_bundle(tmp_path / "new")
+    frames = np.random.default_rng(0).random((3, 32, 32, 1), dtype=np.float32)
+    np.testing.assert_array_equal(loaded.predict_batch(frames), model.predict_batch(frames))
+    assert loaded.architecture == model.architecture
+    assert loaded.training == {"seed": 7}
+    np.testing.assert_array_equal(loaded.probe, model.probe)
+
+
+def test_only_the_three_files_are_left(model, tmp_path):
+    save_bundle(tmp_path, model)
+    assert {path.name for path in tmp_path.iterdir()} == {"bundle.json", "network.weights.h5", "probe.npy"}
+
+
+def test_no_file_is_a_pickle(model, tmp_path):
+    save_bundle(tmp_path, model)
+    assert (tmp_path / "network.weights.h5").read_bytes()[:4] == b"\x89HDF"
+    json.loads((tmp_path / "bundle.json").read_text())
+    np.load(tmp_path / "probe.npy", allow_pickle=False)
+
+
+def _rewrite(folder, **changes):
+    path = folder / "bundle.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_a_later_schema_is_refused(model, tmp_path):
+    save_bundle(tmp_path, model)
+    _rewrite(tmp_path, schema_version=99)
+    with pytest.raises(DataError, match="schema version 99"):
+        load_bundle(tmp_path)
+
+
+def test_weights_of_another_architecture_are_refused(model, tmp_path):
+    save_bundle(tmp_path, model)
+    _rewrite(tmp_path, architecture={"kind": "baseline", "patch_size": 32, "n_filters_scale": 0.5})
+    with pytest.raises(DataError, match="do not fit the baseline"):
+        load_bundle(tmp_path)
+
+
+def test_an_unknown_field_is_refused(model, tmp_path):
+    save_bundle(tmp_path, model)
+    _rewrite(tmp_path, architecture={"kind": "baseline", "patch_size": 32, "run": "rm"})
+    with pytest.raises(DataError, match="does not describe a model"):
+        load_bundle(tmp_path)
+
+
+def test_truncated_weights_are_refused(model, tmp_path):
+    save_bundle(tmp_path, model)
+    weights = tmp_path / "network.weights.h5"
+    weights.write_bytes(weights.read_bytes()[:5000])
+    with pytest.raises(DataError, match=r"network\.weights\.h5"):
+        load_bundle(tmp_path)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"holds no model \(bundle\.json is missing\)"):
+        load_bundle(tmp_path)
+    with pytest.raises(DataError, match="is not a folder"):
+        load_bundle(tmp_path / "nowhere")

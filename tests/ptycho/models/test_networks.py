@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+
+from ptycho.models.networks import Architecture, build_network
+
+
+@pytest.mark.parametrize(
+    ("kind", "scale", "parameters"),
+    [("pinn", 1.0, 585_244), ("baseline", 1.0, 1_154_210)],
+)
+def test_parameter_counts_are_those_of_the_published_layout(kind, scale, parameters):
+    network = build_network(Architecture(kind=kind, patch_size=64, n_filters_scale=scale))
+    assert network.count_params() == parameters
+
+
+@pytest.mark.parametrize("side", [64, 128, 256])
+@pytest.mark.parametrize("gridsize", [1, 2])
+def test_pinn_returns_images_of_the_frames_shape(side, gridsize):
+    network = build_network(
+        Architecture(kind="pinn", patch_size=side, gridsize=gridsize, n_filters_scale=0.25)
+    )
+    frames = np.random.default_rng(3).random((2, side, side, gridsize**2), dtype=np.float32)
+    amplitude, phase = network.predict_on_batch(frames)
+    assert amplitude.shape == phase.shape == frames.shape
+
+
+def test_pinn_amplitude_is_a_sigmoid_and_phase_within_pi_inside_the_central_half():
+    network = build_network(Architecture(kind="pinn", patch_size=64, n_filters_scale=0.25))
+    rng = np.random.default_rng(0)
+    network.set_weights([rng.normal(0, 0.5, w.shape) for w in network.get_weights()])
+    frames = 5 * rng.random((2, 64, 64, 1), dtype=np.float32)
+    amplitude, phase = network.predict_on_batch(frames)
+    centre = (slice(None), slice(16, 48), slice(16, 48))
+    assert amplitude[centre].min() >= 0
+    assert amplitude[centre].max() <= 1
+    assert 0.5 < np.abs(phase[centre]).max() <= np.pi + 1e-6
+    assert np.abs(amplitude).max() > 1
+
+
+def test_border_branch_leaves_the_central_half_alone():
+    network = build_network(Architecture(kind="pinn", patch_size=64, n_filters_scale=0.25))
+    frames = np.random.default_rng(1).random((1, 64, 64, 1), dtype=np.float32)
+    before, _ = network.predict_on_batch(frames)
+    border = network.get_layer("amplitude_border")
+    border.set_weights([weights + 1 for weights in border.get_weights()])
+    after, _ = network.predict_on_batch(frames)
+    np.testing.assert_array_equal(before[:, 16:48, 16:48], after[:, 16:48, 16:48])
+    assert np.abs(before - after)[:, :16].min() > 0
+
+
+def test_mixed_precision_takes_the_same_weights_and_gives_nearly_the_same_image():
+    architecture = Architecture(kind="baseline", patch_size=32, n_filters_scale=0.25)
+    plain, mixed = build_network(architecture), build_network(architecture, precision="mixed_bfloat16")
+    mixed.set_weights(plain.get_weights())
+    frames = np.random.default_rng(1).random((2, 32, 32, 1), dtype=np.float32)
+    expected, found = plain.predict_on_batch(frames)[0], mixed.predict_on_batch(frames)[0]
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=0.03 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"kind": "pinn", "patch_size": 96}, "patch size N is 96 but the PINN takes"),
+        ({"kind": "baseline", "patch_size": 60}, "patch size N is 60 but the baseline takes multiples of 8"),
+        ({"kind": "baseline", "patch_size": 64, "gridsize": 2}, "gridsize is 2 for a baseline"),
+        ({"kind": "pinn", "patch_size": 64, "n_filters_scale": 0}, "n_filters_scale is 0"),
+        ({"kind": "gan", "patch_size": 64}, "model kind is 'gan'"),
+    ],
+)
+def test_impossible_architectures_are_refused_in_words(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Architecture(**arguments)
