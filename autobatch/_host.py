@@ -1,0 +1,101 @@
+"""What is free in main memory: the smallest of all limits that apply to this process."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from autobatch import _cgroup, _tensorflow
+from autobatch._cgroup import Bound
+from autobatch._types import DeviceMemory
+
+# On a CPU, running out is often no exception: the process is killed, aborts or segfaults, and other
+# programs' memory comes and goes. So plan with half of what seems free.
+HOST_USABLE_SHARE = 0.5
+
+
+def host_memory(root: Path = Path("/")) -> DeviceMemory:
+    """Return the tightest of the machine's, the control groups' and the process's own limits.
+
+    Parameters
+    ----------
+    root : Path
+        Where ``proc`` and ``sys`` are found; another folder in tests.
+    """
+    notes: list[str] = []
+    bounds = [_machine(root), *_cgroup.bounds(root, notes), *_process_limits(root)]
+    tightest = min(bounds, key=lambda bound: bound.free_bytes)
+    allocator = _tensorflow_bound()
+    if allocator is not None and allocator.free_bytes <= tightest.free_bytes:
+        # This allocator raises a proper error when it is full, so it needs no margin.
+        return _as_memory(allocator, allocator.free_bytes, notes)
+    notes.append(f"half of it is planned with: running out of {tightest.source} ends the process")
+    return _as_memory(tightest, int(tightest.free_bytes * HOST_USABLE_SHARE), notes)
+
+
+def _as_memory(bound: Bound, usable_bytes: int, notes: list[str]) -> DeviceMemory:
+    return DeviceMemory(
+        device="CPU",
+        total_bytes=bound.total_bytes,
+        free_bytes=bound.free_bytes,
+        usable_bytes=usable_bytes,
+        source=bound.source,
+        notes=tuple(notes),
+    )
+
+
+def _machine(root: Path) -> Bound:
+    entries = _kibibyte_entries(root / "proc/meminfo")
+    if "MemTotal" not in entries:
+        return _machine_without_proc()
+    # Kernels before 3.14 have no MemAvailable.
+    estimate = sum(entries.get(name, 0) for name in ("MemFree", "Buffers", "Cached"))
+    return Bound(
+        source="MemAvailable" if "MemAvailable" in entries else "MemFree + Buffers + Cached",
+        total_bytes=entries["MemTotal"],
+        free_bytes=entries.get("MemAvailable", estimate),
+    )
+
+
+def _machine_without_proc() -> Bound:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    return Bound(source="psutil", total_bytes=memory.total, free_bytes=memory.available)
+
+
+def _process_limits(root: Path) -> Iterator[Bound]:
+    """Yield the ulimits on address space and data that are set."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limits
+        return
+    used = _kibibyte_entries(root / "proc/self/status")
+    for name, entry in (("RLIMIT_AS", "VmSize"), ("RLIMIT_DATA", "VmData")):
+        limit_bytes, _ = resource.getrlimit(getattr(resource, name))
+        if limit_bytes != resource.RLIM_INFINITY and entry in used:
+            yield Bound(source=name, total_bytes=limit_bytes, free_bytes=max(0, limit_bytes - used[entry]))
+
+
+def _kibibyte_entries(path: Path) -> dict[str, int]:
+    """Return the "Name:  123 kB" lines of a file in bytes; empty if it cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError:
+        return {}
+    return {name: int(kib) << 10 for name, kib in re.findall(r"^(\w+):\s+(\d+) kB$", text, re.MULTILINE)}
+
+
+def _tensorflow_bound() -> Bound | None:
+    """Return what is left in TensorFlow's own CPU allocator, if it has a limit."""
+    limit_bytes = _tensorflow.host_limit_bytes()
+    if limit_bytes is None:
+        return None
+    statistics = _tensorflow.allocator_statistics("CPU:0")
+    used_bytes = 0 if statistics is None else statistics.current_bytes
+    return Bound(
+        source="TF_CPU_BFC_MEM_LIMIT_IN_MB",
+        total_bytes=limit_bytes,
+        free_bytes=max(0, limit_bytes - used_bytes),
+    )

@@ -1,0 +1,125 @@
+"""The cost of a batch from allocator peaks of a few small batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from autobatch import _tensorflow
+from autobatch._types import BatchCost
+from autobatch.errors import CannotMeasureError
+
+MEASURED_SIZES = (1, 2, 4)
+
+
+class PeakMeter:
+    """Notes the allocator's peak during batches of different sizes.
+
+    Parameters
+    ----------
+    device : str
+        ``"CPU:0"`` or ``"GPU:i"`` in TensorFlow's numbering.
+    """
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self.peaks: dict[int, int] = {}
+
+    def measured(self, compute: Callable[[int, int], Any]) -> Callable[[int, int], Any]:
+        """Return `compute` with its peak noted, if it succeeds and the allocator counts."""
+
+        def measured_compute(start: int, stop: int) -> Any:
+            before = _tensorflow.allocator_statistics(self._device)
+            _tensorflow.reset_peak(self._device)
+            result = compute(start, stop)
+            after = _tensorflow.allocator_statistics(self._device)
+            if after is not None:
+                in_use = 0 if before is None else before.current_bytes
+                self.peaks[stop - start] = max(0, after.peak_bytes - in_use)
+            return result
+
+        return measured_compute
+
+    @property
+    def has_statistics(self) -> bool:
+        """Whether any peak was seen; an allocator that does not count reports zeros."""
+        return any(self.peaks.values())
+
+    def cost(self) -> BatchCost | None:
+        """Return the line through the peaks, or None without statistics."""
+        return fit_cost(self.peaks) if self.has_statistics else None
+
+
+def fit_cost(peaks: dict[int, int]) -> BatchCost:
+    """Fit ``peak = fixed + n · slope`` so that no measured peak lies above the line.
+
+    The slope is the steepest between the largest size and any other; a size measured first also holds
+    what the framework allocates once, which may make its peak the largest of all.
+
+    Parameters
+    ----------
+    peaks : dict of int to int
+        Batch size to peak bytes; one entry is taken as a line through the origin.
+
+    Returns
+    -------
+    BatchCost
+        With ``source="measured"``.
+    """
+    largest = max(peaks)
+    slopes = [(peaks[largest] - peaks[size]) / (largest - size) for size in peaks if size != largest]
+    slope = max(slopes, default=0.0)
+    if slope <= 0:
+        slope = peaks[largest] / largest
+    fixed = max(0, *(round(peak - slope * size) for size, peak in peaks.items()))
+    return BatchCost(bytes_per_item=max(1, round(slope)), fixed_bytes=fixed, source="measured")
+
+
+def measure_cost(
+    compute: Callable[[int, int], Any],
+    *,
+    sizes: Sequence[int] = MEASURED_SIZES,
+    keep: Callable[[int, int, Any], None] | None = None,
+    device: str | None = None,
+) -> BatchCost:
+    """Measure what a batch costs on consecutive slices of real work.
+
+    Parameters
+    ----------
+    compute : callable
+        ``compute(start, stop)`` as for `run_in_batches`; called for ``[0, 1)``, ``[1, 3)``, ``[3, 7)`` …
+    sizes : sequence of int
+        Sizes of the slices, two or more different ones.
+    keep : callable, optional
+        ``keep(start, stop, result)`` receives each result, so that the work is not lost.
+    device : str, optional
+        ``"cpu"`` or ``"GPU:i"``; TensorFlow's first GPU, else the CPU, by default.
+
+    Returns
+    -------
+    BatchCost
+        The straight line through the peaks.
+
+    Raises
+    ------
+    CannotMeasureError
+        If the allocator keeps no statistics, as TensorFlow's plain CPU allocator does not.
+    ValueError
+        If `sizes` holds no two different sizes of 1 or more.
+    """
+    if len(set(sizes)) < 2 or min(sizes) < 1:
+        raise ValueError(f"sizes is {tuple(sizes)} but must hold two or more different sizes of 1 or more.")
+    meter = PeakMeter(_tensorflow.allocator_name(device))
+    measured, start = meter.measured(compute), 0
+    for size in sizes:
+        result = measured(start, start + size)
+        if keep is not None:
+            keep(start, start + size, result)
+        start += size
+    cost = meter.cost()
+    if cost is None:
+        raise CannotMeasureError(
+            "the allocator keeps no statistics, so no peak could be measured; pass a BatchCost, "
+            "for a Keras model keras_model_cost(model)."
+        )
+    return cost

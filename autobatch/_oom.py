@@ -1,0 +1,137 @@
+"""Telling an out-of-memory error from every other error, without importing TensorFlow."""
+
+from __future__ import annotations
+
+import math
+import re
+import traceback
+from enum import IntEnum
+
+from autobatch.errors import AutobatchError
+
+# Words of the BFC allocator, of XLA, of NumPy and of CUDA. A queue, a gRPC message or a file handle that
+# is exhausted raises the same class as memory does and has none of them.
+_MEMORY_WORDS = re.compile(
+    r"\bOOM\b|out[ -]of[ -]memory|OUT_OF_MEMORY|MemoryError|unable to allocate|(fail|failed|trying) to allocate"
+    r"|could not allocate|memory exhausted",
+    re.IGNORECASE,
+)
+
+# Forms in which a shortage reaches the caller through a library that could not get its workspace or a copy
+# that found no room (tensorflow issues 7025, 21775, 38929, 45068). Each can have another cause.
+_SUSPECT_TEXTS = {
+    "InternalError": r"Dst tensor is not initialized|CUDNN_STATUS_(ALLOC_FAILED|NOT_INITIALIZED)"
+    r"|CUBLAS_STATUS_(ALLOC_FAILED|NOT_INITIALIZED)|create.{0,20}cu(dnn|blas|solver|fft)|cuBlas.{0,20}create"
+    r"|BLAS (xGEMM|GEMM|SGEMM)\S* launch failed",
+    "UnknownError": r"Failed to get convolution algorithm|CUDNN_STATUS_(ALLOC_FAILED|NOT_INITIALIZED)"
+    r"|create.{0,20}cu(dnn|blas)",
+    "NotFoundError": r"No algorithm worked",
+    "FailedPreconditionError": r"DNN library (is not found|initialization failed)",
+}
+_SUSPECTS = {name: re.compile(text, re.IGNORECASE) for name, text in _SUSPECT_TEXTS.items()}
+
+
+_SHAPED_REQUEST = re.compile(
+    r"OOM when allocating tensor with shape ?\[(?P<shape>[\d,]*)\] and type (?P<dtype>\w+)"
+)
+_PLAIN_REQUEST = re.compile(r"(trying|failed) to allocate (?P<bytes>\d+)( bytes)?", re.IGNORECASE)
+_ITEM_BYTES = {
+    "bool": 1,
+    "uint8": 1,
+    "int8": 1,
+    "half": 2,
+    "bfloat16": 2,
+    "int16": 2,
+    "float": 4,
+    "int32": 4,
+    "double": 8,
+    "int64": 8,
+    "complex64": 8,
+    "complex128": 16,
+}
+
+
+class Verdict(IntEnum):
+    """How sure one can be that an error means that memory ran out."""
+
+    NO = 0
+    SUSPECTED = 1
+    CERTAIN = 2
+
+
+def is_out_of_memory(exc: BaseException) -> bool:
+    """Return whether an error means, certainly or probably, that memory ran out.
+
+    Looks at the class first, then for memory words in the text, then along the chain of causes, so that
+    an error wrapped by user code is recognised. Covers Python's and NumPy's ``MemoryError`` and every form
+    in which TensorFlow and XLA report a shortage. Errors of this package are never out-of-memory errors,
+    although their cause is one; nor are ``KeyboardInterrupt`` and ``SystemExit``.
+    """
+    return verdict(exc) is not Verdict.NO
+
+
+def verdict(exc: BaseException, *, handled: BaseException | None = None) -> Verdict:
+    """Judge an error and its causes; the chain ends before `handled`.
+
+    `handled` is the error that the caller was already handling before the work began: Python makes it the
+    context of everything raised since, and it says nothing about them.
+    """
+    for link in _chain(exc, handled):
+        if isinstance(link, AutobatchError) or not isinstance(link, Exception):
+            return Verdict.NO
+        judged = _judge(link)
+        if judged is not Verdict.NO:
+            return judged
+    return Verdict.NO
+
+
+def release_frames(exc: BaseException, *, handled: BaseException | None = None) -> None:
+    """Drop the local variables of the frames that an error and its causes passed through.
+
+    They hold the tensors of the failed batch. Call it after the ``except`` block: inside, the frames are
+    still referred to by the interpreter.
+    """
+    for link in _chain(exc, handled):
+        traceback.clear_frames(link.__traceback__)
+
+
+def failed_allocation_bytes(exc: BaseException) -> int | None:
+    """Return how many bytes the failed request asked for, where TensorFlow's or XLA's text says it."""
+    text = str(exc)
+    shaped = _SHAPED_REQUEST.search(text)
+    if shaped is not None and shaped["dtype"] in _ITEM_BYTES:
+        n_elements = math.prod(int(length) for length in shaped["shape"].split(",") if length)
+        return n_elements * _ITEM_BYTES[shaped["dtype"]]
+    plain = _PLAIN_REQUEST.search(text)
+    return int(plain["bytes"]) if plain is not None else None
+
+
+def first_line(exc: BaseException, *, width: int = 200) -> str:
+    """Return class and first line of the text of an error, cut to `width` characters."""
+    text = str(exc).strip().split("\n", 1)[0]
+    line = f"{type(exc).__name__}: {text}" if text else type(exc).__name__
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def _judge(exc: Exception) -> Verdict:
+    if isinstance(exc, MemoryError):
+        return Verdict.CERTAIN
+    text = str(exc)
+    names = {base.__name__ for base in type(exc).__mro__}
+    if "OutOfMemoryError" in names:
+        return Verdict.CERTAIN
+    if names & {"ResourceExhaustedError", "XlaRuntimeError"}:
+        return Verdict.CERTAIN if _MEMORY_WORDS.search(text) else Verdict.NO
+    for name, pattern in _SUSPECTS.items():
+        if name in names and (pattern.search(text) or "CUDA_ERROR_OUT_OF_MEMORY" in text):
+            return Verdict.SUSPECTED
+    return Verdict.NO
+
+
+def _chain(exc: BaseException, handled: BaseException | None) -> list[BaseException]:
+    links: list[BaseException] = []
+    link: BaseException | None = exc
+    while link is not None and link is not handled and all(link is not seen for seen in links):
+        links.append(link)
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    return links

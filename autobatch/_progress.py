@@ -1,0 +1,172 @@
+"""The progress protocol, and its two implementations that need no terminal."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Protocol
+
+from autobatch._types import DeviceMemory
+from autobatch._units import format_bytes
+
+_logger = logging.getLogger(__name__)
+
+
+class Stage(Protocol):
+    """One piece of work with a known number of items; a context manager."""
+
+    def __enter__(self) -> Stage: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> None: ...
+
+    def advance(self, n_items: int) -> None:
+        """Say that `n_items` more items are finished."""
+        ...
+
+    def batch_size(self, size: int, reason: str) -> None:
+        """Say which batch size is used from now on, and why."""
+        ...
+
+    def memory(self, memory: DeviceMemory) -> None:
+        """Give the newest reading of the device."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Show a short free text, for example the value of a loss."""
+        ...
+
+
+class Progress(Protocol):
+    """One display for a whole run, made of stages."""
+
+    def stage(self, label: str, total: int, unit: str = "items") -> Stage:
+        """Return a stage of `total` items, to be entered with ``with``."""
+        ...
+
+
+class NoProgress:
+    """Shows nothing."""
+
+    def stage(self, label: str, total: int, unit: str = "items") -> Stage:
+        """Return a stage that shows nothing."""
+        return _SilentStage()
+
+
+class _SilentStage:
+    def __enter__(self) -> Stage:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> None: ...
+
+    def advance(self, n_items: int) -> None: ...
+
+    def batch_size(self, size: int, reason: str) -> None: ...
+
+    def memory(self, memory: DeviceMemory) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+
+class LogProgress:
+    """Plain log lines at level INFO, at most one per stage and `interval_s`.
+
+    Parameters
+    ----------
+    logger : logging.Logger, optional
+        Where the lines go; ``autobatch`` by default.
+    interval_s : float
+        Shortest time between two lines about the same stage.
+    clock : callable
+        Returns seconds; replaced in tests.
+    """
+
+    def __init__(
+        self,
+        logger: logging.Logger | None = None,
+        *,
+        interval_s: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._logger = logger if logger is not None else logging.getLogger("autobatch")
+        self._interval_s = interval_s
+        self._clock = clock
+
+    def stage(self, label: str, total: int, unit: str = "items") -> Stage:
+        """Return a stage that writes log lines."""
+        return _LogStage(label, total, unit, self._logger, self._interval_s, self._clock)
+
+
+class _LogStage:
+    def __init__(
+        self,
+        label: str,
+        total: int,
+        unit: str,
+        logger: logging.Logger,
+        interval_s: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._label, self._total, self._unit = label, total, unit
+        self._logger, self._interval_s, self._clock = logger, interval_s, clock
+        self._done = 0
+        self._size: int | None = None
+        self._memory = ""
+        self._note = ""
+        self._started_s = self._written_s = clock()
+
+    def __enter__(self) -> Stage:
+        self._started_s = self._written_s = self._clock()
+        self._logger.info("%s: %s %s to do", self._label, f"{self._total:,}", self._unit)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> None:
+        if error is None:
+            self._logger.info("%s: %s, finished%s", self._label, self._counts(), self._extras())
+        else:
+            self._logger.info("%s: stopped at %s by %s", self._label, self._counts(), type(error).__name__)
+
+    def advance(self, n_items: int) -> None:
+        self._done += n_items
+        now_s = self._clock()
+        if now_s - self._written_s >= self._interval_s and self._done < self._total:
+            self._written_s = now_s
+            self._logger.info("%s: %s%s", self._label, self._counts(), self._extras())
+
+    def batch_size(self, size: int, reason: str) -> None:
+        change = f"{size:,}" if self._size is None else f"{self._size:,} → {size:,}"
+        self._size = size
+        self._logger.info("%s: batch size %s (%s)", self._label, change, reason)
+
+    def memory(self, memory: DeviceMemory) -> None:
+        self._memory = f", {format_bytes(memory.free_bytes)} free on {memory.device}"
+
+    def note(self, text: str) -> None:
+        self._note = f", {text}"
+
+    def _counts(self) -> str:
+        elapsed_s = self._clock() - self._started_s
+        rate = f", {self._done / elapsed_s:,.1f} {self._unit}/s" if elapsed_s > 0 and self._done else ""
+        return f"{self._done:,}/{self._total:,} {self._unit}{rate}"
+
+    def _extras(self) -> str:
+        return f"{self._memory}{self._note}"

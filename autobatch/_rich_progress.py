@@ -1,0 +1,180 @@
+"""A live terminal display with one bar per stage; of the progress files the only one to import rich."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from autobatch._progress import Stage
+from autobatch._types import DeviceMemory
+from autobatch._units import format_bytes
+
+if TYPE_CHECKING:
+    from rich.console import Console, JustifyMethod
+    from rich.progress import Progress as RichBars
+
+_NARROW_COLUMNS = 110
+_LABEL_COLUMNS = 22
+_REDRAW_S = 0.1
+_LONGEST_HISTORY = 3
+
+
+class RichProgress:
+    """One bar per stage: items, rate, time left, the batch size and how it changed, memory.
+
+    A context manager around the live display; a stage entered outside of it opens the display for its
+    own duration.
+
+    Parameters
+    ----------
+    console : rich.console.Console, optional
+        Where to draw; standard error by default, so that standard output stays usable in a pipe. Log
+        handlers should write to the same `console`, or their lines tear the bars.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        from rich.console import Console
+
+        self.console = console if console is not None else Console(stderr=True)
+        self._is_narrow = self.console.width < _NARROW_COLUMNS
+        self._bars = _headed_bars(self.console, is_narrow=self._is_narrow)
+        self._depth = 0
+
+    def __enter__(self) -> RichProgress:
+        if self._depth == 0:
+            self._bars.start()
+        self._depth += 1
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self._bars.stop()
+
+    def stage(self, label: str, total: int, unit: str = "items") -> Stage:
+        """Return a stage with a bar of its own, drawn from when it is entered."""
+        return _BarStage(self, self._bars, label, total, unit, is_narrow=self._is_narrow)
+
+
+class _BarStage:
+    def __init__(
+        self, display: RichProgress, bars: RichBars, label: str, total: int, unit: str, *, is_narrow: bool
+    ) -> None:
+        self._display, self._bars = display, bars
+        self._label, self._total, self._unit, self._is_narrow = label, total, unit, is_narrow
+        self._done = 0
+        self._sizes: list[int] = []
+        self._started_s = self._drawn_s = time.monotonic()
+
+    def __enter__(self) -> Stage:
+        self._display.__enter__()
+        self._started_s = time.monotonic()
+        self._task = self._bars.add_task(
+            self._label, total=self._total, counts=self._counts(), rate="", batch="", memory="", note=""
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> None:
+        self._draw()
+        if error is not None:
+            self._bars.update(self._task, note=f"stopped by {type(error).__name__}")
+        self._bars.stop_task(self._task)
+        self._display.__exit__(kind, error, trace)
+
+    def advance(self, n_items: int) -> None:
+        self._done += n_items
+        # Drawing costs more than a small batch does.
+        if time.monotonic() - self._drawn_s >= _REDRAW_S:
+            self._draw()
+
+    def batch_size(self, size: int, reason: str) -> None:
+        if self._sizes[-1:] != [size]:
+            self._sizes.append(size)
+        self._bars.update(self._task, batch=_history(self._sizes))
+
+    def memory(self, memory: DeviceMemory) -> None:
+        free = format_bytes(memory.free_bytes)
+        used = "?" if memory.used_bytes is None else format_bytes(memory.used_bytes)
+        if used.split()[-1] == free.split()[-1]:
+            used = used.split()[0]
+        self._bars.update(self._task, memory=f"{used} / {free}")
+
+    def note(self, text: str) -> None:
+        self._bars.update(self._task, note=text)
+
+    def _draw(self) -> None:
+        self._drawn_s = time.monotonic()
+        elapsed_s = self._drawn_s - self._started_s
+        rate = f"{_rounded(self._done / elapsed_s)}/s" if elapsed_s > 0 and self._done else ""
+        self._bars.update(self._task, completed=self._done, counts=self._counts(), rate=rate)
+
+    def _counts(self) -> str:
+        counts = f"{self._done:,}/{self._total:,}"
+        return counts if self._is_narrow else f"{counts} {self._unit}"
+
+
+def _headed_bars(console: Console, *, is_narrow: bool) -> RichBars:
+    """Return rich's progress display with a heading over its columns."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Column, Table
+
+    class HeadedProgress(Progress):
+        def make_tasks_table(self, tasks) -> Table:
+            table = super().make_tasks_table(tasks)
+            table.show_header = bool(table.rows)
+            table.header_style = "dim"
+            return table
+
+    def text(
+        field: str,
+        header: str,
+        *,
+        justify: JustifyMethod = "left",
+        style: str = "none",
+        width: int | None = None,
+    ) -> TextColumn:
+        column = Column(header, justify=justify, no_wrap=True, overflow="ellipsis", max_width=width)
+        return TextColumn(
+            f"{{task.{field}}}", justify=justify, style=style, markup=False, table_column=column
+        )
+
+    return HeadedProgress(
+        text("description", "", style="bold", width=_LABEL_COLUMNS if is_narrow else None),
+        BarColumn(bar_width=None, table_column=Column("", ratio=1, min_width=4)),
+        text("fields[counts]", "done", justify="right"),
+        text("fields[rate]", "rate", justify="right", style="cyan"),
+        TimeRemainingColumn(
+            compact=True,
+            elapsed_when_finished=True,
+            table_column=Column("left", no_wrap=True, justify="right"),
+        ),
+        text("fields[batch]", "batch" if is_narrow else "batch size", style="magenta"),
+        text("fields[memory]", "used / free" if is_narrow else "memory used / free"),
+        text("fields[note]", "", style="dim"),
+        console=console,
+        expand=True,
+    )
+
+
+def _history(sizes: list[int]) -> str:
+    shown = [f"{size:,}" for size in sizes]
+    if len(shown) > _LONGEST_HISTORY:
+        shown = [shown[0], "…", shown[-1]]
+    return " → ".join(shown)
+
+
+def _rounded(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"

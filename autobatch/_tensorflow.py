@@ -1,0 +1,83 @@
+"""TensorFlow's allocator and devices; looks at TensorFlow only if the program already imported it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class AllocatorStatistics:
+    """Bytes that the allocator of one device has handed out, now and at most since the last reset."""
+
+    current_bytes: int
+    peak_bytes: int
+
+
+def imported() -> Any | None:
+    """Return the TensorFlow module if the program has imported it (completely), else None."""
+    module = sys.modules.get("tensorflow")
+    return module if hasattr(module, "config") else None
+
+
+def is_started() -> bool:
+    """Return whether TensorFlow has set up its devices and so has taken its share of each card."""
+    if imported() is None:
+        return False
+    from tensorflow.python.eager import context  # the state has no public accessor
+
+    return bool(getattr(context.context(), "_initialized", True))
+
+
+def gpu_names() -> list[str]:
+    """Return TensorFlow's visible GPUs as ``"GPU:i"``, without starting them."""
+    tensorflow = imported()
+    if tensorflow is None:
+        return []
+    return [f"GPU:{index}" for index in range(len(tensorflow.config.get_visible_devices("GPU")))]
+
+
+def allocator_name(device: str | None) -> str:
+    """Return the allocator's device for a user's word: ``"CPU:0"``, or ``"GPU:i"``."""
+    if device is None:
+        return next(iter(gpu_names()), "CPU:0")
+    return "CPU:0" if device.upper().startswith(("CPU", "HOST")) else device.upper()
+
+
+def allocator_statistics(device: str) -> AllocatorStatistics | None:
+    """Return the statistics of ``"GPU:i"`` or ``"CPU:0"``; None if TensorFlow does not run or count."""
+    tensorflow = imported()
+    if tensorflow is None or not is_started():
+        return None
+    try:
+        info = tensorflow.config.experimental.get_memory_info(device)
+    except (ValueError, tensorflow.errors.OpError):
+        return None
+    return AllocatorStatistics(current_bytes=info["current"], peak_bytes=info["peak"])
+
+
+def reset_peak(device: str) -> None:
+    """Start a new peak at what is in use now; does nothing where there are no statistics."""
+    tensorflow = imported()
+    if tensorflow is None or not is_started():
+        return
+    try:
+        tensorflow.config.experimental.reset_memory_stats(device)
+    except (ValueError, tensorflow.errors.OpError):
+        return
+
+
+def host_limit_bytes() -> int | None:
+    """Return the limit of TensorFlow's own CPU allocator, if the environment chose one that has a limit."""
+    if os.environ.get("TF_CPU_ALLOCATOR_USE_BFC", "").lower() not in ("1", "true"):
+        return None
+    megabytes = os.environ.get("TF_CPU_BFC_MEM_LIMIT_IN_MB", "")
+    return int(megabytes) << 20 if megabytes.isdigit() else None
+
+
+def version() -> str:
+    """Return TensorFlow's version, empty if it is not imported."""
+    tensorflow = imported()
+    return "" if tensorflow is None else str(tensorflow.__version__)

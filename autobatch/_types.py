@@ -1,0 +1,234 @@
+"""Frozen results: what a device has free, what an item costs, what was planned, what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from itertools import repeat
+from typing import Any, Literal
+
+Outcome = Literal["done", "out_of_memory"]
+Limit = Literal["memory", "items", "max_batch_size", "caller", "memo", "no_estimate"]
+CostSource = Literal["given", "measured", "estimated"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceMemory:
+    """One reading of one device.
+
+    Attributes
+    ----------
+    device : str
+        ``"GPU:0"`` (TensorFlow's numbering) or ``"CPU"``.
+    total_bytes : int, optional
+        Size of the memory, or of the limit that applies to this process.
+    free_bytes : int
+        What the source reports as free.
+    usable_bytes : int
+        What a planner may use of it: less what the framework keeps for itself, and on the host less a
+        wide margin, because there running out ends the process instead of raising an error.
+    source : str
+        Where the figure comes from, for example ``"NVML"`` or ``"cgroup v2 /app"``.
+    notes : tuple of str
+        What the reader of the figure should know, for example a fall-back that was taken.
+    name : str
+        Marketing name of the card; empty for the host.
+    uuid : str
+        NVML's identifier of the card or MIG slice; empty for the host.
+    """
+
+    device: str
+    total_bytes: int | None
+    free_bytes: int
+    usable_bytes: int
+    source: str
+    notes: tuple[str, ...] = ()
+    name: str = ""
+    uuid: str = ""
+
+    @property
+    def used_bytes(self) -> int | None:
+        """Bytes that are not free, where the total is known."""
+        return None if self.total_bytes is None else max(0, self.total_bytes - self.free_bytes)
+
+    @property
+    def is_host(self) -> bool:
+        """Whether this is main memory rather than a card's."""
+        return self.device.upper().startswith("CPU")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-ready values."""
+        return asdict(self) | {"notes": list(self.notes)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchCost:
+    """Peak memory of a batch as a straight line: ``fixed_bytes + n · bytes_per_item``.
+
+    Attributes
+    ----------
+    bytes_per_item : int
+        What each further item adds to the peak.
+    fixed_bytes : int
+        What a batch needs whatever its size, on top of what is in use before it starts.
+    largest_tensor_bytes_per_item : int
+        Share of one item in the largest single tensor, 0 if not known. Allocators need it in one piece.
+    source : {"given", "measured", "estimated"}
+        How the figures were obtained.
+    """
+
+    bytes_per_item: int
+    fixed_bytes: int = 0
+    largest_tensor_bytes_per_item: int = 0
+    source: CostSource = "given"
+
+    def __post_init__(self) -> None:
+        """Refuse negative byte counts."""
+        for name in ("bytes_per_item", "fixed_bytes", "largest_tensor_bytes_per_item"):
+            value = getattr(self, name)
+            if value < 0:
+                raise ValueError(f"{name} is {value} but must be a number of bytes, 0 or more.")
+
+    def peak_bytes(self, batch_size: int) -> int:
+        """Return the predicted peak of a batch of `batch_size` items."""
+        return self.fixed_bytes + batch_size * self.bytes_per_item
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchPlan:
+    """The size to start with, and why.
+
+    Attributes
+    ----------
+    batch_size : int
+        Items per batch; 0 only when there are no items.
+    reason : str
+        The arithmetic in words.
+    limited_by : str
+        What kept the size from being larger.
+    predicted_peak_bytes : int, optional
+        Memory that a full batch is expected to need.
+    cost : BatchCost, optional
+        The line that the plan was made from.
+    memory : DeviceMemory, optional
+        The reading that the plan was made from.
+    """
+
+    batch_size: int
+    reason: str
+    limited_by: Limit
+    predicted_peak_bytes: int | None = None
+    cost: BatchCost | None = None
+    memory: DeviceMemory | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """Consecutive batches of one size and outcome, taken together so that a long run stays small.
+
+    Attributes
+    ----------
+    start, stop : int
+        First item, and one past the last.
+    batch_size : int
+        Items in each of the batches.
+    n_batches : int
+        How many batches this stands for.
+    outcome : {"done", "out_of_memory"}
+        Out-of-memory attempts always stand alone.
+    seconds : float
+        Time spent, with `commit` where there is one.
+    error : str
+        First line of the error's text; empty for ``"done"``.
+    """
+
+    start: int
+    stop: int
+    batch_size: int
+    n_batches: int
+    outcome: Outcome
+    seconds: float
+    error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchRun:
+    """What `run_in_batches` did.
+
+    Attributes
+    ----------
+    n_items : int
+        Items processed.
+    plan : BatchPlan
+        The first planned size with its reason.
+    attempts : tuple of Attempt
+        Every batch in order, equal neighbours taken together.
+    outputs : list
+        Results of `compute` in order, when no `commit` was given; else empty.
+    seconds : float
+        Wall time of the whole run.
+    measured_peak_bytes : int, optional
+        The highest that TensorFlow's allocator has counted on the device since its statistics were
+        reset, weights and other users included; None where it does not count.
+    """
+
+    n_items: int
+    plan: BatchPlan
+    attempts: tuple[Attempt, ...]
+    seconds: float
+    measured_peak_bytes: int | None = None
+    outputs: list[Any] = field(default_factory=list, repr=False)
+
+    @property
+    def batch_sizes(self) -> list[int]:
+        """Size of every finished batch, in order."""
+        return list(self._sizes("done"))
+
+    @property
+    def attempted_sizes(self) -> list[int]:
+        """Size of every batch that was tried, failed ones included, in order."""
+        return list(self._sizes("done", "out_of_memory"))
+
+    @property
+    def n_oom(self) -> int:
+        """How often a batch ran out of memory."""
+        return sum(attempt.n_batches for attempt in self.attempts if attempt.outcome == "out_of_memory")
+
+    @property
+    def seconds_lost(self) -> float:
+        """Time spent in batches that ran out of memory."""
+        return sum(attempt.seconds for attempt in self.attempts if attempt.outcome == "out_of_memory")
+
+    @property
+    def final_batch_size(self) -> int:
+        """The size in force at the end: the largest finished after the last failure, 0 without items."""
+        largest = 0
+        for attempt in self.attempts:
+            largest = 0 if attempt.outcome == "out_of_memory" else max(largest, attempt.batch_size)
+        return largest
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything but the outputs as JSON-ready values."""
+        memory = self.plan.memory
+        return {
+            "n_items": self.n_items,
+            "planned_batch_size": self.plan.batch_size,
+            "final_batch_size": self.final_batch_size,
+            "reason": self.plan.reason,
+            "limited_by": self.plan.limited_by,
+            "cost": None if self.plan.cost is None else asdict(self.plan.cost),
+            "attempts": [asdict(attempt) for attempt in self.attempts],
+            "n_batches": sum(a.n_batches for a in self.attempts if a.outcome == "done"),
+            "n_oom": self.n_oom,
+            "seconds": self.seconds,
+            "seconds_lost": self.seconds_lost,
+            "predicted_peak_bytes": self.plan.predicted_peak_bytes,
+            "measured_peak_bytes": self.measured_peak_bytes,
+            "limiting_resource": None if memory is None else f"{memory.device} ({memory.source})",
+            "memory": None if memory is None else memory.as_dict(),
+        }
+
+    def _sizes(self, *outcomes: Outcome) -> Iterator[int]:
+        for attempt in self.attempts:
+            if attempt.outcome in outcomes:
+                yield from repeat(attempt.batch_size, attempt.n_batches)

@@ -1,0 +1,61 @@
+"""Errors that a caller may want to tell apart; none of them is itself an out-of-memory error."""
+
+from __future__ import annotations
+
+
+class AutobatchError(Exception):
+    """Base class of the errors of this package.
+
+    `autobatch.is_out_of_memory` is false for all of them, whatever their cause: they are raised where
+    a smaller batch no longer helps, so an outer driver must not halve because of them.
+    """
+
+
+class DoesNotFitError(AutobatchError):
+    """A batch of one item did not fit into memory.
+
+    Attributes
+    ----------
+    first, last : Exception, optional
+        The first out-of-memory error of the run and the one at a single item.
+    n_committed : int
+        Number of items finished before the one that does not fit; they are exactly ``[0, n_committed)``.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        first: BaseException | None = None,
+        last: BaseException | None = None,
+        n_committed: int = 0,
+    ) -> None:
+        super().__init__(message)
+        self.first = first
+        self.last = last
+        self.n_committed = n_committed
+
+
+class CommitOutOfMemoryError(AutobatchError):
+    """`commit` ran out of memory; it is never repeated, since half of it may have been done.
+
+    Attributes
+    ----------
+    n_committed : int
+        Number of items known to be committed; they are exactly ``[0, n_committed)``.
+    interrupted : tuple of int
+        ``(start, stop)`` of the batch whose commit was interrupted.
+    """
+
+    def __init__(self, message: str, *, n_committed: int = 0, interrupted: tuple[int, int] = (0, 0)) -> None:
+        super().__init__(message)
+        self.n_committed = n_committed
+        self.interrupted = interrupted
+
+
+class CannotMeasureError(AutobatchError):
+    """The allocator keeps no statistics, so the cost of an item cannot be measured."""
+
+
+class DeviceNotFoundError(AutobatchError):
+    """The device asked for does not exist or is hidden from this process."""
