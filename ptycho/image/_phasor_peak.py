@@ -1,0 +1,116 @@
+"""The rate at which a 2-D array of phasors turns: the one search behind shifts and phase ramps.
+
+A phase ramp is the rate at which phasors turn from pixel to pixel; a shift is the rate at which the
+phasors of a cross-power spectrum turn from frequency to frequency. Both are the maximum of
+``|sum(values · exp(-i (rate_y · y + rate_x · x)))|``, which is also the least-squares fit of such a phasor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+_MAX_STEPS = 30
+_TOLERANCE = 1e-8
+# Half a grid step on either side: the start of the climb is then inside the concave top of a sinc² lobe.
+_GRID = np.arange(-2, 3) / 2
+
+
+@dataclass(frozen=True)
+class PhasorPeak:
+    """Where the sum of turned phasors is largest, and that sum.
+
+    Attributes
+    ----------
+    rate_yx : (float, float)
+        Radians per unit of the y and of the x coordinate.
+    total : complex
+        The sum of the phasors after turning them back at that rate.
+    """
+
+    rate_yx: tuple[float, float]
+    total: complex
+
+
+def refine_peak(
+    values: np.ndarray,
+    y: np.ndarray,
+    x: np.ndarray,
+    *,
+    start_yx: tuple[float, float],
+    step_yx: tuple[float, float],
+) -> PhasorPeak:
+    """Climb from the best point of a coarse grid to the top of its peak.
+
+    Parameters
+    ----------
+    values : (H, W) complex128
+        The phasors.
+    y, x : (H,), (W,) float64
+        Coordinates of the rows and columns.
+    start_yx : (float, float)
+        Best rate of a grid with spacing `step_yx`, in radians per coordinate.
+    step_yx : (float, float)
+        Spacing of that grid; also the natural width of a peak.
+    """
+    # In units of the grid step the problem has unit scale, so one tolerance fits shifts and ramps alike.
+    y_scaled, x_scaled = y * step_yx[0], x * step_yx[1]
+    start = np.array(start_yx) / step_yx
+    point = _best_of_grid(values, y_scaled, x_scaled, start)
+    for _ in range(_MAX_STEPS):
+        moments = _moments(values, y_scaled, x_scaled, point)
+        step = _backtracked(values, y_scaled, x_scaled, point, _ascent_step(moments), abs(moments[0, 0]))
+        point = point + step
+        if np.abs(step).max() < _TOLERANCE:
+            break
+    total = _sums(values, y_scaled, x_scaled, point[:1], point[1:])[0, 0]
+    rate = point * step_yx
+    return PhasorPeak((float(rate[0]), float(rate[1])), complex(total))
+
+
+def _sums(
+    values: np.ndarray, y: np.ndarray, x: np.ndarray, rates_y: np.ndarray, rates_x: np.ndarray
+) -> np.ndarray:
+    return np.exp(-1j * np.outer(rates_y, y)) @ values @ np.exp(-1j * np.outer(x, rates_x))
+
+
+def _best_of_grid(values: np.ndarray, y: np.ndarray, x: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    sums = np.abs(_sums(values, y, x, centre[0] + _GRID, centre[1] + _GRID))
+    row, column = np.unravel_index(np.argmax(sums), sums.shape)
+    return centre + np.array([_GRID[row], _GRID[column]])
+
+
+def _moments(values: np.ndarray, y: np.ndarray, x: np.ndarray, rate: np.ndarray) -> np.ndarray:
+    """Return ``m[a, b] = sum(y^a x^b values exp(-i rate·(y, x)))`` for a, b < 3."""
+    powers_y = np.exp(-1j * rate[0] * y) * y ** np.arange(3)[:, None]
+    powers_x = np.exp(-1j * rate[1] * x) * x ** np.arange(3)[:, None]
+    return powers_y @ values @ powers_x.T
+
+
+def _ascent_step(m: np.ndarray) -> np.ndarray:
+    """Newton's step for |sum|², or one along the gradient where the surface is not concave."""
+    total = m[0, 0].conjugate()
+    first = -1j * np.array([m[1, 0], m[0, 1]])
+    second = -np.array([[m[2, 0], m[1, 1]], [m[1, 1], m[0, 2]]])
+    gradient = (total * first).real
+    hessian = (np.outer(first.conj(), first) + total * second).real
+    curvature, axes = np.linalg.eigh(hessian)
+    scale = np.abs(curvature).max()
+    if scale == 0:
+        return np.zeros(2)
+    downhill = -np.maximum(np.abs(curvature), 1e-3 * scale)
+    step = axes @ ((axes.T @ -gradient) / downhill)
+    return step / max(1.0, 2 * float(np.hypot(*step)))
+
+
+def _backtracked(
+    values: np.ndarray, y: np.ndarray, x: np.ndarray, point: np.ndarray, step: np.ndarray, height: float
+) -> np.ndarray:
+    """Halve `step` until it climbs; zero if rounding leaves nothing to gain."""
+    for _ in range(8):
+        trial = point + step
+        if abs(_sums(values, y, x, trial[:1], trial[1:])[0, 0]) > height:
+            return step
+        step = step / 2
+    return np.zeros(2)
