@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import bz2
+import errno
 import os
+import shutil
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from math import prod
 from pathlib import Path
 from typing import IO, BinaryIO
@@ -15,6 +19,8 @@ import numpy as np
 
 from ptycho.errors import DataError
 
+_ZIP = b"PK\x03\x04"
+_BZIP2 = b"BZh"
 # What zipfile, zlib and NumPy raise on damaged input; RuntimeError covers encrypted members and,
 # through NotImplementedError, unknown compression methods.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError)
@@ -97,15 +103,8 @@ class Archive:
 
 
 @contextmanager
-def open_archive(source: Path | BinaryIO, *, name: str | None = None) -> Iterator[Archive]:
-    """Open an NPZ file for reading.
-
-    Parameters
-    ----------
-    source : Path or binary file
-        The archive.
-    name : str, optional
-        What error messages call it; the path by default.
+def open_archive(path: Path) -> Iterator[Archive]:
+    """Open an NPZ file for reading; one compressed as a whole by bzip2 is unpacked to a temporary file.
 
     Raises
     ------
@@ -114,25 +113,39 @@ def open_archive(source: Path | BinaryIO, *, name: str | None = None) -> Iterato
     DataError
         The file is no NPZ, or is truncated.
     """
-    name = name or str(source)
-    if isinstance(source, Path):
-        with source.open("rb") as file, open_archive(file, name=name) as archive:
-            yield archive
-        return
-    start = source.read(4)
-    try:
-        zipped = zipfile.ZipFile(source)
-    except zipfile.BadZipFile as error:
-        if start == b"PK\x03\x04":
+    with ExitStack() as stack:
+        file: IO[bytes] = stack.enter_context(path.open("rb"))
+        start = file.read(4)
+        if start.startswith(_BZIP2):
+            file = stack.enter_context(tempfile.TemporaryFile())
+            _unpack_bzip2(path, file)
+            start = file.read(4)
+        try:
+            zipped = stack.enter_context(zipfile.ZipFile(file))
+        except zipfile.BadZipFile as error:
+            if start == _ZIP:
+                raise DataError(
+                    f"{path} is truncated: it begins as an NPZ but its table of contents, at the end, is "
+                    "missing; copy or make the file again."
+                ) from error
             raise DataError(
-                f"{name} is truncated: it begins as an NPZ but its table of contents, at the end, is "
-                "missing; copy or make the file again."
+                f"{path} is not an NPZ archive (it begins with {start!r}); pass a file written by numpy.savez."
             ) from error
-        raise DataError(
-            f"{name} is not an NPZ archive (it begins with {start!r}); pass a file written by numpy.savez."
-        ) from error
-    with zipped:
-        yield Archive(zipped, name)
+        yield Archive(zipped, str(path))
+
+
+def _unpack_bzip2(path: Path, target: IO[bytes]) -> None:
+    try:
+        with bz2.open(path) as stream:
+            shutil.copyfileobj(stream, target)
+    except EOFError as error:
+        raise DataError(f"{path} is truncated: its bzip2 stream ends early; copy it again.") from error
+    except OSError as error:
+        # bz2 reports damage without an errno; a full disk has one.
+        if error.errno is not None:
+            raise
+        raise DataError(f"{path} is damaged ({error}); copy it again.") from error
+    target.seek(0)
 
 
 @contextmanager
@@ -149,13 +162,26 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a new file that takes the place of `path` only once the block has ended well.
 
     The bytes go to a temporary neighbour, so that `path` never holds half a file; after an error the
-    neighbour is removed and an older `path` is untouched.
+    neighbour is removed and an older `path` is untouched. A symbolic link stays and its target is replaced.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; the error carries its name.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    target = path.resolve()
+    if target.exists() and not target.is_file():
+        # Renaming over a device or a pipe would remove it.
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
             yield file
-        temporary.replace(path)
+        temporary.replace(target)
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

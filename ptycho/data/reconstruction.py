@@ -43,6 +43,19 @@ class Reconstruction:
     seconds: float | None = None
     positions_yx: np.ndarray | None = None
 
+    def origin_in(self, scan: ScanData) -> tuple[float, float] | None:
+        """Return the object pixel of `scan` under pixel (0, 0) of this image, None if it is not known.
+
+        Raises
+        ------
+        DataError
+            The positions are not those of the scan up to one common shift.
+        """
+        if self.positions_yx is None or len(self.positions_yx) != scan.n_frames:
+            return None
+        shift_y, shift_x = -_common_shift(scan, self.positions_yx)
+        return float(shift_y), float(shift_x)
+
 
 def read_reconstruction(path: str | PathLike[str]) -> Reconstruction:
     """Read ``reconstructed_object``, ``reconstructed_probe``, ``algorithm`` and what goes with them.
@@ -100,7 +113,7 @@ def with_reconstruction(scan: ScanData, reconstruction: Reconstruction) -> ScanD
             f"the {reconstruction.label} reconstruction has {len(reconstruction.positions_yx)} positions but "
             f"the scan has {scan.n_frames} frames; pass the reconstruction of this very scan."
         )
-    _check_same_scan(scan, reconstruction.positions_yx)
+    _common_shift(scan, reconstruction.positions_yx)
     return replace(
         scan,
         positions_yx=reconstruction.positions_yx,
@@ -127,9 +140,11 @@ def first_mode(modes: np.ndarray, name: str) -> np.ndarray:
     return stacked[0].astype(np.complex64)
 
 
-def _check_same_scan(scan: ScanData, positions_yx: np.ndarray) -> None:
-    shift = positions_yx - scan.positions_yx
-    stray = np.abs(shift - np.median(shift, axis=0)).max(axis=1)
+def _common_shift(scan: ScanData, positions_yx: np.ndarray) -> np.ndarray:
+    """Return the (y, x) by which `positions_yx` are shifted against the scan's; refuse those of another scan."""
+    shifts = positions_yx - scan.positions_yx
+    shift = np.median(shifts, axis=0)
+    stray = np.abs(shifts - shift).max(axis=1)
     # A refinement moves positions by a few pixels; another order or swapped axes by many.
     allowed = scan.patch_size / 4
     worst = int(stray.argmax())
@@ -139,6 +154,7 @@ def _check_same_scan(scan: ScanData, positions_yx: np.ndarray) -> None:
             f"it, after removing the common shift, but at most {allowed:g} can be refinement; check that "
             "both list the same frames in the same order, as (y, x) in pixels."
         )
+    return shift
 
 
 def _label(archive: Archive) -> str:

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import bz2
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 
@@ -46,7 +41,7 @@ def read_tike(path: str | PathLike[str]) -> ScanData:
     DataError
         The file is damaged, lacks a key, or holds something else than the layout above.
     """
-    with open_tike(Path(path)) as archive:
+    with open_archive(Path(path)) as archive:
         archive.require(TIKE_KEYS)
         intensity = _only_scan(archive, "data", 3)
         corners_yx = _only_scan(archive, "scan", 2).astype(np.float64)
@@ -64,27 +59,6 @@ def read_tike(path: str | PathLike[str]) -> ScanData:
         )
         check_plausible(scan)
     return scan
-
-
-@contextmanager
-def open_tike(path: Path) -> Iterator[Archive]:
-    """Open an NPZ archive that may be compressed as a whole by bzip2."""
-    with path.open("rb") as file:
-        compressed = file.read(3) == b"BZh"
-    if not compressed:
-        with open_archive(path) as archive:
-            yield archive
-        return
-    # On disk, not in memory: the archive's own members are unpacked beside it.
-    with tempfile.TemporaryFile() as unpacked:
-        try:
-            with bz2.open(path) as stream:
-                shutil.copyfileobj(stream, unpacked)
-        except EOFError as error:
-            raise DataError(f"{path} is truncated: its bzip2 stream ends early; copy it again.") from error
-        unpacked.seek(0)
-        with open_archive(unpacked, name=str(path)) as archive:
-            yield archive
 
 
 def _only_scan(archive: Archive, key: str, ndim: int) -> np.ndarray:

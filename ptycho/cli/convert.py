@@ -1,0 +1,77 @@
+"""`ptycho-convert`: a scan in another layout, or an older one, as the project's own NPZ."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ptycho.cli import _common
+from ptycho.data import (
+    ScanData,
+    consistent_probe,
+    detect_format,
+    probe_energy_ratio,
+    read_npz,
+    read_reconstruction,
+    read_tike,
+    with_reconstruction,
+    write_npz,
+)
+
+_READERS: dict[str, Callable[[Path], ScanData]] = {"npz": read_npz, "tike": read_tike}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of `ptycho-convert`."""
+    parser = _common.argument_parser(
+        "ptycho-convert",
+        "Convert a scan to the NPZ that the other commands read: amplitude frames with the DC term in the "
+        "middle, patch centres in pixels, and a probe on the scale of the frames.",
+    )
+    parser.add_argument("input", metavar="IN", type=Path, help="the scan to read; it is not changed")
+    parser.add_argument("output", metavar="OUT", type=Path, help="the NPZ to write")
+    parser.add_argument(
+        "--from", dest="layout", choices=sorted(_READERS), help="layout of IN (default: told from its keys)"
+    )
+    parser.add_argument(
+        "--object",
+        metavar="FILE",
+        type=Path,
+        help="an iterative reconstruction of this scan, with positions_yx: its object becomes objectGuess, "
+        "and its probe and positions, without which the object has no scale or place, are taken with it",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
+    _common.add_display_flags(parser)
+    return parser
+
+
+def convert(arguments: argparse.Namespace) -> int:
+    """Read, merge, write and say what was written."""
+    _common.check_output_file(arguments.output, overwrite=arguments.overwrite)
+    layout = arguments.layout or detect_format(arguments.input)
+    scan = _READERS[layout](arguments.input)
+    if arguments.object is not None:
+        scan = with_reconstruction(scan, read_reconstruction(arguments.object))
+    scan = consistent_probe(scan)
+    with _common.working():
+        write_npz(arguments.output, scan)
+    if not arguments.quiet:
+        print(_summary(arguments.output, layout, scan))
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `ptycho-convert` with `argv` and return its exit code."""
+    return _common.run(build_parser(), convert, argv)
+
+
+def _summary(path: Path, layout: str, scan: ScanData) -> str:
+    side = scan.patch_size
+    low, high = scan.positions_yx.min(axis=0), scan.positions_yx.max(axis=0)
+    image = "no object" if scan.object_guess is None else "object {}x{}".format(*scan.object_guess.shape)
+    return (
+        f"{path}: {scan.n_frames} frames of {side}x{side} from {layout}, centres y {low[0]:.1f} to {high[0]:.1f} "
+        f"and x {low[1]:.1f} to {high[1]:.1f} px, {image}, "
+        f"probe energy {probe_energy_ratio(scan):.2f} of the brightest frames"
+    )
