@@ -6,6 +6,7 @@ Importing this package imports the standard library only.
 """
 
 from autobatch._driver import run_in_batches as run_in_batches
+from autobatch._keras import keras_model_cost as keras_model_cost
 from autobatch._measure import measure_cost as measure_cost
 from autobatch._memo import BatchMemo as BatchMemo
 from autobatch._oom import is_out_of_memory as is_out_of_memory
@@ -16,6 +17,7 @@ from autobatch._progress import NoProgress as NoProgress
 from autobatch._progress import Progress as Progress
 from autobatch._progress import Stage as Stage
 from autobatch._rich_progress import RichProgress as RichProgress
+from autobatch._tensorflow import enable_memory_growth as enable_memory_growth
 from autobatch._types import Attempt as Attempt
 from autobatch._types import BatchCost as BatchCost
 from autobatch._types import BatchPlan as BatchPlan

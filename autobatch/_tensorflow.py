@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from dataclasses import dataclass
 from typing import Any
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,3 +84,45 @@ def version() -> str:
     """Return TensorFlow's version, empty if it is not imported."""
     tensorflow = imported()
     return "" if tensorflow is None else str(tensorflow.__version__)
+
+
+def enable_memory_growth() -> str:
+    """Let TensorFlow take GPU memory as it needs it instead of nearly all of it at first use.
+
+    For command lines, after TensorFlow is imported and before it is first used. A choice that the user's
+    environment or an earlier call has made is left alone.
+
+    Returns
+    -------
+    str
+        What was done or why nothing was, as one sentence; it is logged too.
+
+    Raises
+    ------
+    RuntimeError
+        If TensorFlow is not imported.
+    """
+    tensorflow = imported()
+    if tensorflow is None:
+        raise RuntimeError("TensorFlow is not imported; import it before calling enable_memory_growth.")
+    said = _enable_memory_growth(tensorflow)
+    _logger.info("%s", said)
+    return said
+
+
+def _enable_memory_growth(tensorflow: Any) -> str:
+    for name in ("TF_FORCE_GPU_ALLOW_GROWTH", "TF_GPU_ALLOCATOR"):
+        if os.environ.get(name):
+            return f"GPU memory growth is left as {name}={os.environ[name]} says."
+    cards = tensorflow.config.get_visible_devices("GPU")
+    if not cards:
+        return "TensorFlow sees no GPU, so there is no GPU memory to grow."
+    config = tensorflow.config
+    for card in cards:
+        if config.get_logical_device_configuration(card):
+            return f"GPU memory growth is left alone: {card.name} has a configured limit."
+        try:
+            config.experimental.set_memory_growth(card, True)
+        except RuntimeError:
+            return f"GPU memory growth is left alone: {card.name} is already in use."
+    return f"GPU memory grows as needed on {len(cards)} GPU(s)."
