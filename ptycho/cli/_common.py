@@ -38,9 +38,8 @@ _LEVELS = {
     "ERROR": logging.ERROR,
 }
 _SILENT = logging.CRITICAL + 1
-# ValueError is what the array functions raise for an argument out of range.
-_BEFORE_WORK = (PtychoError, AutobatchError, OSError, MemoryError, ValueError)
-_DURING_WORK = (PtychoError, AutobatchError, OSError, MemoryError)
+# ValueError is what the array functions raise for an argument out of range; --verbose shows where.
+_EXPECTED = (PtychoError, AutobatchError, OSError, MemoryError, ValueError)
 _REMEDIES = {
     errno.ENOENT: "check the path",
     errno.EISDIR: "pass a file",
@@ -168,7 +167,7 @@ def run(
     -------
     int
         What `command` returned; 2 after an error before any work, 1 after one inside `working` or one
-        for want of memory or disk space, 130 after Ctrl-C. A programming error is not caught.
+        for want of memory or disk space, 130 after Ctrl-C. Other errors are bugs and pass.
     """
     arguments = parser.parse_args(argv)
     level = console_level(arguments)
@@ -181,7 +180,7 @@ def run(
             code, message = INTERRUPTED, "stopped by Ctrl-C; what was finished is kept"
         except WorkFailedError as error:
             code, message = FAILED, _in_words(error.__cause__ or error)
-        except _BEFORE_WORK as error:
+        except _EXPECTED as error:
             logger.debug("where it failed", exc_info=True)
             code, message = _exit_code(error), _in_words(error)
     print(f"{parser.prog}: error: {message}", file=sys.stderr)
@@ -193,7 +192,7 @@ def working() -> Iterator[None]:
     """Mark the block that begins once everything knowable is checked: its errors exit with 1, not 2."""
     try:
         yield
-    except _DURING_WORK as error:
+    except _EXPECTED as error:
         logger.debug("where it failed", exc_info=True)
         raise WorkFailedError(str(error)) from error
 

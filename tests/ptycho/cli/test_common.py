@@ -1,0 +1,230 @@
+"""The door that errors leave by, display flags, argument types, and checks of output paths."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import logging
+import os
+import sys
+
+import pytest
+
+from autobatch.errors import DeviceNotFoundError, DoesNotFitError
+from ptycho.cli import _common
+from ptycho.errors import DataError
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _common.argument_parser("tool", "Do a thing.")
+    _common.add_display_flags(parser)
+    parser.add_argument("--size", type=_common.positive_int)
+    parser.add_argument("--batch", type=_common.auto_or_positive_int)
+    return parser
+
+
+def _raising(error, *, late=False):
+    def command(arguments):
+        if late:
+            with _common.working():
+                raise error
+        raise error
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("error", "early", "late", "message"),
+    [
+        (DataError("frames are odd."), 2, 1, "frames are odd."),
+        (_common.UsageError("no model."), 2, 1, "no model."),
+        (ValueError("M is 65 of 64."), 2, 1, "M is 65 of 64."),
+        (DeviceNotFoundError("no GPU:3."), 2, 1, "no GPU:3."),
+        (DoesNotFitError("one item is 5 GiB."), 1, 1, "one item is 5 GiB."),
+        (MemoryError("8 GiB"), 1, 1, "out of memory (8 GiB); close other programs or pass fewer frames."),
+        (
+            FileNotFoundError(errno.ENOENT, "No such file or directory", "a.npz"),
+            *(2, 1, "a.npz: No such file or directory; check the path."),
+        ),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "a.npz"),
+            *(1, 1, "a.npz: No space left on device; free some space or write elsewhere."),
+        ),
+        (OSError("odd"), 2, 1, "odd"),
+    ],
+)
+def test_expected_errors_are_one_line_and_an_exit_code(capsys, error, early, late, message):
+    assert _common.run(_parser(), _raising(error), []) == early
+    assert capsys.readouterr().err == f"tool: error: {message}\n"
+    assert _common.run(_parser(), _raising(error, late=True), ["--quiet"]) == late
+    assert capsys.readouterr() == ("", f"tool: error: {message}\n")
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_programming_error_is_not_hidden(late):
+    with pytest.raises(ZeroDivisionError):
+        _common.run(_parser(), _raising(ZeroDivisionError(), late=late), [])
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_ctrl_c_is_130(capsys, late):
+    assert _common.run(_parser(), _raising(KeyboardInterrupt(), late=late), []) == 130
+    assert "stopped by Ctrl-C; what was finished is kept" in capsys.readouterr().err
+
+
+def test_the_command_s_own_code_is_returned():
+    assert _common.run(_parser(), lambda arguments: arguments.size, ["--size", "7"]) == 7
+
+
+def test_verbose_shows_where_it_failed(capsys):
+    _common.run(_parser(), _raising(DataError("odd")), ["--verbose"])
+    shown = capsys.readouterr().err
+    assert "Traceback" in shown
+    assert shown.endswith("tool: error: odd\n")
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ([], "i\nwarning: w\n"),
+        (["--verbose"], "debug: d\ni\nwarning: w\n"),
+        (["--console-level", "WARNING"], "warning: w\n"),
+        (["--console-level", "ERROR"], ""),
+        (["--quiet"], ""),
+    ],
+)
+@pytest.mark.parametrize("name", ["ptycho.any", "autobatch.any"])
+def test_display_flags_choose_what_reaches_the_console(capsys, flags, expected, name):
+    def command(arguments):
+        for level, text in ((logging.DEBUG, "d"), (logging.INFO, "i"), (logging.WARNING, "w")):
+            logging.getLogger(name).log(level, text)
+        return 0
+
+    assert _common.run(_parser(), command, flags) == 0
+    assert capsys.readouterr().err == expected
+
+
+def test_console_lines_follow_a_replaced_stderr(monkeypatch, capsys):
+    """A live display replaces standard error so that log lines appear above its bars."""
+    lines = []
+
+    class Display:
+        write = staticmethod(lines.append)
+        flush = staticmethod(lambda: None)
+
+    def command(arguments):
+        monkeypatch.setattr(sys, "stderr", Display())
+        logging.getLogger("ptycho").info("above the bars")
+        monkeypatch.undo()
+        return 0
+
+    _common.run(_parser(), command, [])
+    assert "".join(lines) == "above the bars\n"
+
+
+def test_no_handler_or_level_is_left_behind():
+    loggers = [logging.getLogger(name) for name in ("ptycho", "autobatch")]
+    before = [(list(each.handlers), each.level) for each in loggers]
+    _common.run(_parser(), _raising(DataError("odd")), [])
+    assert [(list(each.handlers), each.level) for each in loggers] == before
+
+
+def test_the_file_log_holds_everything_whatever_the_console_shows(tmp_path, capsys):
+    def command(arguments):
+        with _common.file_log(tmp_path / "debug.log"), _common.working():
+            logging.getLogger("autobatch").debug("detail")
+            raise DataError("odd")
+
+    assert _common.run(_parser(), command, ["--quiet"]) == 1
+    text = (tmp_path / "debug.log").read_text()
+    assert "DEBUG   autobatch: detail" in text
+    assert "Traceback" in text
+    assert "DataError: odd" in text
+    assert capsys.readouterr().err == "tool: error: odd\n"
+
+
+@pytest.mark.parametrize("argv", [["--quiet", "--verbose"], ["--siz", "3"], ["--console-level", "LOUD"]])
+def test_wrong_flags_are_one_line_and_code_2(capsys, argv):
+    with pytest.raises(SystemExit) as caught:
+        _common.run(_parser(), lambda arguments: 0, argv)
+    assert caught.value.code == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("tool: error: ")
+    assert shown.endswith("; see tool --help\n")
+    assert shown.count("\n") == 1
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as caught:
+        _common.run(_parser(), lambda arguments: 0, ["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.startswith("tool ")
+
+
+@pytest.mark.parametrize("text", ["0", "-2", "abc", "1.5", ""])
+def test_sizes_that_are_none_are_refused(text):
+    with pytest.raises(argparse.ArgumentTypeError, match=f"{text!r} is not a whole number of at least 1"):
+        _common.positive_int(text)
+    with pytest.raises(argparse.ArgumentTypeError, match=f"{text!r} is neither 'auto' nor a whole number"):
+        _common.auto_or_positive_int(text)
+
+
+def test_sizes_are_parsed():
+    assert _common.positive_int("12") == 12
+    assert _common.auto_or_positive_int("3") == 3
+    assert _common.auto_or_positive_int("auto") == "auto"
+
+
+def test_output_files_are_checked_and_nothing_is_made(tmp_path):
+    existing = tmp_path / "old.npz"
+    existing.write_text("x")
+    _common.check_output_file(tmp_path / "new.npz", overwrite=False)
+    _common.check_output_file(existing, overwrite=True)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["old.npz"]
+
+
+@pytest.mark.parametrize(
+    ("name", "overwrite", "message"),
+    [
+        ("old.npz", False, "already exists; pass --overwrite"),
+        ("", True, "is a folder but the output must be a file"),
+        ("none/new.npz", True, "the folder .*none does not exist"),
+        ("old.npz/new.npz", True, "old.npz is a file but the output needs a folder there"),
+        ("pipe", True, "is a device or pipe"),
+    ],
+)
+def test_impossible_output_files_are_refused(tmp_path, name, overwrite, message):
+    (tmp_path / "old.npz").write_text("x")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(_common.UsageError, match=message):
+        _common.check_output_file(tmp_path / name, overwrite=overwrite)
+
+
+def test_output_folders_are_checked_and_nothing_is_made(tmp_path):
+    (tmp_path / "file").write_text("x")
+    _common.check_output_folder(tmp_path)
+    _common.check_output_folder(tmp_path / "a" / "b")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+    with pytest.raises(_common.UsageError, match="file is a file but the output needs a folder there"):
+        _common.check_output_folder(tmp_path / "file" / "a" / "b")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission_is_refused(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(_common.UsageError, match="is not writable"):
+        _common.check_output_folder(tmp_path / "a")
+
+
+def test_progress_is_log_lines_without_a_terminal(capsys):
+    with _common.progress_display(_parser().parse_args([])) as progress:
+        assert type(progress).__name__ == "LogProgress"
+
+
+def test_progress_is_bars_on_a_terminal_unless_quiet(monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    kinds = []
+    for flags in ([], ["--quiet"]):
+        with _common.progress_display(_parser().parse_args(flags)) as progress:
+            kinds.append(type(progress).__name__)
+    assert kinds == ["RichProgress", "LogProgress"]

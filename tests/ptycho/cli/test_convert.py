@@ -1,0 +1,162 @@
+"""`ptycho-convert` from the outside: what it writes, says and refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ptycho.cli.convert import main
+from ptycho.data import probe_energy_ratio, read_npz
+
+SHARED = Path(__file__).parents[4] / "shared" / "data"
+
+
+@pytest.fixture
+def tike(tmp_path) -> Path:
+    """Seven frames of 16x16 in tike's layout, with a probe in other units than the counts."""
+    rng = np.random.default_rng(5)
+    y, x = np.mgrid[:16, :16] - 8
+    rate = 900 * np.exp(-(y**2 + 2 * x**2) / 9)
+    path = tmp_path / "tike.npz"
+    np.savez(
+        path,
+        data=np.fft.ifftshift(rng.poisson(rate, size=(1, 7, 16, 16)), axes=(-2, -1)).astype(np.float32),
+        scan=rng.uniform((-9, -20), (9, 20), size=(1, 7, 2)).astype(np.float32),
+        probe=(np.exp(-(y**2 + x**2) / 20) * np.exp(0.2j * x)).astype(np.complex64)[None, None],
+    )
+    return path
+
+
+@pytest.fixture
+def reconstruction(tmp_path, tike) -> Path:
+    """An iterative reconstruction whose positions belong to the scan of `tike`."""
+    with np.load(tike) as file:
+        positions = file["scan"][0].astype(np.float64)
+    rng = np.random.default_rng(6)
+    path = tmp_path / "epie.npz"
+    np.savez(
+        path,
+        reconstructed_object=(rng.random((45, 70)) + 1j * rng.random((45, 70))).astype(np.complex64),
+        reconstructed_probe=100 * np.ones((16, 16), np.complex64),
+        algorithm="ePIE",
+        positions_yx=positions + np.array([20.0, 35.0]),
+    )
+    return path
+
+
+def _fails(capsys, *argv) -> str:
+    assert main([str(part) for part in argv]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    return err
+
+
+def test_tike_is_recognised_and_converted(tike, tmp_path, capsys):
+    out = tmp_path / "out.npz"
+    assert main([str(tike), str(out)]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith(f"{out}: 7 frames of 16x16 from tike, centres y 8.0 to ")
+    assert shown.out.count("\n") == 1
+    assert "the probe is multiplied by" in shown.err
+    scan = read_npz(out)
+    with np.load(tike) as file:
+        counts = np.fft.fftshift(file["data"][0], axes=(-2, -1))
+        corners = file["scan"][0].astype(np.float64)
+    np.testing.assert_allclose(scan.amplitude**2, counts, rtol=1e-6)
+    np.testing.assert_array_equal(scan.positions_yx, corners - corners.min(axis=0) + 8)
+    assert probe_energy_ratio(scan) == pytest.approx(1, rel=1e-5)
+
+
+def test_an_object_brings_its_probe_and_positions(tike, reconstruction, tmp_path, capsys):
+    out = tmp_path / "out.npz"
+    assert main([str(tike), str(out), "--from", "tike", "--object", str(reconstruction)]) == 0
+    assert "object 45x70" in capsys.readouterr().out
+    scan = read_npz(out)
+    with np.load(reconstruction) as file:
+        np.testing.assert_array_equal(scan.object_guess, file["reconstructed_object"])
+        np.testing.assert_array_equal(scan.positions_yx, file["positions_yx"])
+
+
+def test_a_legacy_npz_is_made_current(tike, tmp_path):
+    main([str(tike), str(tmp_path / "first.npz")])
+    with np.load(tmp_path / "first.npz") as file:
+        legacy = dict(file)
+    legacy["diff3d"] = np.moveaxis(legacy.pop("diffraction"), 0, -1)
+    np.savez(tmp_path / "legacy.npz", **legacy)
+    assert main([str(tmp_path / "legacy.npz"), str(tmp_path / "second.npz"), "--quiet"]) == 0
+    first, second = read_npz(tmp_path / "first.npz"), read_npz(tmp_path / "second.npz")
+    np.testing.assert_array_equal(second.amplitude, first.amplitude)
+
+
+def test_an_existing_output_is_replaced_only_when_told(tike, tmp_path, capsys):
+    out = tmp_path / "out.npz"
+    out.write_text("precious")
+    assert "already exists; pass --overwrite" in _fails(capsys, tike, out)
+    assert out.read_text() == "precious"
+    assert main([str(tike), str(out), "--overwrite"]) == 0
+    assert read_npz(out).n_frames == 7
+
+
+def test_quiet_says_nothing(tike, tmp_path, capsys):
+    assert main([str(tike), str(tmp_path / "out.npz"), "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (("none.npz", "out.npz"), "none.npz: No such file or directory; check the path."),
+        (("tike.npz", "none/out.npz"), "none does not exist"),
+        (("tike.npz", "tike.npz/out.npz"), "is a file but the output needs a folder"),
+        (("tike.npz", "out.npz", "--from", "npz"), "has no diffraction frames; it holds data, scan, probe"),
+        (("epie.npz", "out.npz"), "which is neither a scan of this package"),
+        (("epie.npz", "out.npz", "--from", "tike"), "has no data, scan, probe"),
+        (("tike.npz", "out.npz", "--object", "tike.npz"), "has no reconstructed_object"),
+        (("tike.npz", "out.npz", "--object", "none.npz"), "none.npz: No such file"),
+        (("text", "out.npz"), "is not an NPZ archive"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(
+    tike, reconstruction, tmp_path, capsys, monkeypatch, argv, message
+):
+    (tmp_path / "text").write_text("hello")
+    before = sorted(tmp_path.iterdir())
+    monkeypatch.chdir(tmp_path)
+    assert message in _fails(capsys, *argv)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_failure_to_write_is_code_1(tike, tmp_path, capsys, monkeypatch):
+    def full_disk(file, **arrays):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full_disk)
+    assert main([str(tike), str(tmp_path / "out.npz")]) == 1
+    assert capsys.readouterr().err.endswith(
+        f"{tmp_path}/out.npz: No space left on device; free some space or write elsewhere.\n"
+    )
+    assert [entry.name for entry in tmp_path.iterdir()] == ["tike.npz"]
+
+
+def test_an_unknown_layout_names_the_known_ones(tike, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main([str(tike), str(tmp_path / "out.npz"), "--from", "cxi"])
+    shown = capsys.readouterr().err
+    assert "'npz'" in shown
+    assert "'tike'" in shown
+
+
+def test_the_measured_siemens_star_is_converted(tmp_path, capsys):
+    if not SHARED.exists():
+        pytest.skip("the measured data are not beside this checkout")
+    out = tmp_path / "star.npz"
+    source, image = SHARED / "siemens-star-small.npz.bz2", SHARED / "siemens-star-epie.npz"
+    assert main([str(source), str(out), "--object", str(image)]) == 0
+    assert "516 frames of 128x128 from tike" in capsys.readouterr().out
+    scan = read_npz(out)
+    assert scan.object_guess is not None
+    assert scan.object_guess.shape == (462, 459)
