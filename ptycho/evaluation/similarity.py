@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -57,7 +58,7 @@ def structural_similarity(image: np.ndarray, truth: np.ndarray, *, data_range: f
         return None
     from skimage.metrics import structural_similarity as mean_ssim
 
-    return float(mean_ssim(truth, image, data_range=data_range))
+    return cast(float, mean_ssim(truth, image, data_range=data_range))
 
 
 def ms_ssim_scales(shape_yx: tuple[int, ...]) -> int:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_MAX_STEPS = 30
-_TOLERANCE = 1e-8
+_MAX_TRIALS = 40
+_TOLERANCE = 1e-7
 # Half a grid step on either side: the start of the climb is then inside the concave top of a sinc² lobe.
 _GRID = np.arange(-2, 3) / 2
 
@@ -58,27 +58,26 @@ def refine_peak(
     y_scaled, x_scaled = y * step_yx[0], x * step_yx[1]
     start = np.array(start_yx) / step_yx
     point = _best_of_grid(values, y_scaled, x_scaled, start)
-    for _ in range(_MAX_STEPS):
-        moments = _moments(values, y_scaled, x_scaled, point)
-        step = _backtracked(values, y_scaled, x_scaled, point, _ascent_step(moments), abs(moments[0, 0]))
-        point = point + step
+    moments = _moments(values, y_scaled, x_scaled, point)
+    step = _ascent_step(moments)
+    for _ in range(_MAX_TRIALS):
         if np.abs(step).max() < _TOLERANCE:
             break
-    total = _sums(values, y_scaled, x_scaled, point[:1], point[1:])[0, 0]
+        trial = _moments(values, y_scaled, x_scaled, point + step)
+        if abs(trial[0, 0]) > abs(moments[0, 0]):
+            point, moments = point + step, trial
+            step = _ascent_step(moments)
+        else:
+            step = step / 2
     rate = point * step_yx
-    return PhasorPeak((float(rate[0]), float(rate[1])), complex(total))
-
-
-def _sums(
-    values: np.ndarray, y: np.ndarray, x: np.ndarray, rates_y: np.ndarray, rates_x: np.ndarray
-) -> np.ndarray:
-    return np.exp(-1j * np.outer(rates_y, y)) @ values @ np.exp(-1j * np.outer(x, rates_x))
+    return PhasorPeak((float(rate[0]), float(rate[1])), complex(moments[0, 0]))
 
 
 def _best_of_grid(values: np.ndarray, y: np.ndarray, x: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    sums = np.abs(_sums(values, y, x, centre[0] + _GRID, centre[1] + _GRID))
-    row, column = np.unravel_index(np.argmax(sums), sums.shape)
-    return centre + np.array([_GRID[row], _GRID[column]])
+    rows, columns = centre[0] + _GRID, centre[1] + _GRID
+    sums = np.exp(-1j * np.outer(rows, y)) @ values @ np.exp(-1j * np.outer(x, columns))
+    row, column = np.unravel_index(np.argmax(np.abs(sums)), sums.shape)
+    return np.array([rows[row], columns[column]])
 
 
 def _moments(values: np.ndarray, y: np.ndarray, x: np.ndarray, rate: np.ndarray) -> np.ndarray:
@@ -102,15 +101,3 @@ def _ascent_step(m: np.ndarray) -> np.ndarray:
     downhill = -np.maximum(np.abs(curvature), 1e-3 * scale)
     step = axes @ ((axes.T @ -gradient) / downhill)
     return step / max(1.0, 2 * float(np.hypot(*step)))
-
-
-def _backtracked(
-    values: np.ndarray, y: np.ndarray, x: np.ndarray, point: np.ndarray, step: np.ndarray, height: float
-) -> np.ndarray:
-    """Halve `step` until it climbs; zero if rounding leaves nothing to gain."""
-    for _ in range(8):
-        trial = point + step
-        if abs(_sums(values, y, x, trial[:1], trial[1:])[0, 0]) > height:
-            return step
-        step = step / 2
-    return np.zeros(2)

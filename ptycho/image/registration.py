@@ -25,8 +25,8 @@ _SETTLED_PX = 1e-3
 _GOOD_CORRELATION = 0.5
 _LEAST_CORRELATION = 0.1
 _LEAST_OVERLAP_PX = 256
-# Variation below this fraction of the field is float32 rounding, not structure.
-_ROUNDING = 1e-6
+# A field that varies by less than this share of its modulus holds nothing to register by.
+_FEATURELESS = 1e-3
 _TAPER_FRACTION = 0.1
 
 
@@ -119,7 +119,7 @@ def register(
         overlay = _overlay(first, second, offset_yx, overlay.ramp.slope_yx)
         if np.hypot(*step_yx) < _SETTLED_PX:
             break
-    failure = _reason_to_doubt(overlay, max_shift_px)
+    failure = _featureless(moving=first, reference=second) or _reason_to_doubt(overlay, max_shift_px)
     return Registration(overlay.offset_yx, overlay.ramp, overlay.correlation, overlay.n_pixels, failure)
 
 
@@ -170,13 +170,12 @@ class _Overlay:
     moved: np.ndarray
     target: np.ndarray
     n_pixels: int
-    has_structure: bool
 
     @property
     def correlation(self) -> float:
-        if not self.has_structure or self.n_pixels < _LEAST_OVERLAP_PX:
-            return 0.0
         product = float(np.linalg.norm(self.moved) * np.linalg.norm(self.target))
+        if self.n_pixels < _LEAST_OVERLAP_PX or product == 0:
+            return 0.0
         return float(abs(np.vdot(self.target, self.moved))) / product
 
     def remaining_shift_yx(self) -> tuple[float, float]:
@@ -208,15 +207,11 @@ def _overlay(
     moved = rest.removed_from(moved) * reference.taper
     target = weights * reference.values
     variations = [field - weights * (field.sum() / max(weights.sum(), 1e-300)) for field in (moved, target)]
-    structure = all(
-        np.linalg.norm(variation) > _ROUNDING * np.linalg.norm(field)
-        for variation, field in zip(variations, (moved, target), strict=True)
-    )
     turned = slope_yx[0] * offset_yx[0] + slope_yx[1] * offset_yx[1]
     total = (slope_yx[0] + rest.slope_yx[0], slope_yx[1] + rest.slope_yx[1])
     n_pixels = int((_moved_whole(moving.valid, offset_yx) & reference.valid).sum())
     ramp = PhaseRamp(rest.offset - turned, total)
-    return _Overlay(offset_yx, ramp, variations[0], variations[1], n_pixels, structure)
+    return _Overlay(offset_yx, ramp, variations[0], variations[1], n_pixels)
 
 
 def _moved_whole(image: np.ndarray, offset_yx: tuple[float, float]) -> np.ndarray:
@@ -277,6 +272,15 @@ def _peak_shift(cross_power: np.ndarray) -> tuple[float, float]:
     return -y, -x
 
 
+def _featureless(**fields: _Field) -> str | None:
+    for name, field in fields.items():
+        inside = field.values[field.valid]
+        flat = fit_phase_ramp(field.values).removed_from(field.values)[field.valid]
+        if np.linalg.norm(flat - flat.mean()) <= _FEATURELESS * np.linalg.norm(inside):
+            return f"the {name} image is featureless: but for a phase ramp it is constant"
+    return None
+
+
 def _reason_to_doubt(overlay: _Overlay, max_shift_px: float) -> str | None:
     length = float(np.hypot(*overlay.offset_yx))
     if overlay.n_pixels < _LEAST_OVERLAP_PX:
@@ -284,7 +288,7 @@ def _reason_to_doubt(overlay: _Overlay, max_shift_px: float) -> str | None:
     if overlay.correlation < _LEAST_CORRELATION:
         return (
             f"the images have too little in common (correlation {overlay.correlation:.3f}, "
-            f"at least {_LEAST_CORRELATION} needed); one may be featureless"
+            f"at least {_LEAST_CORRELATION} needed)"
         )
     if length > max_shift_px:
         return f"the best match needs a shift of {length:.2f} px, beyond the plausible {max_shift_px:g} px"
