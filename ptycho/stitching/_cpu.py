@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ptycho.stitching._geometry import Placement, crop_start
+from ptycho.stitching._sources import CropReader, as_source, is_tensor
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -47,8 +48,8 @@ class CpuSums:
         self.values = np.zeros(shape_yx, dtype=dtype)
 
     def source(self, patches: Any) -> Any:
-        """Return an eager tensor as the NumPy array that shares its memory, anything else as it is."""
-        return patches if not hasattr(patches, "numpy") else np.asarray(patches)
+        """Return an eager tensor as the NumPy array that shares its memory, a file as a reader of crops."""
+        return np.asarray(patches) if is_tensor(patches) else as_source(patches, self._crop_size)
 
     def batch_bytes(self, patches: Any) -> tuple[int, int]:
         """Temporary bytes per patch: a copy of the crop, unless the kernel can read the patches in place."""
@@ -64,9 +65,9 @@ class CpuSums:
         source = self.source(patches)
         if _in_place(source):
             return source, placement
-        first = crop_start(source.shape[1], self._crop_size)
-        crop = slice(first, first + self._crop_size)
-        return np.ascontiguousarray(source[:, crop, crop]), placement
+        if not isinstance(source, CropReader):
+            source = CropReader(source, self._crop_size)
+        return np.ascontiguousarray(source[:]), placement
 
     def commit(self, staged: tuple[np.ndarray, Placement]) -> np.ndarray:
         """Add staged patches; returns (n,) bool, False for patches left out because they are not finite."""
@@ -75,15 +76,18 @@ class CpuSums:
         if len(placement) == 0:
             return status.astype(bool)
         kernels = load_kernels()
-        reals = self.values.view(_real_of(self.values.dtype))
-        floats, bits = _read_only(patches, np.float32), _read_only(patches, np.int32)
+        reals = self.values.view(_real_of(self.values.dtype)).reshape(-1)
+        floats = _read_only(patches, np.float32).reshape(-1)
+        bits = _read_only(patches, np.int32).reshape(-1)
         first = crop_start(patches.shape[1], self._crop_size)
 
         def add_band(begin: int, end: int) -> None:
             kernels.add_band(
                 reals,
+                self.values.shape[1],
                 floats,
                 bits,
+                patches.shape[1],
                 first,
                 self._crop_size,
                 placement.top_left,

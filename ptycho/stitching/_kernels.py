@@ -1,7 +1,8 @@
 """Compiled loops of the CPU stitcher. Importing this module imports numba; only `_cpu` does so.
 
 Complex rows are handled as rows of float32 twice as long (real, imaginary, real, …): a bilinear shift by
-one column is then a shift by two floats, and the inner loops are plain multiply-adds that vectorise.
+one column is then a shift by two floats, and the inner loops are plain multiply-adds that vectorise. Arrays
+are flat and indices unsigned, because numba's handling of negative indices would keep them from doing so.
 
 Every canvas pixel belongs to one band of rows, and each band walks through the patches in their given order.
 The additions into one pixel therefore happen in the same order, with the same roundings, whatever the number
@@ -11,7 +12,9 @@ of bands, threads or batches.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit  # noqa: TID253 - imported by `_cpu` inside a function
+from llvmlite import ir
+from numba import njit, types  # noqa: TID253 - imported by `_cpu` inside a function
+from numba.extending import intrinsic  # noqa: TID253
 
 _COMPILE = {"nogil": True, "cache": True, "fastmath": {"contract"}, "error_model": "numpy"}
 
@@ -19,51 +22,86 @@ UNSEEN, FINITE, REJECTED = 0, 1, 2
 # IEEE 754 single precision: the exponent bits, all of which are set in an infinity and in a NaN.
 _EXPONENT_BITS = 0x7F800000
 _MAGNITUDE_BITS = 0x7FFFFFFF
+# A cache line of 64 bytes, counted in float32.
+_CACHE_LINE = 16
+_PAIR = np.uint64(2)
+
+
+@intrinsic
+def _prefetch(typing_context, array, index):
+    """Ask the processor to fetch ``array[index]`` into its cache; no other effect, and no fault if outside."""
+
+    def generate(context, builder, signature, arguments):
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        pointer = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(8).as_pointer())
+        integer = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, integer, integer, integer])
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [pointer.type], kind)
+        # For reading (0), to be kept in every cache level (3), as data (1).
+        builder.call(prefetch, [pointer, integer(0), integer(3), integer(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.uint64), generate
 
 
 @njit(**_COMPILE)
-def _is_finite(bits, first, side):
+def _is_finite(bits, start, stride, side):
     """True if no pixel of the crop is an infinity or a NaN: an integer maximum, because that vectorises."""
     largest = np.int32(0)
-    for row in range(first, first + side):
-        line = bits[row, 2 * first : 2 * (first + side)]
-        for j in range(line.size):
-            largest = max(largest, line[j] & np.int32(_MAGNITUDE_BITS))
+    for row in range(side):
+        line = np.uint64(start + row * stride)
+        for j in range(np.uint64(2 * side)):
+            largest = max(largest, bits[line + j] & np.int32(_MAGNITUDE_BITS))
     return largest < np.int32(_EXPONENT_BITS)
 
 
 @njit(**_COMPILE)
-def _add_row(target, above, below, w_above, w_below, w_right):
-    """Blend two crop rows vertically and add them to one canvas row at a fractional column.
-
-    `target` has two floats more than the crop row if the shift is fractional, else as many.
-    """
-    n = above.size
-    one = np.float32(1)
-    w_left = one - w_right
-    a0, a1 = np.float32(w_above * w_left), np.float32(w_above * w_right)
-    b0, b1 = np.float32(w_below * w_left), np.float32(w_below * w_right)
-    middle, above_next, below_next = target[2:n], above[2:], below[2:]
-    for j in range(2):
-        target[j] += a0 * above[j] + b0 * below[j]
-    for j in range(n - 2):
-        middle[j] += (a0 * above_next[j] + b0 * below_next[j]) + (a1 * above[j] + b1 * below[j])
-    for j in range(n, target.size):
-        target[j] += a1 * above[j - 2] + b1 * below[j - 2]
+def _prefetch_row(floats, start, side):
+    for j in range(np.uint64(0), np.uint64(2 * side), np.uint64(_CACHE_LINE)):
+        _prefetch(floats, np.uint64(start) + j)  # pyright: ignore[reportCallIssue]
 
 
 @njit(**_COMPILE)
-def add_band(canvas, patches, bits, first, side, top_left, fraction, status, row_begin, row_end):
+def _add_row(canvas, at, patches, above, below, side, w_above, w_below, f_x):
+    """Blend two crop rows vertically and horizontally and add them to one canvas row.
+
+    `at`, `above` and `below` are the first floats of the three rows.
+    """
+    a0, a1 = np.float32(w_above * (1.0 - f_x)), np.float32(w_above * f_x)
+    b0, b1 = np.float32(w_below * (1.0 - f_x)), np.float32(w_below * f_x)
+    at, above, below = np.uint64(at), np.uint64(above), np.uint64(below)
+    for j in range(_PAIR):
+        canvas[at + j] += a0 * patches[above + j] + b0 * patches[below + j]
+    at2, above2, below2 = at + _PAIR, above + _PAIR, below + _PAIR
+    inner = np.uint64(2 * side - 2)
+    for j in range(inner):
+        canvas[at2 + j] += (a0 * patches[above2 + j] + b0 * patches[below2 + j]) + (
+            a1 * patches[above + j] + b1 * patches[below + j]
+        )
+    if f_x > 0:
+        for j in range(inner, inner + _PAIR):
+            canvas[at2 + j] += a1 * patches[above + j] + b1 * patches[below + j]
+
+
+@njit(**_COMPILE)
+def add_band(canvas, width, patches, bits, size, first, side, top_left, fraction, status, row_begin, row_end):
     """Add to canvas rows `row_begin` … `row_end - 1` whatever the patches put there.
+
+    While one patch is added the crop of the next one is prefetched: crops lie far apart in memory, and the
+    processor's own prefetching does not guess the gaps.
 
     Parameters
     ----------
-    canvas : (H, 2 W) float32 or float64
+    canvas : (2 H W,) float32 or float64
         Interleaved sums, changed in place inside the band only.
-    patches : (n, N, 2 N) float32, C-contiguous
-        Interleaved patches; rows and columns `first` … `first + side - 1` are the crop.
-    bits : (n, N, 2 N) int32
+    width : int
+        W.
+    patches : (2 n N N,) float32
+        Interleaved patches.
+    bits : (2 n N N,) int32
         The same memory as `patches`.
+    size, first, side : int
+        N; rows and columns `first` … `first + side - 1` are the crop.
     top_left : (n, 2) int64
         Canvas row and column of the first crop pixel, rounded down.
     fraction : (n, 2) float64
@@ -71,26 +109,35 @@ def add_band(canvas, patches, bits, first, side, top_left, fraction, status, row
     status : (n,) uint8
         UNSEEN on entry; becomes FINITE or REJECTED. Bands may race for it: they write the same value.
     """
-    for p in range(patches.shape[0]):
-        top, left = top_left[p, 0], top_left[p, 1]
-        f_y, f_x = fraction[p, 0], fraction[p, 1]
-        begin = max(top, row_begin)
-        end = min(top + side + (1 if f_y > 0 else 0), row_end)
-        if begin >= end:
-            continue
+    n, stride = status.size, 2 * size
+    crop_offset = first * stride + 2 * first
+    following = _next_in_band(top_left, 0, side, row_begin, row_end)
+    while following < n:
+        p = following
+        following = _next_in_band(top_left, p + 1, side, row_begin, row_end)
+        start = p * size * stride + crop_offset
+        next_start = following * size * stride + crop_offset
         if status[p] == UNSEEN:
-            status[p] = FINITE if _is_finite(bits[p], first, side) else REJECTED
+            status[p] = FINITE if _is_finite(bits, start, stride, side) else REJECTED
         if status[p] == REJECTED:
             continue
-        columns = slice(2 * left, 2 * (left + side + (1 if f_x > 0 else 0)))
-        crop_columns = slice(2 * first, 2 * (first + side))
-        for row in range(begin, end):
+        top, left, f_y, f_x = top_left[p, 0], top_left[p, 1], fraction[p, 0], fraction[p, 1]
+        for row in range(max(top, row_begin), min(top + side + (1 if f_y > 0 else 0), row_end)):
             r = row - top
-            w_above = f_y if r > 0 else 0.0
-            w_below = 1.0 - f_y if r < side else 0.0
-            above = patches[p, first + max(r - 1, 0), crop_columns]
-            below = patches[p, first + min(r, side - 1), crop_columns]
-            _add_row(canvas[row, columns], above, below, w_above, w_below, f_x)
+            if following < n and r < side:
+                _prefetch_row(patches, next_start + r * stride, side)
+            w_above, w_below = (f_y if r > 0 else 0.0), (1.0 - f_y if r < side else 0.0)
+            above, below = start + max(r - 1, 0) * stride, start + min(r, side - 1) * stride
+            at = 2 * (row * width + left)
+            _add_row(canvas, at, patches, above, below, side, w_above, w_below, f_x)
+
+
+@njit(**_COMPILE)
+def _next_in_band(top_left, p, side, row_begin, row_end):
+    """Index of the first patch from `p` on that reaches into the band; the number of patches if none does."""
+    while p < top_left.shape[0] and not (top_left[p, 0] < row_end and top_left[p, 0] + side >= row_begin):
+        p += 1
+    return p
 
 
 @njit(**_COMPILE)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ptycho.stitching._geometry import Placement, crop_start
+from ptycho.stitching._sources import CropReader, as_source
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -68,8 +69,8 @@ class TensorFlowSums:
         self._flat = tf.convert_to_tensor(np.concatenate([values.ravel(), scratch]))
 
     def source(self, patches: Any) -> Any:
-        """Return `patches` as they are: tensors are sliced where they live."""
-        return patches
+        """Return `patches` as they are, a file as a reader of crops: tensors are sliced where they live."""
+        return as_source(patches, self._crop_size)
 
     def batch_bytes(self, patches: Any) -> tuple[int, int]:
         """Device memory for a batch: bytes per patch, and bytes whatever the number of patches."""
@@ -83,6 +84,7 @@ class TensorFlowSums:
     def stage(self, patches: Any, placement: Placement) -> tuple[tf.Tensor, tf.Tensor]:
         """Compute the sums with these patches in; returns them and which patches were finite."""
         n_patches = len(placement)
+        patches = self._loaded(patches)
         if self._jit_compile:
             patches, placement = _padded(patches, placement, bucket(n_patches))
         graph = added_graph(int(patches.shape[1]), self._crop_size, self._jit_compile)
@@ -94,6 +96,10 @@ class TensorFlowSums:
             np.int32(self._shape_yx[1]),
         )
         return flat, finite[:n_patches]
+
+    def _loaded(self, patches: Any) -> Any:
+        source = self.source(patches)
+        return source[:] if isinstance(source, CropReader) else source
 
     def commit(self, staged: tuple[tf.Tensor, tf.Tensor]) -> np.ndarray:
         """Replace the sums by the staged ones; returns (n,) bool, False for patches left out."""

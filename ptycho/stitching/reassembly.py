@@ -1,0 +1,223 @@
+"""From patches to an image in one call, in batches that fit into memory."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from autobatch import BatchCost, run_in_batches
+from ptycho.stitching import _checks
+from ptycho.stitching._sources import is_tensor
+from ptycho.stitching.canvas import Canvas
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from autobatch import BatchRun, Progress
+
+# Up to this many patches a batch size is not worth planning.
+_ONE_BATCH = 1000
+_REMEDY = "pass a smaller crop size (--stitch-crop-size) or stitch on the CPU (backend='cpu')"
+
+BatchSize = int | Literal["auto"] | None
+
+
+def add_in_batches(
+    canvas: Canvas,
+    patches: Any,
+    positions_yx: np.ndarray,
+    *,
+    batch_size: BatchSize = "auto",
+    progress: Progress | None = None,
+    label: str = "stitching",
+) -> BatchRun:
+    """Add patches to a canvas, as many at once as fit into memory.
+
+    Every patch is added exactly once and in order, whatever happens to the batch size; the bits of the
+    result do not depend on it.
+
+    Parameters
+    ----------
+    canvas : Canvas
+        Changed in place.
+    patches : (n, N, N) complex64
+        NumPy array, memory map, HDF5 data set or tensor. Only one batch of it is read at a time.
+    positions_yx : (n, 2) float64
+        Patch centres in pixels of the object, (y, x).
+    batch_size : int, "auto" or None
+        "auto" is planned from the free memory; an integer is the first size and the upper limit, halved
+        when memory runs out; None is one batch up to 1,000 patches, else "auto".
+    progress : Progress, optional
+        Display that gets one stage called `label`, counting patches.
+
+    Returns
+    -------
+    BatchRun
+        The sizes used and why.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `Canvas.add`, before anything is added.
+    autobatch.DoesNotFitError
+        If one patch alone does not fit.
+    """
+    placement = canvas.place(patches, positions_yx)
+    source = canvas.source(patches)
+    n_patches, rejected_before = len(placement), canvas.n_rejected
+    limits = canvas.batch_limits(source)
+    run = run_in_batches(
+        lambda start, stop: canvas.stage_placed(source[start:stop], placement[start:stop]),
+        n_patches,
+        commit=lambda _start, _stop, staged: canvas.commit(staged),
+        batch_size=_first_size(batch_size, n_patches),
+        cost=BatchCost(bytes_per_item=limits.bytes_per_patch, fixed_bytes=limits.fixed_bytes),
+        device=canvas.device,
+        max_batch_size=limits.largest_batch,
+        progress=progress,
+        label=label,
+        unit="patches",
+        remedy=_REMEDY,
+    )
+    canvas.warn_of_rejected(since=rejected_before)
+    return run
+
+
+def stitch_patches(
+    patches: Any,
+    offsets_xy: Any,
+    *,
+    crop_size: int,
+    batch_size: BatchSize = None,
+    backend: str | None = None,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """Stitch the central squares of patches into one image.
+
+    Parameters
+    ----------
+    patches : (n, N, N) or (n, N, N, 1) complex64
+        Patches in any order; see `add_in_batches` for what may hold them.
+    offsets_xy : (n, 2), (n, 1, 2, 1) or (n, 1, 1, 2) float64
+        Patch centres in pixels, **x before y**, x to the right and y down.
+    crop_size : int
+        Side M of the central square that is used, 0 < M <= N.
+    batch_size : int, "auto" or None
+        Patches that enter the canvas at once; changes memory, never the result.
+    backend : {None, "cpu", "tensorflow"}
+        None is a GPU if TensorFlow is imported and sees one, else the CPU.
+    progress : Progress, optional
+        Display that gets one stage.
+
+    Returns
+    -------
+    (S, S) complex64
+        The canvas centred on the mean position, ``S = M + 2 pad`` with `pad` the largest distance from the
+        mean along either axis rounded up to an even number. Pixels that no patch covers are 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a wrong dtype, shape, count, crop size or batch size, a position that is not finite, or a canvas
+        that would not fit into memory; all before any work is done.
+    """
+    flat = _without_channel(patches)
+    n_patches, patch_size = _checks.check_patches(flat)
+    side = _checks.check_crop_size(crop_size, patch_size)
+    positions = _checks.check_offsets(offsets_xy)
+    _checks.check_counts(n_patches, len(positions))
+    size = _first_size(batch_size, n_patches)
+    canvas = Canvas.around(positions, crop_size=side, backend=backend)
+    add_in_batches(canvas, flat, positions, batch_size=size, progress=progress)
+    return canvas.image()
+
+
+def reassemble_position(
+    obj_tensor: Any,
+    global_offsets: Any,
+    M: int = 10,
+    batch_size: BatchSize = None,
+    *,
+    chunk_size: int | None = None,
+    backend: str | None = None,
+    progress: Progress | None = None,
+) -> tf.Tensor:
+    """Stitch the central M x M pixels of patches into one image, as a tensor.
+
+    Parameters
+    ----------
+    obj_tensor : (n, N, N, 1) complex64
+        Patches, tensor or array.
+    global_offsets : (n, 1, 2, 1) or (n, 1, 1, 2) float64
+        Patch centres in pixels, **x before y**, x to the right and y down.
+    M : int
+        Side of the central square that is used, 0 < M <= N; odd sizes are welcome.
+    batch_size : int, "auto" or None
+        Patches that enter the canvas at once. None: one batch up to 1,000 patches, else "auto".
+    chunk_size : int, optional
+        Older spelling of `batch_size`.
+    backend : {None, "cpu", "tensorflow"}
+        None is the GPU if there is one, else the CPU.
+    progress : Progress, optional
+        Display that gets one stage.
+
+    Returns
+    -------
+    tf.Tensor (S, S, 1) complex64
+        See `stitch_patches`, which returns the same image as an array without importing TensorFlow.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `stitch_patches`.
+    """
+    import tensorflow as tf
+
+    image = stitch_patches(
+        obj_tensor,
+        global_offsets,
+        crop_size=M,
+        batch_size=_merged_spellings(batch_size, chunk_size),
+        backend=backend,
+        progress=progress,
+    )
+    return tf.convert_to_tensor(image[..., np.newaxis])
+
+
+def _first_size(batch_size: BatchSize, n_patches: int) -> int | Literal["auto"]:
+    if batch_size is None:
+        return max(1, n_patches) if n_patches <= _ONE_BATCH else "auto"
+    if isinstance(batch_size, str):
+        if batch_size != "auto":
+            raise ValueError(f"batch_size is {batch_size!r} but must be 'auto', None or a positive integer.")
+        return "auto"
+    size = _checks.check_integer(batch_size, "batch_size")
+    if size < 1:
+        raise ValueError(f"batch_size is {size} but must be at least 1; pass 'auto' to have it planned.")
+    return size
+
+
+def _merged_spellings(batch_size: BatchSize, chunk_size: int | None) -> BatchSize:
+    if chunk_size is None:
+        return batch_size
+    if batch_size is not None:
+        raise ValueError(
+            f"batch_size={batch_size!r} and its older spelling chunk_size={chunk_size!r} were both given; "
+            "pass batch_size alone."
+        )
+    warnings.warn("chunk_size is now called batch_size; pass batch_size.", FutureWarning, stacklevel=3)
+    return chunk_size
+
+
+def _without_channel(patches: Any) -> Any:
+    """Drop the last axis of (n, N, N, 1) without copying."""
+    shape = tuple(patches.shape)
+    if len(shape) != 4 or shape[-1] != 1:
+        return patches
+    if is_tensor(patches):
+        import tensorflow as tf
+
+        return tf.squeeze(patches, axis=-1)
+    return patches[..., 0]
