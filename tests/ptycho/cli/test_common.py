@@ -228,3 +228,23 @@ def test_progress_is_bars_on_a_terminal_unless_quiet(monkeypatch):
         with _common.progress_display(_parser().parse_args(flags)) as progress:
             kinds.append(type(progress).__name__)
     assert kinds == ["RichProgress", "LogProgress"]
+
+
+@pytest.mark.parametrize(
+    ("text", "device"),
+    [("auto", None), ("cpu", "CPU"), ("CPU", "CPU"), ("GPU:0", "GPU:0"), ("gpu:12", "GPU:12")],
+)
+def test_devices_are_named_as_tensorflow_does(text, device):
+    parser = _parser()
+    _common.add_device_flag(parser)
+    assert parser.parse_args(["--device", text]).device == device
+    assert parser.parse_args([]).device is None
+
+
+@pytest.mark.parametrize("text", ["gpu", "GPU:", "GPU:x", "tpu", ""])
+def test_other_devices_are_refused(text, capsys):
+    parser = _parser()
+    _common.add_device_flag(parser)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--device", text])
+    assert f"{text!r} is none of auto, cpu and GPU:i" in capsys.readouterr().err

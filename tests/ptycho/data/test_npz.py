@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import logging
 import os
 import pickle  # noqa: TID251 - the test's attack
@@ -235,3 +236,10 @@ def test_a_pipe_is_not_replaced(tmp_path, scan):
     with pytest.raises(OSError, match="Not a regular file"):
         write_npz(tmp_path / "pipe", scan)
     assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_file_in_bzip2_is_unpacked(tmp_path, scan):
+    write_npz(tmp_path / "scan.npz", scan)
+    packed = tmp_path / "scan.npz.bz2"
+    packed.write_bytes(bz2.compress((tmp_path / "scan.npz").read_bytes()))
+    np.testing.assert_array_equal(read_npz(packed).amplitude, scan.amplitude)
