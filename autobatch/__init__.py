@@ -6,6 +6,7 @@ Importing this package imports the standard library only.
 """
 
 from autobatch._driver import run_in_batches as run_in_batches
+from autobatch._first_size import plan_batches as plan_batches
 from autobatch._keras import keras_model_cost as keras_model_cost
 from autobatch._measure import measure_cost as measure_cost
 from autobatch._memo import BatchMemo as BatchMemo

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import operator
 import sys
 import time
 from collections.abc import Callable
@@ -13,10 +12,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from autobatch import _tensorflow
-from autobatch._first_size import FirstSize
+from autobatch._first_size import FirstSize, checked_first_size
 from autobatch._measure import MEASURED_SIZES, PeakMeter
 from autobatch._oom import Verdict, failed_allocation_bytes, first_line, release_frames, verdict
-from autobatch._probe import Device, as_probe
+from autobatch._probe import Device
 from autobatch._progress import NoProgress, Progress, Stage
 from autobatch._record import AttemptRecord
 from autobatch._types import BatchCost, BatchPlan, BatchRun
@@ -111,28 +110,23 @@ def run_in_batches(
     ValueError
         If a count or a fraction is out of range.
     """
-    n_items = _checked_count("n_items", n_items, least=0)
-    limit = None if max_batch_size is None else _checked_count("max_batch_size", max_batch_size, least=1)
-    wanted = _checked_batch_size(batch_size)
-    if not 0 < usable_fraction <= 1:
-        raise ValueError(f"usable_fraction is {usable_fraction} but must be above 0 and at most 1.")
-    first_size = FirstSize(
-        n_items=n_items,
-        cost=cost,
-        device=device,
-        probe=as_probe(device),
+    first_size = checked_first_size(
+        n_items,
+        batch_size,
+        cost,
+        device,
         usable_fraction=usable_fraction,
-        max_batch_size=limit,
+        max_batch_size=max_batch_size,
         memo=memo,
     )
     wrap = WRAP_COMPUTE.get()
     if wrap is not None:
         compute = wrap(compute, label)
-    with (progress or NoProgress()).stage(label, n_items, unit) as stage:
+    with (progress or NoProgress()).stage(label, first_size.n_items, unit) as stage:
         loop = _Loop(compute, commit, first_size, stage, clock)
         loop.recover, loop.label, loop.remedy = recover, label, remedy or _REMEDY
         loop.watches_memory = not (progress is None or isinstance(progress, NoProgress))
-        return loop.run(wanted)
+        return loop.run()
 
 
 class _OutOfMemoryNet:
@@ -189,10 +183,8 @@ class _Loop:
         self._ceiling: int | None = None
         self._memory_due_s = float("-inf")
 
-    def run(self, wanted: int | None) -> BatchRun:
-        plan = self._first_size.given(wanted) if wanted is not None else self._first_size.known()
-        if plan is None:
-            plan = self._measured_plan()
+    def run(self) -> BatchRun:
+        plan = self._first_size.known() or self._measured_plan()
         self._start(plan)
         try:
             while self._cursor < self._n_items:
@@ -211,7 +203,9 @@ class _Loop:
             if self._cursor >= self._n_items or self._ceiling is not None or not meter.has_statistics:
                 break
         cost = meter.cost()
-        return self._first_size.fallback() if cost is None else self._first_size.planned(cost)
+        if cost is None:
+            return self._first_size.fallback("no cost was given and the allocator keeps no statistics")
+        return self._first_size.planned(cost)
 
     def _start(self, plan: BatchPlan) -> None:
         self._size = max(1, plan.batch_size)
@@ -316,9 +310,10 @@ def _does_not_fit_message(
 ) -> str:
     memory = first_size.probe()
     needed = _needed_by_one(first_size.cost, last)
+    free = format_bytes(memory.free_bytes) if memory.is_known else "an unknown amount"
     return (
         f"{what} does not fit into memory by itself: it needs {needed}, and "
-        f"{format_bytes(memory.free_bytes)} are free on {memory.device} ({memory.source}); {remedy}. "
+        f"{free} is free on {memory.device} ({memory.source}); {remedy}. "
         f"The first failure was {first_line(first)}"
     )
 
@@ -328,22 +323,3 @@ def _needed_by_one(cost: BatchCost | None, last: BaseException) -> str:
         return f"about {format_bytes(cost.peak_bytes(1))}"
     asked = failed_allocation_bytes(last)
     return "more than there is" if asked is None else f"a single piece of {format_bytes(asked)} among others"
-
-
-def _checked_count(name: str, value: int, *, least: int) -> int:
-    try:
-        count = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} is {value!r} but must be an integer.") from None
-    if count < least:
-        raise ValueError(f"{name} is {count} but must be {least} or more.")
-    return count
-
-
-def _checked_batch_size(batch_size: int | Literal["auto"]) -> int | None:
-    """Return None for "auto"."""
-    if isinstance(batch_size, str):
-        if batch_size == "auto":
-            return None
-        raise ValueError(f'batch_size is {batch_size!r} but must be "auto" or an integer of 1 or more.')
-    return _checked_count("batch_size", batch_size, least=1)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from autobatch import _tensorflow
 from autobatch._planner import plan_batch_size
-from autobatch._probe import Device
+from autobatch._probe import Device, as_probe
 from autobatch._types import Attempt, BatchCost, BatchPlan, DeviceMemory
 
 if TYPE_CHECKING:
@@ -23,9 +24,13 @@ HOST_MAX_BATCH_SIZE = 256
 
 @dataclass(frozen=True, kw_only=True)
 class FirstSize:
-    """What the caller of `run_in_batches` said about sizes, and how to turn it into a plan."""
+    """What the caller of `run_in_batches` said about sizes, and how to turn it into a plan.
+
+    `wanted` is the caller's own size, None for ``"auto"``.
+    """
 
     n_items: int
+    wanted: int | None
     cost: BatchCost | None
     device: Device
     probe: Callable[[], DeviceMemory]
@@ -33,21 +38,12 @@ class FirstSize:
     max_batch_size: int | None
     memo: BatchMemo | None
 
-    def given(self, batch_size: int) -> BatchPlan:
-        """Take the caller's size, as far as there are items and no lower limit."""
-        size = self._limited(batch_size)
-        return BatchPlan(
-            batch_size=size,
-            reason="given by the caller",
-            limited_by="caller",
-            predicted_peak_bytes=None if self.cost is None else self.cost.peak_bytes(size),
-            cost=self.cost,
-        )
-
     def known(self) -> BatchPlan | None:
-        """Plan without running anything, or None if a measurement is needed."""
+        """Plan without running anything, or return None if a measurement is needed."""
         if self.n_items == 0:
             return BatchPlan(batch_size=0, reason="there are no items", limited_by="items")
+        if self.wanted is not None:
+            return self._given(self.wanted)
         remembered = None if self.memo is None else self._remembered(self.memo)
         if remembered is None and self.cost is not None:
             return self.planned(self.cost)
@@ -56,6 +52,8 @@ class FirstSize:
     def planned(self, cost: BatchCost) -> BatchPlan:
         """Plan from a cost and what is free at this moment."""
         memory = self.probe()
+        if not memory.is_known:
+            return replace(self.fallback(f"the free memory of {memory.device} is not known"), memory=memory)
         limit = self.max_batch_size
         if limit is None and memory.is_host and cost.source == "estimated":
             limit = HOST_MAX_BATCH_SIZE
@@ -68,11 +66,12 @@ class FirstSize:
         )
         return replace(plan, memory=memory)
 
-    def fallback(self) -> BatchPlan:
-        """Take a modest size where nothing is known."""
+    def fallback(self, reason: str) -> BatchPlan:
+        """Take a modest size where too little is known to plan."""
         return BatchPlan(
             batch_size=self._limited(FALLBACK_BATCH_SIZE),
-            reason="no cost was given and the allocator keeps no statistics",
+            reason=reason,
+            cost=self.cost,
             limited_by="no_estimate",
         )
 
@@ -85,6 +84,16 @@ class FirstSize:
         """Return TensorFlow's name of the device whose allocator counts this run's memory."""
         return _tensorflow.allocator_name(self.probe().device if callable(self.device) else self.device)
 
+    def _given(self, batch_size: int) -> BatchPlan:
+        size = self._limited(batch_size)
+        return BatchPlan(
+            batch_size=size,
+            reason="given by the caller",
+            limited_by="caller",
+            predicted_peak_bytes=None if self.cost is None else self.cost.peak_bytes(size),
+            cost=self.cost,
+        )
+
     def _limited(self, size: int) -> int:
         size = min(size, self.n_items)
         return size if self.max_batch_size is None else min(size, self.max_batch_size)
@@ -94,5 +103,79 @@ class FirstSize:
         size = memo.recall(memory)
         if size is None:
             return None
-        plan = self.given(size)
+        plan = self._given(size)
         return replace(plan, reason=f"remembered in {memo.path}", limited_by="memo", memory=memory)
+
+
+def plan_batches(
+    n_items: int,
+    *,
+    batch_size: int | Literal["auto"] = "auto",
+    cost: BatchCost | None = None,
+    device: Device = None,
+    usable_fraction: float = 0.9,
+    max_batch_size: int | None = None,
+    memo: BatchMemo | None = None,
+) -> BatchPlan:
+    """Return the plan that `run_in_batches` would start with, given the same arguments; runs nothing.
+
+    For a dry run. Without a `cost` a run would measure its first batches instead; this then returns the
+    size it would take if nothing could be measured.
+    """
+    first_size = checked_first_size(
+        n_items,
+        batch_size,
+        cost,
+        device,
+        usable_fraction=usable_fraction,
+        max_batch_size=max_batch_size,
+        memo=memo,
+    )
+    return first_size.known() or first_size.fallback(
+        "no cost was given; a run would measure its first batches"
+    )
+
+
+def checked_first_size(
+    n_items: int,
+    batch_size: int | Literal["auto"],
+    cost: BatchCost | None,
+    device: Device,
+    *,
+    usable_fraction: float,
+    max_batch_size: int | None,
+    memo: BatchMemo | None,
+) -> FirstSize:
+    """Check what a caller said about sizes; the errors are those of `run_in_batches`."""
+    if not 0 < usable_fraction <= 1:
+        raise ValueError(f"usable_fraction is {usable_fraction} but must be above 0 and at most 1.")
+    limit = None if max_batch_size is None else _checked_count("max_batch_size", max_batch_size, least=1)
+    return FirstSize(
+        n_items=_checked_count("n_items", n_items, least=0),
+        wanted=_checked_batch_size(batch_size),
+        cost=cost,
+        device=device,
+        probe=as_probe(device),
+        usable_fraction=usable_fraction,
+        max_batch_size=limit,
+        memo=memo,
+    )
+
+
+def _checked_count(name: str, value: int, *, least: int) -> int:
+    try:
+        count = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is {value!r} but must be an integer.") from None
+    if count < least:
+        raise ValueError(f"{name} is {count} but must be {least} or more.")
+    return count
+
+
+def _checked_batch_size(batch_size: int | Literal["auto"]) -> int | None:
+    """Return None for "auto"."""
+    if isinstance(batch_size, str):
+        if batch_size == "auto":
+            return None
+        raise ValueError(f'batch_size is {batch_size!r} but must be "auto" or an integer of 1 or more.')
+    return _checked_count("batch_size", batch_size, least=1)

@@ -30,7 +30,7 @@ def host_memory(root: Path = Path("/")) -> DeviceMemory:
     if allocator is not None and allocator.free_bytes <= tightest.free_bytes:
         # This allocator raises a proper error when it is full, so it needs no margin.
         return _as_memory(allocator, allocator.free_bytes, notes)
-    notes.append(f"half of it is planned with: running out of {tightest.source} ends the process")
+    notes.append("half of the free part is usable: running out of main memory ends the process")
     return _as_memory(tightest, int(tightest.free_bytes * HOST_USABLE_SHARE), notes)
 
 

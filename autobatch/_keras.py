@@ -23,10 +23,13 @@ _XLA_FACTOR = 1.35
 _ALIASES = frozenset({"Identity", "IdentityN", "Reshape", "Squeeze", "ExpandDims", "StopGradient", "NoOp"})
 # Operations that write into their input's memory when nobody else reads it (the kernels call
 # forward_input_or_allocate_output).
-_IN_PLACE = frozenset(
-    "Add AddN AddV2 BiasAdd Clip ClipByValue Conj Cos Elu Exp LeakyRelu Log Maximum Minimum Mul Neg RealDiv Relu "
-    "Relu6 Rsqrt Selu Sigmoid Sin Softplus Softsign Sqrt Square Sub Tanh".split()
-)
+# fmt: off
+_IN_PLACE = frozenset((
+    "Add", "AddN", "AddV2", "BiasAdd", "Clip", "ClipByValue", "Conj", "Cos", "Elu", "Exp",
+    "LeakyRelu", "Log", "Maximum", "Minimum", "Mul", "Neg", "RealDiv", "Relu", "Relu6", "Rsqrt",
+    "Selu", "Sigmoid", "Sin", "Softplus", "Softsign", "Sqrt", "Square", "Sub", "Tanh",
+))
+# fmt: on
 # Weights and constants are in memory before the batch starts.
 _LASTING = frozenset({"Const", "ReadVariableOp", "VarHandleOp", "VariableV2"})
 

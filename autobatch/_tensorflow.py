@@ -19,6 +19,37 @@ class AllocatorStatistics:
     peak_bytes: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class TensorflowGpu:
+    """One of TensorFlow's logical GPUs.
+
+    Attributes
+    ----------
+    name : str
+        ``"GPU:i"``.
+    cuda_index : int
+        Place of the card among those that CUDA shows to this process.
+    card_name : str
+        Marketing name, empty if not known.
+    rank_among_alike : int
+        How many cards of the same name come before it.
+    configured_limit_bytes : int, optional
+        The program's own limit for this device.
+    grows : bool
+        Whether memory is taken as it is needed.
+    is_async : bool
+        Whether CUDA's own asynchronous allocator is used, which keeps few statistics.
+    """
+
+    name: str
+    cuda_index: int
+    card_name: str
+    rank_among_alike: int
+    configured_limit_bytes: int | None
+    grows: bool
+    is_async: bool
+
+
 def imported() -> Any | None:
     """Return the TensorFlow module if the program has imported it (completely), else None."""
     module = sys.modules.get("tensorflow")
@@ -34,18 +65,65 @@ def is_started() -> bool:
     return bool(getattr(context.context(), "_initialized", True))
 
 
-def gpu_names() -> list[str]:
-    """Return TensorFlow's visible GPUs as ``"GPU:i"``, without starting them."""
+def gpus() -> list[TensorflowGpu]:
+    """Return TensorFlow's visible GPUs in its own numbering, without starting them."""
     tensorflow = imported()
     if tensorflow is None:
         return []
-    return [f"GPU:{index}" for index in range(len(tensorflow.config.get_visible_devices("GPU")))]
+    found: list[TensorflowGpu] = []
+    names = [_card_name(tensorflow, card) for card in tensorflow.config.list_physical_devices("GPU")]
+    for card in tensorflow.config.get_visible_devices("GPU"):
+        place = int(card.name.rsplit(":", 1)[1])
+        for configuration in tensorflow.config.get_logical_device_configuration(card) or [None]:
+            megabytes = getattr(configuration, "memory_limit", None)
+            found.append(
+                TensorflowGpu(
+                    name=f"GPU:{len(found)}",
+                    cuda_index=place,
+                    card_name=names[place],
+                    rank_among_alike=names[:place].count(names[place]),
+                    configured_limit_bytes=None if megabytes is None else int(megabytes) << 20,
+                    grows=_grows(tensorflow, card),
+                    is_async=os.environ.get("TF_GPU_ALLOCATOR") == "cuda_malloc_async",
+                )
+            )
+    return found
+
+
+def limit_bytes(name: str) -> int | None:
+    """Return the limit of the allocator of a started device, which has no public accessor."""
+    try:
+        from tensorflow.python import pywrap_tfe
+        from tensorflow.python.client import pywrap_tf_session
+        from tensorflow.python.eager import context
+
+        handle = getattr(context.context(), "_handle", None)
+        if handle is None:
+            return None
+        devices = pywrap_tfe.TFE_ContextListDevices(handle)
+        for place in range(pywrap_tf_session.TF_DeviceListCount(devices)):
+            if pywrap_tf_session.TF_DeviceListName(devices, place).endswith(f"device:{name}"):
+                return int(pywrap_tf_session.TF_DeviceListMemoryBytes(devices, place))
+    except (ImportError, AttributeError) as error:
+        _logger.debug("TensorFlow's memory limit cannot be read: %s", error)
+    return None
+
+
+def _card_name(tensorflow: Any, card: Any) -> str:
+    return str(tensorflow.config.experimental.get_device_details(card).get("device_name", ""))
+
+
+def _grows(tensorflow: Any, card: Any) -> bool:
+    forced = os.environ.get("TF_FORCE_GPU_ALLOW_GROWTH", "").lower()
+    if forced in ("true", "false"):
+        return forced == "true"
+    return bool(tensorflow.config.experimental.get_memory_growth(card))
 
 
 def allocator_name(device: str | None) -> str:
     """Return the allocator's device for a user's word: ``"CPU:0"``, or ``"GPU:i"``."""
     if device is None:
-        return next(iter(gpu_names()), "CPU:0")
+        return next((gpu.name for gpu in gpus()), "CPU:0")
     return "CPU:0" if device.upper().startswith(("CPU", "HOST")) else device.upper()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import repeat
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 Outcome = Literal["done", "out_of_memory"]
 Limit = Literal["memory", "items", "max_batch_size", "caller", "memo", "no_estimate"]
@@ -45,6 +45,13 @@ class DeviceMemory:
     notes: tuple[str, ...] = ()
     name: str = ""
     uuid: str = ""
+
+    UNKNOWN: ClassVar[str] = "unknown"
+
+    @property
+    def is_known(self) -> bool:
+        """Whether any source could say what is free; if not, the byte counts are 0."""
+        return self.source != self.UNKNOWN
 
     @property
     def used_bytes(self) -> int | None:

@@ -1,0 +1,59 @@
+"""``python -m autobatch probe``: what each device has free, and what a planner may use of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+from autobatch._probe import list_devices
+from autobatch._types import DeviceMemory
+from autobatch._units import format_bytes
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line, probe, print; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="autobatch", description="Batch sizes that fit into memory: see what there is."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    probe = commands.add_parser("probe", help="show total, free and usable memory of each device")
+    probe.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    options = parser.parse_args(arguments)
+    devices = list_devices()
+    if options.json:
+        print(json.dumps({"devices": [memory.as_dict() for memory in devices]}, indent=2))
+    else:
+        _print_table(devices)
+    return 0
+
+
+def _print_table(devices: Sequence[DeviceMemory]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("device", no_wrap=True)
+    for heading in ("total", "free", "usable"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("source, notes", overflow="fold")
+    for memory in devices:
+        table.add_row(*map(escape, _cells(memory)))
+    Console().print(table)
+
+
+def _cells(memory: DeviceMemory) -> list[str]:
+    device = f"{memory.device}\n{memory.name}" if memory.name else memory.device
+    total = "?" if memory.total_bytes is None else format_bytes(memory.total_bytes)
+    free, usable = (
+        format_bytes(n_bytes) if memory.is_known else "?"
+        for n_bytes in (memory.free_bytes, memory.usable_bytes)
+    )
+    return [device, total, free, usable, "\n".join((memory.source, *memory.notes))]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

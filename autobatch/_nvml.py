@@ -1,0 +1,202 @@
+"""NVIDIA's management library through nvidia-ml-py; the one file that imports pynvml.
+
+Every call opens the library and closes it again. NVML counts its openings per process, so that this costs
+little while anything else holds the card, needs no state here, and works after a fork and in any thread.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+_logger = logging.getLogger(__name__)
+
+
+class NvmlUnavailableError(Exception):
+    """NVML cannot answer; the text says why. Never leaves this package."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """A card, or one slice of it, as NVML names it.
+
+    Attributes
+    ----------
+    index : int
+        NVML's index of the (whole) card, in the order of the PCI bus.
+    uuid : str
+        ``"GPU-…"`` or ``"MIG-…"``.
+    name : str
+        Marketing name.
+    capability : tuple of int
+        CUDA compute capability, ``(0, 0)`` if not known.
+    mig_index : int, optional
+        Which slice of the card; None for the whole card.
+    """
+
+    index: int
+    uuid: str
+    name: str
+    capability: tuple[int, int] = (0, 0)
+    mig_index: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardMemory:
+    """Bytes of a card as NVML reports them; `total_bytes` is 0 where memory is shared with the host."""
+
+    total_bytes: int
+    free_bytes: int
+
+
+def cuda_cards(environ: Mapping[str, str] = os.environ) -> list[Card]:
+    """Return the cards in CUDA's order, as far as the environment lets this process see them.
+
+    Raises
+    ------
+    NvmlUnavailableError
+        If NVML cannot be asked.
+    """
+    with _session() as nvml:
+        cards = [_card(nvml, index) for index in range(nvml.nvmlDeviceGetCount())]
+        slices = [mig for card in cards for mig in _mig_slices(nvml, card)]
+    return visible_cards(cards, slices, environ)
+
+
+def card_memory(card: Card) -> CardMemory:
+    """Read a card's memory.
+
+    Raises
+    ------
+    NvmlUnavailableError
+        If NVML cannot be asked, or not about this card.
+    """
+    with _session() as nvml:
+        handle = nvml.nvmlDeviceGetHandleByIndex(card.index)
+        if card.mig_index is not None:
+            handle = nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, card.mig_index)
+        info = _memory_info(nvml, handle)
+        # "used" is of no use: the two versions disagree about the driver's own share.
+        return CardMemory(total_bytes=int(info.total), free_bytes=int(info.free))
+
+
+def visible_cards(cards: Sequence[Card], slices: Sequence[Card], environ: Mapping[str, str]) -> list[Card]:
+    """Apply ``CUDA_DEVICE_ORDER`` and ``CUDA_VISIBLE_DEVICES`` to NVML's list of cards.
+
+    Parameters
+    ----------
+    cards : sequence of Card
+        Whole cards in NVML's order.
+    slices : sequence of Card
+        MIG slices of those that are divided.
+    environ : mapping
+        The process's environment.
+    """
+    ordered = list(cards)
+    if environ.get("CUDA_DEVICE_ORDER", "FASTEST_FIRST") != "PCI_BUS_ID":
+        # CUDA's measure of speed is not documented; newer generations come first, equal ones keep order.
+        ordered.sort(key=lambda card: card.capability, reverse=True)
+    wanted = environ.get("CUDA_VISIBLE_DEVICES")
+    found = ordered if wanted is None else list(_named_cards(wanted, ordered, slices))
+    # CUDA cannot use a divided card as a whole: it takes the first slice.
+    return [next((s for s in slices if c.mig_index is None and s.index == c.index), c) for c in found]
+
+
+def _named_cards(wanted: str, ordered: Sequence[Card], slices: Sequence[Card]) -> Iterator[Card]:
+    """Yield the cards of ``CUDA_VISIBLE_DEVICES``; the first entry that names none ends the list."""
+    seen: list[Card] = []
+    for entry in wanted.split(","):
+        card = _named_card(entry.strip(), ordered, slices)
+        if card is None or card in seen:
+            return
+        seen.append(card)
+        yield card
+
+
+def _named_card(entry: str, ordered: Sequence[Card], slices: Sequence[Card]) -> Card | None:
+    if entry.isdecimal():
+        return ordered[int(entry)] if int(entry) < len(ordered) else None
+    if not entry.startswith(("GPU-", "MIG-")):
+        return None
+    legacy = entry.removeprefix("MIG-").split("/")[0] if entry.startswith("MIG-GPU-") else None
+    matches = [card for card in (*ordered, *slices) if card.uuid.startswith(entry)]
+    if legacy is not None and not matches:
+        whole = [card for card in ordered if card.uuid == legacy]
+        matches = [piece for card in whole for piece in slices if piece.index == card.index][:1]
+    return matches[0] if len(matches) == 1 else None
+
+
+@contextmanager
+def _session() -> Iterator[Any]:
+    """Open NVML; every way in which it can fail leaves as `NvmlUnavailableError`, logged once."""
+    try:
+        import pynvml
+    except ImportError as error:
+        raise NvmlUnavailableError(f"nvidia-ml-py is not installed ({error})") from error
+    try:
+        pynvml.nvmlInit()
+        try:
+            yield pynvml
+        finally:
+            pynvml.nvmlShutdown()
+    except (pynvml.NVMLError, OSError, AttributeError) as error:
+        reason = f"NVML does not answer: {error}"
+        _log_once(reason)
+        raise NvmlUnavailableError(reason) from error
+
+
+@functools.cache
+def _log_once(reason: str) -> None:
+    """Log a failure the first time it is met: a reading is taken every second."""
+    _logger.info("%s; going on without it", reason)
+
+
+def _card(nvml: Any, index: int) -> Card:
+    handle = nvml.nvmlDeviceGetHandleByIndex(index)
+    return Card(
+        index=index,
+        uuid=_optional(nvml, lambda: _text(nvml.nvmlDeviceGetUUID(handle)), ""),
+        name=_optional(nvml, lambda: _text(nvml.nvmlDeviceGetName(handle)), ""),
+        capability=_optional(nvml, lambda: tuple(nvml.nvmlDeviceGetCudaComputeCapability(handle)), (0, 0)),
+    )
+
+
+def _mig_slices(nvml: Any, card: Card) -> Iterator[Card]:
+    handle = nvml.nvmlDeviceGetHandleByIndex(card.index)
+    is_divided = _optional(nvml, lambda: bool(nvml.nvmlDeviceGetMigMode(handle)[0]), False)
+    if not is_divided:
+        return
+    # Places may be empty; those calls answer NotFound.
+    for place in range(_optional(nvml, lambda: int(nvml.nvmlDeviceGetMaxMigDeviceCount(handle)), 0)):
+        uuid = _optional(nvml, functools.partial(_mig_uuid, nvml, handle, place), None)
+        if uuid is not None:
+            yield replace(card, uuid=uuid, mig_index=place)
+
+
+def _mig_uuid(nvml: Any, handle: Any, place: int) -> str:
+    return _text(nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, place)))
+
+
+def _memory_info(nvml: Any, handle: Any) -> Any:
+    """Return the memory in the newest form that the driver and the installed bindings know."""
+    try:
+        return nvml.nvmlDeviceGetMemoryInfo(handle, version=nvml.nvmlMemory_v2)
+    except (nvml.NVMLError, TypeError, AttributeError):
+        # An older driver lacks the second version; gpustat replaces the function by one without `version`.
+        return nvml.nvmlDeviceGetMemoryInfo(handle)
+
+
+def _optional(nvml: Any, read: Callable[[], Any], otherwise: Any) -> Any:
+    try:
+        return read()
+    except (nvml.NVMLError, AttributeError):
+        return otherwise
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
