@@ -154,15 +154,19 @@ def _check_not_counts(sample: np.ndarray) -> None:
 def _check_exponent(sample: ScanData) -> None:
     """Refuse frames that follow the square of the far field that object and probe predict.
 
-    This finds intensity that is not whole-numbered, as simulated without noise. It needs the object:
-    the probe's far field alone differs too much from a frame's to tell 1 from 2.
+    This finds intensity that is not whole-numbered, as simulated without noise. It needs the object,
+    and compares how frames differ from one another: what they share is the probe's far field, which a
+    loose probe guess gets wrong by any power.
     """
-    if sample.object_guess is None:
+    if sample.object_guess is None or sample.n_frames < 2:
         return
-    predicted, measured = _bright_pixels(_predicted_frames(sample), sample.amplitude)
-    if predicted.size < _MIN_PIXELS or np.corrcoef(predicted, measured)[0, 1] < _MIN_CORRELATION:
+    predicted, measured = _contrasts(_predicted_frames(sample), sample.amplitude)
+    if predicted.size < _MIN_PIXELS:
         return
-    exponent = np.polyfit(predicted, measured, 1)[0]
+    spread = np.array([predicted.std(), measured.std()])
+    if not spread.all() or (predicted * measured).mean() < _MIN_CORRELATION * spread.prod():
+        return
+    exponent = (predicted * measured).mean() / predicted.var()
     if exponent > 1.5:
         raise DataError(
             f"the frames follow the far field of probe and object to the power {exponent:.2f}, but amplitude "
@@ -179,7 +183,14 @@ def _predicted_frames(sample: ScanData) -> np.ndarray:
     return np.abs(np.fft.fftshift(np.fft.fft2(patches * sample.probe), axes=(-2, -1)))
 
 
-def _bright_pixels(predicted: np.ndarray, measured: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the logarithms of both where the prediction is in its upper half and there is light."""
-    bright = (predicted > np.median(predicted)) & (measured > 0)
-    return np.log(predicted[bright]), np.log(measured[bright])
+def _contrasts(predicted: np.ndarray, measured: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the logarithms of both without each pixel's mean over the frames.
+
+    Pixels are used where the prediction is in its upper half and no frame is dark.
+    """
+    lit = (predicted > 0).all(axis=0) & (measured > 0).all(axis=0)
+    mean = predicted.mean(axis=0)
+    bright = lit & (mean > np.median(mean))
+    logs = np.log(predicted[:, bright]), np.log(measured[:, bright])
+    first, second = (log - log.mean(axis=0) for log in logs)
+    return first.ravel(), second.ravel()

@@ -72,12 +72,17 @@ class ScanData:
         }
         return replace(self, **per_frame)
 
+    @property
+    def normalisation(self) -> float:
+        """Factor by which `normalised` multiplies amplitudes and probe."""
+        return float((self.patch_size / 2) / np.sqrt(self.mean_frame_energy))
+
     def normalised(self) -> ScanData:
         """Return the scan scaled so that the mean over frames of Σ amplitude² is (N/2)².
 
         The probe is scaled by the same factor, so that the physics between the two is kept.
         """
-        factor = (self.patch_size / 2) / np.sqrt(self.mean_frame_energy)
+        factor = self.normalisation
         return replace(
             self,
             amplitude=self.amplitude * np.float32(factor),

@@ -56,6 +56,19 @@ def test_a_wrong_object_does_not_refuse_amplitude(make_scan):
     check_plausible(replace(scan, object_guess=other))
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_wrong_and_nearly_empty_object_does_not_refuse_amplitude(make_scan, seed):
+    faint = 1 + 1e-5 * np.random.default_rng(seed).normal(size=(61, 83))
+    check_plausible(replace(make_scan(noise=False), object_guess=faint))
+
+
+@pytest.mark.parametrize("width", [0.5, 1.5, 6.0])
+@pytest.mark.parametrize("noise", [False, True])
+def test_a_loose_probe_guess_does_not_refuse_amplitude(make_scan, width, noise):
+    y, x = np.mgrid[:16, :16] - 8
+    check_plausible(replace(make_scan(noise=noise), probe=np.exp(-(y**2 + x**2) / (2 * width**2))))
+
+
 def test_an_unshifted_far_field_is_refused(scan):
     with pytest.raises(DataError, match=r"at the corners .* apply numpy.fft.fftshift"):
         check_plausible(replace(scan, amplitude=np.fft.ifftshift(scan.amplitude, axes=(1, 2))))

@@ -98,6 +98,24 @@ def test_refined_positions_are_accepted(tmp_path, scan):
     np.testing.assert_array_equal(with_reconstruction(scan, found).positions_yx, members["positions_yx"])
 
 
+def test_the_origin_is_where_the_first_pixel_lies_in_the_scan_s_object(tmp_path, scan):
+    found = read_reconstruction(_saved(tmp_path / "r.npz", _members(scan)))
+    # Its positions are larger by (3, -2), so its pixel (0, 0) lies at (-3, 2).
+    assert found.origin_in(scan) == (-3.0, 2.0)
+
+
+def test_the_origin_is_unknown_without_positions_of_these_frames(tmp_path, scan):
+    found = read_reconstruction(_saved(tmp_path / "r.npz", _members(scan)))
+    assert replace(found, positions_yx=None).origin_in(scan) is None
+    assert found.origin_in(scan.select(range(4))) is None
+
+
+def test_the_origin_is_refused_for_another_scan(tmp_path, scan):
+    found = read_reconstruction(_saved(tmp_path / "r.npz", _members(scan)))
+    with pytest.raises(DataError, match="at most 4 can be refinement"):
+        found.origin_in(scan.select(np.arange(9)[::-1]))
+
+
 def test_without_positions_nothing_is_merged(tmp_path, scan):
     found = read_reconstruction(_saved(tmp_path / "r.npz", _members(scan)))
     with pytest.raises(DataError, match="the ePIE reconstruction has no positions_yx"):

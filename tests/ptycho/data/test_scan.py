@@ -98,6 +98,7 @@ def test_frame_energies_are_sums_of_squares(scan):
 def test_normalised_scales_frames_and_probe_by_one_factor(scan):
     scaled = scan.normalised()
     assert scaled.mean_frame_energy == pytest.approx((16 / 2) ** 2, rel=1e-5)
-    factor = scaled.amplitude.max() / scan.amplitude.max()
+    factor = scan.normalisation
+    np.testing.assert_allclose(scaled.amplitude, scan.amplitude * factor, rtol=1e-6)
     np.testing.assert_allclose(scaled.probe, scan.probe * factor, rtol=1e-5)
     np.testing.assert_array_equal(scaled.positions_yx, scan.positions_yx)
