@@ -104,7 +104,8 @@ def continuous_phase(field: np.ndarray) -> np.ndarray:
 def _unwrapped(phase: np.ndarray) -> np.ndarray:
     from skimage.restoration import unwrap_phase
 
-    return np.asarray(unwrap_phase(phase), dtype=np.float64)
+    # Ties between equally reliable pixels are broken at random; the seed makes that repeatable.
+    return np.asarray(unwrap_phase(phase, rng=0), dtype=np.float64)
 
 
 def levelled(phase: np.ndarray, *, method: PhaseAlignMethod) -> np.ndarray:
