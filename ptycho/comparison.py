@@ -14,6 +14,9 @@ from typing import Literal
 import numpy as np
 
 from autobatch import AutobatchError, NoProgress, Progress
+from ptycho.arms import Arm as Arm
+from ptycho.arms import BatchSize
+from ptycho.arms import load_arm as load_arm
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError, PtychoError
 from ptycho.evaluation import ImageMetrics, compare_images
@@ -21,12 +24,18 @@ from ptycho.image.cropping import Rectangle, window_of_positions
 from ptycho.image.phase import PhaseAlignMethod
 from ptycho.image.registration import Registration, aligned, register
 from ptycho.image.shifting import PlacedImage, place_image
-from ptycho.inference import InferenceRun, ObjectImage, check_fits, object_window, reconstruct
-from ptycho.models.patch_model import PatchModel
+from ptycho.inference import (
+    InferencePlan,
+    InferenceRun,
+    ObjectImage,
+    check_fits,
+    object_window,
+    plan_inference,
+    reconstruct,
+)
 
 logger = logging.getLogger(__name__)
 
-BatchSize = int | Literal["auto"]
 Registered = Literal["all", "finished", "none"]
 
 # The exact placement is known from the positions: what registration finds beyond this is not a residual of
@@ -54,10 +63,12 @@ class ComparisonSettings:
         What is removed from the phase before it is scored.
     ms_ssim_sigma, frc_sigma : float
         Gaussian smoothing of the amplitudes before MS-SSIM, in pixels, and of the FRC curve, in rings.
+    n_groups : int, optional
+        Groups of frames to evaluate, drawn with `seed`; all by default.
     device : str, optional
         "CPU" or "GPU:0"; by default TensorFlow's own choice.
     seed : int
-        Draws the neighbours of each group for models of gridsize above 1.
+        Draws `n_groups`, and the neighbours of each group for models of gridsize above 1.
     """
 
     crop_size: int = 20
@@ -67,27 +78,9 @@ class ComparisonSettings:
     phase_align: PhaseAlignMethod = "plane"
     ms_ssim_sigma: float = 1.0
     frc_sigma: float = 0.0
+    n_groups: int | None = None
     device: str | None = None
     seed: int = 0
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Arm:
-    """One column of the comparison: a model to run, or a finished reconstruction.
-
-    Exactly one of `model` and `reconstruction` is given. The batch sizes are those of the model's predictions.
-    """
-
-    label: str
-    model: PatchModel | None = None
-    reconstruction: ObjectImage | None = None
-    predict_batch_size: BatchSize = "auto"
-    max_predict_batch_size: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse an arm with both or with neither."""
-        if (self.model is None) == (self.reconstruction is None):
-            raise ValueError(f"arm {self.label!r} needs a model or a reconstruction, and not both.")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -115,7 +108,7 @@ class ArmResult:
     collapsed : str or None
         Why the output looks like that of a collapsed network.
     seconds : dict of str to float
-        Wall time per stage.
+        Wall time per stage: ``reconstruct`` (of which ``predict`` and ``stitch``), ``register``, ``score``.
     """
 
     label: str
@@ -172,9 +165,12 @@ def compare(
     scan: ScanData,
     *,
     settings: ComparisonSettings | None = None,
+    window: Rectangle | None = None,
     progress: Progress | None = None,
 ) -> ComparisonResult:
     """Run, place, register and score `arms` on `scan`.
+
+    `window` is the common frame in pixels of the object; by default `score_window` of this scan.
 
     Every image is put on the object's pixel grid from the known positions. An arm that fails is named in
     `failures` and the others go on.
@@ -187,7 +183,7 @@ def compare(
     settings = settings or ComparisonSettings()
     progress = progress or NoProgress()
     check_arms(arms, scan, settings)
-    window = _window(scan, settings.crop_size)
+    window = window or score_window(scan, settings.crop_size)
     truth = None if scan.object_guess is None else window.of(scan.object_guess)
 
     placed, failures = [], []
@@ -236,7 +232,24 @@ def check_arms(arms: Sequence[Arm], scan: ScanData, settings: ComparisonSettings
             )
 
 
-def _window(scan: ScanData, crop_size: int) -> Rectangle:
+def plan_arm(arm: Arm, scan: ScanData, settings: ComparisonSettings) -> InferencePlan:
+    """Return what `compare` would do for a model's arm; predicts nothing."""
+    if arm.model is None:
+        raise ValueError(f"arm {arm.label!r} is a finished reconstruction; there is nothing to plan.")
+    return plan_inference(
+        arm.model,
+        scan,
+        crop_size=settings.crop_size,
+        predict_batch_size=arm.predict_batch_size,
+        max_predict_batch_size=arm.max_predict_batch_size,
+        n_groups=settings.n_groups,
+        device=settings.device,
+        seed=settings.seed,
+    )
+
+
+def score_window(scan: ScanData, crop_size: int) -> Rectangle:
+    """Return the pixels under the central crops of all patches, within the truth if there is one."""
     if scan.object_guess is None:
         return object_window(scan.positions_yx, crop_size)
     return window_of_positions(
@@ -255,9 +268,8 @@ def _place(
     progress: Progress,
 ) -> ArmResult:
     """Run one arm, put its image into the window and register it if that is asked for."""
-    run = None if arm.model is None else _run(arm, arm.model, scan, settings, progress)
+    run = None if arm.model is None else _run(arm, scan, settings, progress)
     image = arm.reconstruction if run is None else run.image
-    assert image is not None  # an arm has one or the other
     placed, coverage = _in_window(image, window)
     registration, began = None, time.perf_counter()
     if truth is not None and _wants_registration(arm, image, settings):
@@ -269,7 +281,9 @@ def _place(
     moved = placed if registration is None else aligned(placed.image, registration, mask=placed.covered)
     seconds = {"register": time.perf_counter() - began}
     if run is not None:
-        seconds |= {"predict": run.predict_s, "stitch": run.stitch_s, "inference": run.prediction.seconds}
+        seconds |= {"predict": run.predict_s, "stitch": run.stitch_s, "reconstruct": run.prediction.seconds}
+    elif arm.seconds is not None:
+        seconds |= {"reconstruct": arm.seconds}
     return ArmResult(
         label=arm.label,
         image=placed.image,
@@ -284,18 +298,17 @@ def _place(
     )
 
 
-def _run(
-    arm: Arm, model: PatchModel, scan: ScanData, settings: ComparisonSettings, progress: Progress
-) -> InferenceRun:
+def _run(arm: Arm, scan: ScanData, settings: ComparisonSettings, progress: Progress) -> InferenceRun:
     run = reconstruct(
-        model,
+        arm.model,
         scan,
         crop_size=settings.crop_size,
         predict_batch_size=arm.predict_batch_size,
         stitch_batch_size=settings.stitch_batch_size,
         max_predict_batch_size=arm.max_predict_batch_size,
         device=settings.device,
-        rng=np.random.default_rng(settings.seed),
+        n_groups=settings.n_groups,
+        seed=settings.seed,
         progress=progress,
         label=arm.label,
     )

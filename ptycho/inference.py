@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from autobatch import BatchRun, Progress, keras_model_cost, run_in_batches
+from autobatch import BatchPlan, BatchRun, Progress, keras_model_cost, plan_batches, run_in_batches
+from ptycho.data.sampling import subsample_indices
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
 from ptycho.grouping import Groups, neighbour_groups
@@ -18,8 +20,8 @@ from ptycho.image.cropping import Rectangle
 from ptycho.models.patch_model import PatchModel, collapse_reason
 from ptycho.stitching import Canvas, add_in_batches
 
-# Measured for both networks (docs/benchmarks.md): past this many frames a CPU gains nothing.
-CPU_BATCH_LIMIT = 64
+BatchSize = int | Literal["auto"]
+_REMEDY = "pass a smaller --pinn-predict-batch-size or --baseline-predict-batch-size, or --device cpu"
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,16 +77,39 @@ class InferenceRun:
     collapsed: str | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class InferencePlan:
+    """What `reconstruct` would do and the memory it would take.
+
+    Attributes
+    ----------
+    batches : BatchPlan
+        Predicted groups per batch, and why.
+    n_patches : int
+        Patches to predict and to stitch.
+    canvas_shape_yx : (int, int)
+        Pixels.
+    canvas_bytes : int
+        Memory of the sums and weights.
+    """
+
+    batches: BatchPlan
+    n_patches: int
+    canvas_shape_yx: tuple[int, int]
+    canvas_bytes: int
+
+
 def reconstruct(
     model: PatchModel,
     scan: ScanData,
     *,
     crop_size: int,
-    predict_batch_size: int | str = "auto",
-    stitch_batch_size: int | str = "auto",
+    predict_batch_size: BatchSize = "auto",
+    stitch_batch_size: BatchSize = "auto",
     max_predict_batch_size: int | None = None,
+    n_groups: int | None = None,
     device: str | None = None,
-    rng: np.random.Generator | None = None,
+    seed: int = 0,
     progress: Progress | None = None,
     label: str = "patches",
 ) -> InferenceRun:
@@ -100,10 +125,16 @@ def reconstruct(
     predict_batch_size, stitch_batch_size : "auto" or int
         Groups of frames predicted at once and patches entering the canvas at once. A number is the first
         size and the upper limit, halved when memory runs out; it never changes the image beyond rounding.
+    max_predict_batch_size : int, optional
+        Upper limit of a planned size.
+    n_groups : int, optional
+        Evaluate that many groups, drawn with `seed`; all by default.
     device : str, optional
-        "CPU" or "GPU:0"; by default TensorFlow's own choice.
-    rng : numpy.random.Generator, optional
-        Draws the neighbours of each group if the model's gridsize is above 1; seeded with 0 by default.
+        The device whose memory is planned with, "CPU" or "GPU:0"; by default TensorFlow's own choice.
+    seed : int
+        Draws the neighbours of each group if the model's gridsize is above 1.
+    progress : Progress, optional
+        Display that gets one stage called `label`, counting patches.
 
     Returns
     -------
@@ -117,26 +148,62 @@ def reconstruct(
     autobatch.DoesNotFitError
         If not even one item fits into memory.
     """
-    check_fits(model, scan)
-    groups = neighbour_groups(
-        scan.positions_yx, gridsize=model.gridsize, rng=rng if rng is not None else np.random.default_rng(0)
-    )
-    window = object_window(groups.centres_yx, crop_size)
-    canvas = Canvas(window.shape_yx, crop_size=crop_size, origin_yx=window.origin_yx)
-    stream = _Stream(model, scan, groups, canvas, stitch_batch_size)
+    groups = _groups(model, scan, n_groups, seed)
+    stream = _Stream(model, scan, groups, _canvas(groups, crop_size), stitch_batch_size)
     prediction = run_in_batches(
         stream.predict,
-        len(groups.indices),
+        len(groups),
         commit=stream.stitch,
         batch_size=predict_batch_size,
         cost=keras_model_cost(model.network),
         device=device,
-        max_batch_size=max_predict_batch_size or _cpu_limit(device),
+        max_batch_size=max_predict_batch_size,
         progress=progress,
         label=label,
         unit="patches",
+        remedy=_REMEDY,
     )
     return stream.finished(prediction)
+
+
+def plan_inference(
+    model: PatchModel,
+    scan: ScanData,
+    *,
+    crop_size: int,
+    predict_batch_size: BatchSize = "auto",
+    max_predict_batch_size: int | None = None,
+    n_groups: int | None = None,
+    device: str | None = None,
+    seed: int = 0,
+) -> InferencePlan:
+    """Return what `reconstruct` would do with the same arguments; predicts nothing."""
+    groups = _groups(model, scan, n_groups, seed)
+    canvas = _canvas(groups, crop_size)
+    batches = plan_batches(
+        len(groups),
+        batch_size=predict_batch_size,
+        cost=keras_model_cost(model.network),
+        device=device,
+        max_batch_size=max_predict_batch_size,
+    )
+    return InferencePlan(
+        batches=batches, n_patches=len(groups), canvas_shape_yx=canvas.shape_yx, canvas_bytes=canvas.n_bytes
+    )
+
+
+def _groups(model: PatchModel, scan: ScanData, n_groups: int | None, seed: int) -> Groups:
+    check_fits(model, scan)
+    rng = np.random.default_rng(seed)
+    groups = neighbour_groups(scan.positions_yx, gridsize=model.gridsize, rng=rng)
+    if n_groups is None or n_groups == len(groups):
+        return groups
+    return groups.select(subsample_indices(len(groups), n_groups, seed=seed))
+
+
+def _canvas(groups: Groups, crop_size: int) -> Canvas:
+    window = object_window(groups.centres_yx, crop_size)
+    return Canvas(window.shape_yx, crop_size=crop_size, origin_yx=window.origin_yx)
 
 
 def check_fits(model: PatchModel, scan: ScanData) -> None:
@@ -165,7 +232,7 @@ class _Stream:
     """The two steps of every batch: `predict` may be repeated, `stitch` happens once."""
 
     def __init__(
-        self, model: PatchModel, scan: ScanData, groups: Groups, canvas: Canvas, stitch_batch_size: int | str
+        self, model: PatchModel, scan: ScanData, groups: Groups, canvas: Canvas, stitch_batch_size: BatchSize
     ) -> None:
         self._model, self._scan, self._groups, self._canvas = model, scan, groups, canvas
         self._stitch_batch_size = stitch_batch_size
@@ -221,10 +288,3 @@ class _Stream:
             n_rejected=canvas.n_rejected,
             collapsed=self._collapsed,
         )
-
-
-def _cpu_limit(device: str | None) -> int | None:
-    import tensorflow as tf
-
-    on_gpu = bool(tf.config.list_logical_devices("GPU")) if device is None else device.upper() != "CPU"
-    return None if on_gpu else CPU_BATCH_LIMIT

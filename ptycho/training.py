@@ -6,10 +6,13 @@ the measured intensity. The baseline learns the labelled patches directly.
 
 from __future__ import annotations
 
+import csv
 import logging
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -20,6 +23,7 @@ from ptycho.data.illumination import consistent_probe
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
 from ptycho.grouping import Groups, neighbour_groups
+from ptycho.models.bundle import bundle_files, save_bundle
 from ptycho.models.networks import Architecture, Precision, build_network
 from ptycho.models.patch_model import PatchModel, collapse_reason
 from ptycho.models.physics import FarField, poisson_deviance
@@ -56,6 +60,30 @@ class TrainingResult:
     history: dict[str, list[float]] = field(default_factory=dict)
     collapsed: str | None = None
 
+    @property
+    def summary(self) -> str:
+        """One line: epochs, best validation loss, and a word if the network has collapsed."""
+        losses = self.history.get("val_loss", [])
+        best = f", best validation loss {min(losses):.4g}" if losses else ""
+        verdict = f"; it has COLLAPSED: {self.collapsed}" if self.collapsed else ""
+        return f"{self.model.architecture.kind} trained for {len(losses)} epochs{best}{verdict}"
+
+
+def save_training(folder: str | os.PathLike[str], result: TrainingResult) -> list[Path]:
+    """Write the model's bundle and ``loss_curve.csv`` (a row per epoch) into `folder`; return the files."""
+    target = Path(folder)
+    save_bundle(target, result.model)
+    names = sorted(result.history)
+    rows = zip(*(result.history[name] for name in names), strict=True)
+    table = target / "loss_curve.csv"
+    scratch = table.with_suffix(".csv.part")
+    with scratch.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["epoch", *names])
+        writer.writerows([epoch, *row] for epoch, row in enumerate(rows, start=1))
+    scratch.replace(table)
+    return [*bundle_files(target), table]
+
 
 def train(
     scans: Sequence[ScanData],
@@ -75,7 +103,7 @@ def train(
         If frames do not fit the architecture, or a baseline is given no labels and no object.
     """
     settings = settings or TrainingSettings()
-    _check(scans, architecture)
+    check_trainable(scans, architecture)
     keras.utils.set_random_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
     prepared = [consistent_probe(scan).normalised() for scan in scans]
@@ -278,7 +306,8 @@ def _record(
     }
 
 
-def _check(scans: Sequence[ScanData], architecture: Architecture) -> None:
+def check_trainable(scans: Sequence[ScanData], architecture: Architecture) -> None:
+    """Raise `DataError` if a network of `architecture` cannot be trained on `scans`; computes nothing."""
     if not scans:
         raise DataError("no training scan was given; name at least one file.")
     for number, scan in enumerate(scans):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from ptycho.cli import _common
@@ -19,17 +20,23 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--train_data", type=Path, nargs="+", required=True, metavar="NPZ")
     parser.add_argument("--output_dir", type=Path, required=True, metavar="DIR")
     parser.add_argument("--overwrite", action="store_true", help="replace a model in the output folder")
-    parser.add_argument("--device", default="auto", metavar="auto|cpu|GPU:i", help="where to compute")
+    _common.add_device_flag(parser)
 
     network = parser.add_argument_group("network")
-    network.add_argument("--gridsize", type=int, default=1, help="the pinn sees gridsize² frames (default 1)")
+    network.add_argument(
+        "--gridsize", type=_common.positive_int, default=1, help="the pinn sees gridsize² frames (default 1)"
+    )
     network.add_argument(
         "--n-filters-scale", type=float, default=2.0, metavar="S", help="scales every layer (default 2)"
     )
 
     learning = parser.add_argument_group("learning")
-    learning.add_argument("--epochs", type=int, default=50, help="at most that many (default 50)")
-    learning.add_argument("--batch-size", type=int, default=16, help="groups per step (default 16)")
+    learning.add_argument(
+        "--epochs", type=_common.positive_int, default=50, help="at most that many (default 50)"
+    )
+    learning.add_argument(
+        "--batch-size", type=_common.positive_int, default=16, help="groups per step (default 16)"
+    )
     learning.add_argument("--learning-rate", type=float, default=1e-3, help="of Adam (default 1e-3)")
     learning.add_argument(
         "--schedule",
@@ -40,7 +47,9 @@ def build_parser() -> argparse.ArgumentParser:
     learning.add_argument(
         "--stop-patience", type=int, default=3, metavar="EPOCHS", help="with plateau: stop after (default 3)"
     )
-    learning.add_argument("--max-minutes", type=float, metavar="MIN", help="stop after the epoch in which")
+    learning.add_argument(
+        "--max-minutes", type=float, metavar="MIN", help="stop after the epoch in which they are over"
+    )
     learning.add_argument(
         "--validation-fraction", type=float, default=0.05, metavar="F", help="held out (default 0.05)"
     )
@@ -72,8 +81,42 @@ def run(arguments: argparse.Namespace) -> int:
         gridsize=arguments.gridsize,
         n_filters_scale=arguments.n_filters_scale,
     )
-    return _train(arguments, scans, architecture)
+
+    from ptycho.models.devices import computing_on
+    from ptycho.training import TrainingSettings, check_trainable, save_training, train
+
+    check_trainable(scans, architecture)
+    settings = TrainingSettings(
+        epochs=arguments.epochs,
+        batch_size=arguments.batch_size,
+        learning_rate=arguments.learning_rate,
+        schedule=arguments.schedule,
+        stop_patience=arguments.stop_patience,
+        validation_fraction=arguments.validation_fraction,
+        max_minutes=arguments.max_minutes,
+        precision=arguments.precision,
+        seed=arguments.seed,
+    )
+    with (
+        computing_on(arguments.device),
+        _common.working(),
+        _common.progress_display(arguments) as progress,
+    ):
+        result = train(scans, architecture, settings=settings, progress=progress)
+        written = save_training(folder, result)
+
+        from ptycho.plotting import plot_loss_curve
+
+        plot_loss_curve(result.history, folder / "loss_curve.png")
+    _report(folder, result.summary, [*written, folder / "loss_curve.png"])
+    return 0
 
 
-def _train(arguments: argparse.Namespace, scans: list, architecture: object) -> int:
-    raise NotImplementedError
+def _report(folder: Path, summary: str, files: Sequence[Path]) -> None:
+    print(f"{folder}: {summary}")
+    print("files: " + ", ".join(path.name for path in files))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `ptycho-train` with `argv` and return its exit code."""
+    return _common.run(build_parser(), run, argv)

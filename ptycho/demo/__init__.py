@@ -1,1 +1,26 @@
-"""The embedded default of `compare-models --demo`: small trained networks."""
+"""The embedded default of `compare-models --demo`: two small trained networks and a simulated scan.
+
+How the networks were trained is in ``docs/examples/demo.md``; their objects come from the same family as the
+scan's and differ from it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ptycho.data.scan import ScanData
+from ptycho.models.networks import ModelKind
+from ptycho.simulation import SimulationSettings, simulate
+
+# Seeds 1 to 30 made the training scans.
+TEST_SEED = 2026
+
+
+def demo_scan() -> ScanData:
+    """Return the test scan: 64-pixel frames on a jittered raster over an object no network has seen."""
+    return simulate(SimulationSettings(seed=TEST_SEED, object_shape_yx=(256, 256), step_px=5.0))
+
+
+def model_folder(kind: ModelKind) -> Path:
+    """Return the folder of the shipped network."""
+    return Path(__file__).parent / kind

@@ -30,6 +30,11 @@ def is_bundle(folder: str | os.PathLike[str]) -> bool:
     return (Path(folder) / _DESCRIPTION).is_file()
 
 
+def bundle_files(folder: str | os.PathLike[str]) -> list[Path]:
+    """Return the files of the model in `folder` that exist."""
+    return [path for name in (_DESCRIPTION, _WEIGHTS, _PROBE) if (path := Path(folder) / name).is_file()]
+
+
 def save_bundle(folder: str | os.PathLike[str], model: PatchModel) -> None:
     """Write `model` into `folder`, which is made if need be.
 

@@ -1,0 +1,100 @@
+"""What is compared: an `Arm` is a trained model or a finished reconstruction; `load_arm` opens its files."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from ptycho.data.reconstruction import read_reconstruction
+from ptycho.data.scan import ScanData
+from ptycho.inference import ObjectImage
+from ptycho.models.bundle import load_bundle
+from ptycho.models.patch_model import PatchModel
+
+BatchSize = int | Literal["auto"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Arm:
+    """One column of the comparison: a model to run, or a finished reconstruction.
+
+    Exactly one of `model` and `reconstruction` is given.
+
+    Attributes
+    ----------
+    label : str
+        Its name in every table, file and plot.
+    model : PatchModel, optional
+    reconstruction : ObjectImage, optional
+        With ``origin_yx=None`` if it is not known where the image lies: it is then registered over the
+        whole range.
+    predict_batch_size : "auto" or int
+        Groups of frames that the model predicts at once; an integer is the first size and the upper limit.
+    max_predict_batch_size : int, optional
+        Upper limit of the planned size.
+    seconds : float, optional
+        How long the finished reconstruction took, as its file says.
+    """
+
+    label: str
+    model: PatchModel | None = None
+    reconstruction: ObjectImage | None = None
+    predict_batch_size: BatchSize = "auto"
+    max_predict_batch_size: int | None = None
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse an arm with both or with neither."""
+        if (self.model is None) == (self.reconstruction is None):
+            raise ValueError(f"arm {self.label!r} needs a model or a reconstruction, and not both.")
+
+
+def load_arm(
+    path: str | os.PathLike[str],
+    label: str | None = None,
+    *,
+    scan: ScanData | None = None,
+    predict_batch_size: BatchSize = "auto",
+    max_predict_batch_size: int | None = None,
+) -> Arm:
+    """Open a model's folder, or the NPZ of a finished reconstruction.
+
+    Parameters
+    ----------
+    path : path
+        A folder written by ``ptycho-train``, or an NPZ with `reconstructed_object`.
+    label : str, optional
+        Default: the kind of the model or the name of the algorithm.
+    scan : ScanData, optional
+        The whole scan that a finished reconstruction was made from: where both know the positions, the
+        image's place in the scan's frame follows from them.
+
+    Raises
+    ------
+    FileNotFoundError, DataError
+        If there is nothing to open, or it is damaged.
+    """
+    if Path(path).is_file():
+        return _finished_arm(Path(path), label, scan)
+    model = load_bundle(path)
+    return Arm(
+        label=label or {"pinn": "PtychoPINN", "baseline": "Baseline"}[model.architecture.kind],
+        model=model,
+        predict_batch_size=predict_batch_size,
+        max_predict_batch_size=max_predict_batch_size,
+    )
+
+
+def _finished_arm(path: Path, label: str | None, scan: ScanData | None) -> Arm:
+    finished = read_reconstruction(path)
+    origin = None if scan is None else finished.origin_in(scan)
+    coverage = np.ones(finished.object.shape, np.float32)
+    return Arm(
+        label=label or finished.label,
+        reconstruction=ObjectImage(finished.object, coverage, origin),
+        seconds=finished.seconds,
+    )

@@ -1,0 +1,189 @@
+"""The flags of `compare-models`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ptycho.cli import _common
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of `compare-models`."""
+    parser = _common.argument_parser(
+        "compare-models",
+        "Run trained networks on a ptychographic scan, stitch their patches and compare the images with "
+        "the ground truth. Batch sizes look after themselves.",
+    )
+    _add_inputs(parser)
+    _add_batching(parser)
+    _add_sampling(parser)
+    _add_scoring(parser)
+    _add_outputs(parser)
+    _common.add_display_flags(parser)
+    return parser
+
+
+def _add_inputs(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what is compared")
+    group.add_argument("--pinn_dir", type=Path, metavar="DIR", help="folder of the trained PINN")
+    group.add_argument("--baseline_dir", type=Path, metavar="DIR", help="folder of the trained baseline")
+    group.add_argument("--test_data", type=Path, metavar="NPZ", help="scan to compare them on")
+    group.add_argument(
+        "--tike_recon_path", type=Path, metavar="NPZ", help="a finished iterative reconstruction as third arm"
+    )
+    group.add_argument(
+        "--arm",
+        type=_labelled_path,
+        action="append",
+        default=[],
+        metavar="LABEL=PATH",
+        help="any further arm: a model's folder or a reconstruction's NPZ; may be repeated",
+    )
+    group.add_argument(
+        "--demo",
+        action="store_true",
+        help="compare the two shipped networks on a simulated scan; no files needed",
+    )
+
+
+def _add_batching(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("memory and batches (these change memory and speed, never the result)")
+    sizes = {"type": _common.auto_or_positive_int, "default": "auto", "metavar": "auto|N"}
+    group.add_argument(
+        "--stitch-batch-size", help="patches entering the canvas at once (default auto)", **sizes
+    )
+    for model in ("pinn", "baseline"):
+        group.add_argument(
+            f"--{model}-predict-batch-size",
+            help=f"frames the {model} predicts at once (default auto); N is first size and upper limit",
+            **sizes,
+        )
+        group.add_argument(
+            f"--{model}-chunk-size",
+            type=_common.positive_int,
+            metavar="N",
+            help="older memory knob: an upper limit of the batch",
+        )
+    _common.add_device_flag(group)
+
+
+def _add_sampling(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("which part of the scan")
+    count = {"type": _common.positive_int, "metavar": "N"}
+    group.add_argument("--n-test-groups", help="groups to evaluate (default all)", **count)
+    group.add_argument("--n-test-subsample", help="frames to draw, kept in scan order (default all)", **count)
+    group.add_argument("--test-subsample-seed", type=_seed, metavar="S", help="seed of the draw")
+    group.add_argument("--n-test-images", help="older spelling of --n-test-groups", **count)
+    group.add_argument("--n-subsample", help="older spelling of --n-test-subsample", **count)
+    group.add_argument(
+        "--subsample-seed", type=_seed, metavar="S", help="older spelling of --test-subsample-seed"
+    )
+
+
+def _add_scoring(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("stitching, registration and metrics")
+    group.add_argument(
+        "--stitch-crop-size",
+        type=int,
+        default=20,
+        metavar="M",
+        help="side of the central square of each patch that is stitched, 0 < M <= N (default 20)",
+    )
+    which = group.add_mutually_exclusive_group()
+    which.add_argument("--skip-registration", action="store_true", help="register no arm")
+    which.add_argument("--register-ptychi-only", action="store_true", help="register only the iterative arm")
+    group.add_argument(
+        "--phase-align-method",
+        choices=("plane", "mean"),
+        default="plane",
+        help="what is removed from the phase before it is scored (default plane)",
+    )
+    group.add_argument(
+        "--fixed-canvas",
+        action="store_true",
+        help="score on the window of the whole file, not of the subsample, so that subsets line up",
+    )
+    group.add_argument(
+        "--frc-sigma",
+        type=_not_negative,
+        default=0.0,
+        metavar="RINGS",
+        help="smoothing of the FRC (default 0)",
+    )
+    group.add_argument(
+        "--ms-ssim-sigma",
+        type=_not_negative,
+        default=1.0,
+        metavar="PX",
+        help="smoothing of the amplitudes before MS-SSIM (default 1)",
+    )
+
+
+def _add_outputs(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("output")
+    group.add_argument("--output_dir", type=Path, required=True, metavar="DIR", help="folder of all results")
+    group.add_argument("--overwrite", action="store_true", help="replace results that are already there")
+    group.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check everything, print the plan and its memory, compute nothing",
+    )
+    for name, what in (
+        ("save-npz", "reconstructions.npz"),
+        ("save-npz-aligned", "reconstructions_aligned.npz"),
+    ):
+        group.add_argument(
+            f"--{name}",
+            action=argparse.BooleanOptionalAction,
+            default=True,
+            help=f"write {what} (default on)",
+        )
+    for name, default in (("p_min", 10.0), ("p_max", 90.0)):
+        group.add_argument(
+            f"--{name}",
+            type=_percentile,
+            default=default,
+            metavar="PERCENT",
+            help=f"percentile at the {'lower' if name == 'p_min' else 'upper'} end of the colour scale "
+            f"(default {default:g})",
+        )
+    for model in ("pinn", "baseline"):
+        for end in ("vmin", "vmax"):
+            group.add_argument(
+                f"--{model}_phase_{end}", type=float, metavar="RAD", help=f"fixed phase limit of the {model}"
+            )
+
+
+def _labelled_path(text: str) -> tuple[str, Path]:
+    label, separator, path = text.partition("=")
+    if not (label.strip() and separator and path):
+        raise argparse.ArgumentTypeError(f"{text!r} is not LABEL=PATH")
+    return label.strip(), Path(path)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {2**32 - 1}")
+    return int(text)
+
+
+def _not_negative(text: str) -> float:
+    value = _number(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
+    return value
+
+
+def _percentile(text: str) -> float:
+    value = _number(text)
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a percentile from 0 to 100")
+    return value
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None

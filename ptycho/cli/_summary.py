@@ -1,0 +1,141 @@
+"""What `compare-models` says at its end: the table of metrics and the list of files, or the plan of a dry run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from ptycho.arms import Arm
+    from ptycho.comparison import ArmResult, ComparisonResult, ComparisonSettings
+    from ptycho.data.scan import ScanData
+
+_COLUMNS = ("mae", "psnr", "ssim", "ms_ssim", "frc50")
+_HEADINGS = {"mae": "MAE", "psnr": "PSNR dB", "ssim": "SSIM", "ms_ssim": "MS-SSIM", "frc50": "FRC50 1/px"}
+
+
+def print_summary(result: ComparisonResult, files: Sequence[Path]) -> None:
+    """Print one row per arm and image (amplitude, phase), the notes, and the files written."""
+    console = _console()
+    if result.truth is None:
+        console.print("No ground truth (objectGuess) in the test data: images and report, but no metrics.")
+    elif result.arms:
+        console.print(_metrics_table(result))
+    console.print(_runs_table(result))
+    for text in _notes(result):
+        console.print(text, highlight=False)
+    console.print("Files:", style="bold")
+    for path in files:
+        console.print(f"  {path}", highlight=False, soft_wrap=True)
+
+
+def print_plan(arms: Sequence[Arm], scan: ScanData, settings: ComparisonSettings) -> None:
+    """Print what a comparison would do and the memory it would take; computes nothing."""
+    from ptycho.comparison import plan_arm
+
+    console = _console()
+    console.print(
+        f"{scan.n_frames:,} frames of {scan.patch_size}x{scan.patch_size} pixels "
+        f"({_mebibytes(scan.amplitude.nbytes)}), stitched on {settings.crop_size}x{settings.crop_size}"
+    )
+    table = _table("arm", "patches", "batch size", "memory of a batch", "canvas", "why")
+    for arm in arms:
+        if arm.model is None:
+            table.add_row(arm.label, "-", "-", "-", "-", "a finished reconstruction")
+            continue
+        plan = plan_arm(arm, scan, settings)
+        peak = plan.batches.predicted_peak_bytes
+        rows, columns = plan.canvas_shape_yx
+        table.add_row(
+            arm.label,
+            f"{plan.n_patches:,}",
+            f"{plan.batches.batch_size:,}",
+            "unknown" if peak is None else _mebibytes(peak),
+            f"{rows}x{columns}, {_mebibytes(plan.canvas_bytes)}",
+            plan.batches.reason,
+        )
+    console.print(table)
+    console.print("Dry run: nothing was computed, nothing was written.")
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    # A pipe or a log has no width of its own; rows must not be folded there.
+    return Console(width=None if sys.stdout.isatty() else 160)
+
+
+def _table(first: str, *others: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column(first)
+    for heading in others:
+        table.add_column(heading, justify="left" if heading == "why" else "right")
+    return table
+
+
+def _metrics_table(result: ComparisonResult) -> Table:
+    table = _table("arm", "image", *_HEADINGS.values())
+    for arm in result.arms:
+        if arm.metrics is None:
+            continue
+        for channel in ("amplitude", "phase"):
+            values = [getattr(getattr(arm.metrics, name), channel) for name in _COLUMNS]
+            table.add_row(
+                arm.label if channel == "amplitude" else "",
+                channel,
+                *("-" if value is None else f"{value:.4g}" for value in values),
+            )
+    return table
+
+
+def _runs_table(result: ComparisonResult) -> Table:
+    table = _table("arm", "batch size", "OOMs", "predict s", "stitch s", "total s", "residual shift px")
+    for arm in result.arms:
+        table.add_row(arm.label, *_batches(arm), _seconds(arm, "reconstruct"), _shift(arm))
+    return table
+
+
+def _batches(arm: ArmResult) -> tuple[str, str, str, str]:
+    if arm.run is None:
+        return "-", "-", "-", "-"
+    n_oom = arm.run.prediction.n_oom + arm.run.n_stitch_oom
+    return (
+        f"{arm.run.prediction.final_batch_size:,}",
+        str(n_oom),
+        _seconds(arm, "predict"),
+        _seconds(arm, "stitch"),
+    )
+
+
+def _seconds(arm: ArmResult, stage: str) -> str:
+    return f"{arm.seconds[stage]:.2f}" if stage in arm.seconds else "-"
+
+
+def _shift(arm: ArmResult) -> str:
+    if arm.registration is None:
+        return "not registered"
+    if not arm.registration.plausible:
+        return "registration failed"
+    return f"{arm.registration.offset_yx[0]:+.2f}, {arm.registration.offset_yx[1]:+.2f}"
+
+
+def _notes(result: ComparisonResult) -> list[str]:
+    notes = [f"{arm.label} has COLLAPSED: {arm.collapsed}." for arm in result.arms if arm.collapsed]
+    for arm in result.arms:
+        if arm.run is not None and arm.run.n_rejected:
+            notes.append(f"{arm.label}: {arm.run.n_rejected} patches were not finite and were left out.")
+        if arm.metrics is not None:
+            notes += [f"{arm.label}: {note}" for note in arm.metrics.notes]
+    return notes
+
+
+def _mebibytes(n_bytes: int) -> str:
+    return f"{n_bytes / 2**20:,.1f} MiB"

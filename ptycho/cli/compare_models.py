@@ -1,0 +1,188 @@
+"""`compare-models`: models in, images, metrics, plots and a report out."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ptycho.cli import _common
+from ptycho.cli._compare_arguments import build_parser
+
+if TYPE_CHECKING:
+    from ptycho.arms import Arm
+    from ptycho.comparison import ComparisonSettings
+    from ptycho.data.scan import ScanData
+    from ptycho.image.cropping import Rectangle
+
+logger = logging.getLogger(__name__)
+
+_OLDER_SPELLINGS = {
+    "n_test_images": "n_test_groups",
+    "n_subsample": "n_test_subsample",
+    "subsample_seed": "test_subsample_seed",
+}
+_RESULTS = ("comparison_metrics.csv", "run_report.json", "comparison_plot.png", "reconstructions.npz")
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """Everything a comparison needs, opened and checked."""
+
+    arms: Sequence[Arm]
+    scan: ScanData
+    settings: ComparisonSettings
+    window: Rectangle
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compare; the work of `main` once the arguments are parsed."""
+    _map_older_spellings(arguments)
+    _check_usage(arguments)
+    _check_output(arguments.output_dir, overwrite=arguments.overwrite)
+
+    from ptycho.models.devices import computing_on
+
+    with computing_on(arguments.device):
+        job = _open(arguments)
+        if arguments.dry_run:
+            from ptycho.cli._summary import print_plan
+
+            print_plan(job.arms, job.scan, job.settings)
+            return 0
+        with _common.working():
+            return _compare(arguments, job)
+
+
+def _compare(arguments: argparse.Namespace, job: _Job) -> int:
+    from ptycho.artifacts import write_artifacts
+    from ptycho.cli._summary import print_summary
+    from ptycho.comparison import compare
+
+    folder = arguments.output_dir
+    (folder / "logs").mkdir(parents=True, exist_ok=True)
+    with _common.file_log(folder / "logs" / "debug.log"):
+        with _common.progress_display(arguments) as progress:
+            result = compare(job.arms, job.scan, settings=job.settings, window=job.window, progress=progress)
+        files = write_artifacts(result, folder)
+        print_summary(result, files)
+    if result.failures:
+        reasons = " ".join(f"{failure.label} failed: {failure.reason}" for failure in result.failures)
+        raise _common.WorkFailedError(reasons)
+    return 0
+
+
+def _open(arguments: argparse.Namespace) -> _Job:
+    from ptycho.comparison import ComparisonSettings, check_arms, score_window
+    from ptycho.data import read_npz, subsample
+
+    if arguments.demo:
+        from ptycho.demo import demo_scan
+
+        whole = demo_scan()
+    else:
+        whole = read_npz(arguments.test_data)
+    settings = ComparisonSettings(
+        crop_size=arguments.stitch_crop_size,
+        stitch_batch_size=arguments.stitch_batch_size,
+        register=_registered(arguments),
+        phase_align=arguments.phase_align_method,
+        ms_ssim_sigma=arguments.ms_ssim_sigma,
+        frc_sigma=arguments.frc_sigma,
+        n_groups=arguments.n_test_groups if arguments.n_test_subsample else None,
+        device=arguments.device,
+        seed=arguments.test_subsample_seed or 0,
+    )
+    n_frames = arguments.n_test_subsample or arguments.n_test_groups
+    scan = whole if n_frames is None else subsample(whole, n_frames, seed=arguments.test_subsample_seed)
+    arms = _arms(arguments, whole)
+    check_arms(arms, scan, settings)
+    window = score_window(whole if arguments.fixed_canvas else scan, settings.crop_size)
+    return _Job(arms, scan, settings, window)
+
+
+def _arms(arguments: argparse.Namespace, scan: ScanData) -> list[Arm]:
+    from ptycho.arms import load_arm
+
+    if arguments.demo:
+        from ptycho.demo import model_folder
+
+        folders = {"pinn": model_folder("pinn"), "baseline": model_folder("baseline")}
+    else:
+        folders = {"pinn": arguments.pinn_dir, "baseline": arguments.baseline_dir}
+    arms = [
+        load_arm(
+            folder,
+            {"pinn": "PtychoPINN", "baseline": "Baseline"}[role],
+            predict_batch_size=getattr(arguments, f"{role}_predict_batch_size"),
+            max_predict_batch_size=getattr(arguments, f"{role}_chunk_size"),
+        )
+        for role, folder in folders.items()
+        if folder is not None
+    ]
+    if arguments.tike_recon_path is not None:
+        arms.append(load_arm(arguments.tike_recon_path, scan=scan))
+    return arms + [load_arm(path, label, scan=scan) for label, path in arguments.arm]
+
+
+def _registered(arguments: argparse.Namespace) -> str:
+    if arguments.skip_registration:
+        return "none"
+    return "finished" if arguments.register_ptychi_only else "all"
+
+
+def _map_older_spellings(arguments: argparse.Namespace) -> None:
+    for older, newer in _OLDER_SPELLINGS.items():
+        value = getattr(arguments, older)
+        if value is None:
+            continue
+        old_flag, new_flag = (f"--{name.replace('_', '-')}" for name in (older, newer))
+        if getattr(arguments, newer) is not None:
+            raise _common.UsageError(
+                f"{new_flag} and its older spelling {old_flag} are both given; drop {old_flag}."
+            )
+        logger.warning("%s is an older spelling; use %s", old_flag, new_flag)
+        setattr(arguments, newer, value)
+
+
+def _check_usage(arguments: argparse.Namespace) -> None:
+    inputs = [arguments.pinn_dir, arguments.baseline_dir, arguments.test_data]
+    if arguments.demo:
+        if any(path is not None for path in inputs):
+            raise _common.UsageError(
+                "--demo brings its own scan and models; drop --pinn_dir, --baseline_dir and --test_data."
+            )
+    elif arguments.test_data is None or (None in inputs and not arguments.arm):
+        flags = ("--pinn_dir", "--baseline_dir", "--test_data")
+        missing = [flag for flag, path in zip(flags, inputs, strict=True) if path is None]
+        raise _common.UsageError(
+            f"{' and '.join(missing)} must be given; give them, other arms with --arm LABEL=PATH, or try --demo."
+        )
+    if not arguments.p_min < arguments.p_max:
+        raise _common.UsageError(
+            f"--p_min is {arguments.p_min:g} and --p_max {arguments.p_max:g} but p_min must be the smaller; swap them."
+        )
+    for model in ("pinn", "baseline"):
+        low, high = (getattr(arguments, f"{model}_phase_{end}") for end in ("vmin", "vmax"))
+        if low is not None and high is not None and not low < high:
+            raise _common.UsageError(
+                f"--{model}_phase_vmin is {low:g} and --{model}_phase_vmax {high:g} but vmin must be the smaller."
+            )
+
+
+def _check_output(folder: Path, *, overwrite: bool) -> None:
+    _common.check_output_folder(folder)
+    there = [name for name in _RESULTS if (folder / name).exists()]
+    if there and not overwrite:
+        raise _common.UsageError(
+            f"{folder} already holds results ({', '.join(there)}); pass --overwrite to replace them, "
+            "or another --output_dir."
+        )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `compare-models` with `argv` and return its exit code."""
+    return _common.run(build_parser(), run, argv)

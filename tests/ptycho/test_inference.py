@@ -1,0 +1,143 @@
+import numpy as np
+import pytest
+from oracle_model import OracleModel, lopsided_scan
+
+from autobatch import DoesNotFitError
+from autobatch.testing import inject_oom
+from ptycho.errors import DataError
+from ptycho.inference import plan_inference, reconstruct
+from ptycho.models.networks import Architecture, build_network
+from ptycho.models.patch_model import PatchModel
+
+
+@pytest.fixture(scope="module")
+def scan():
+    return lopsided_scan()
+
+
+@pytest.fixture
+def model(scan):
+    return OracleModel(scan)
+
+
+def test_perfect_patches_give_the_object_at_its_place(scan, model):
+    run = reconstruct(model, scan, crop_size=16)
+    top, left = run.image.origin_yx
+    height, width = run.image.image.shape
+    assert (top, left) == (int(top), int(left))
+    top, left = int(top), int(left)
+    truth = scan.object_guess[top : top + height, left : left + width]
+    found, covered = run.image.image[: truth.shape[0], : truth.shape[1]], run.image.coverage > 0.5
+    covered = covered[: truth.shape[0], : truth.shape[1]]
+    assert covered.mean() > 0.95
+    assert np.abs(found - truth)[covered].max() < 0.05
+    assert np.abs(found - truth)[covered].mean() < 2e-3
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 100_000])
+def test_the_image_is_bit_identical_for_every_batch_size(scan, model, size):
+    expected = reconstruct(model, scan, crop_size=15).image
+    found = reconstruct(model, scan, crop_size=15, predict_batch_size=size, stitch_batch_size=3).image
+    np.testing.assert_array_equal(found.image, expected.image)
+    np.testing.assert_array_equal(found.coverage, expected.coverage)
+
+
+@pytest.mark.parametrize("failing", [[0], [2], [4], [1, 2], [0, 1]])
+def test_an_oom_while_predicting_leaves_the_image_and_halves(scan, model, failing):
+    expected = reconstruct(model, scan, crop_size=16).image.image
+    with inject_oom(at=failing, label="patches"):
+        run = reconstruct(model, scan, crop_size=16, predict_batch_size=64)
+    np.testing.assert_array_equal(run.image.image, expected)
+    attempted, size, left = [], 64, scan.n_frames
+    for call in range(1000):
+        if not left:
+            break
+        attempted.append(min(size, left))
+        if call in failing:
+            size = attempted[-1] // 2
+        else:
+            left -= attempted[-1]
+    assert run.prediction.attempted_sizes == attempted
+    assert run.prediction.n_oom == len(failing)
+
+
+def test_an_oom_while_stitching_leaves_the_image(scan, model):
+    expected = reconstruct(model, scan, crop_size=16).image.image
+    with inject_oom(at=[0, 3], label="stitching"):
+        run = reconstruct(model, scan, crop_size=16, predict_batch_size=64, stitch_batch_size=32)
+    np.testing.assert_array_equal(run.image.image, expected)
+    assert run.n_stitch_oom == 2
+    assert run.prediction.n_oom == 0
+
+
+def test_a_stitch_that_cannot_fit_is_no_oom_of_the_prediction(scan, model):
+    with inject_oom(at=range(100), label="stitching"), pytest.raises(DoesNotFitError) as caught:
+        reconstruct(model, scan, crop_size=16, predict_batch_size=64)
+    assert "--stitch-crop-size" in str(caught.value)
+    assert model.batch_sizes == [64]
+
+
+def test_the_last_batch_is_padded_to_a_size_already_seen(scan, model):
+    reconstruct(model, scan, crop_size=16, predict_batch_size=64)
+    whole, rest = divmod(scan.n_frames, 64)
+    padded = 1 << (rest - 1).bit_length()
+    assert rest not in (0, padded)
+    assert model.batch_sizes == [64] * whole + [padded]
+
+
+@pytest.mark.parametrize("count", [63, 64, 65, 128])
+def test_as_many_patches_as_frames(scan, model, count):
+    part = scan.select(np.arange(count))
+    run = reconstruct(model, part, crop_size=16, predict_batch_size=64)
+    assert run.prediction.n_items == count
+    assert run.image.coverage.sum() == pytest.approx(count * 16**2, rel=1e-4)
+
+
+def test_groups_do_not_depend_on_the_batches():
+    scan = lopsided_scan()
+    architecture = Architecture(kind="pinn", patch_size=64, gridsize=2, n_filters_scale=0.25)
+    network = build_network(architecture)
+    padded = np.pad(scan.amplitude, [(0, 0), (16, 16), (16, 16)])
+    probe = np.pad(scan.probe, 16)
+    scan = type(scan)(amplitude=padded, positions_yx=scan.positions_yx, probe=probe)
+    images = [
+        reconstruct(PatchModel(network, architecture), scan, crop_size=20, predict_batch_size=size).image
+        for size in (32, 300)
+    ]
+    np.testing.assert_allclose(images[0].image, images[1].image, atol=2e-6)
+    np.testing.assert_array_equal(images[0].coverage, images[1].coverage)
+
+
+def test_patches_that_are_not_finite_are_counted_and_left_out(scan, model):
+    good = model.predict_batch
+
+    def poisoned(frames, offsets_yx=None):
+        patches = good(frames, offsets_yx)
+        patches[0, 16, 16] = np.nan
+        return patches
+
+    model.predict_batch = poisoned
+    run = reconstruct(model, scan, crop_size=16, predict_batch_size=50)
+    assert run.n_rejected == len(run.prediction.batch_sizes)
+    assert np.isfinite(run.image.image).all()
+
+
+def test_a_collapsed_model_is_named(scan, model):
+    model.predict_batch = lambda frames, offsets_yx=None: np.full(
+        (len(frames), 32, 32), 0.7 + 0.1j, "complex64"
+    )
+    assert "nearly constant" in reconstruct(model, scan, crop_size=16).collapsed
+
+
+def test_the_plan_is_what_is_then_done(scan, model):
+    plan = plan_inference(model, scan, crop_size=16, predict_batch_size="auto")
+    run = reconstruct(model, scan, crop_size=16)
+    assert plan.batches.batch_size == run.prediction.plan.batch_size
+    assert plan.n_patches == scan.n_frames
+    assert plan.canvas_shape_yx == run.image.image.shape
+
+
+def test_frames_of_another_size_are_refused(scan):
+    architecture = Architecture(kind="baseline", patch_size=64, n_filters_scale=0.25)
+    with pytest.raises(DataError, match="frames of 32x32 pixels but the baseline was trained on 64x64"):
+        reconstruct(PatchModel(build_network(architecture), architecture), scan, crop_size=16)
