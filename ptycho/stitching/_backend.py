@@ -44,8 +44,8 @@ class PatchSums(Protocol):
         """Do all that can fail, without a change to the sums."""
         ...
 
-    def commit(self, staged: Any) -> np.ndarray:
-        """Add what was staged; returns (n,) bool, False for patches that are not finite."""
+    def commit(self, staged: Any, splats: np.ndarray) -> np.ndarray:
+        """Add what was staged, and its weights to the point map `splats`; returns which were finite, (n,)."""
         ...
 
 

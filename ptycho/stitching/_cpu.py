@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import logging
+import math
 import os
 import threading
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 # Weights up to this value count as "not covered"; the image is sum / (1e-9 + weight).
 WEIGHT_FLOOR = 1e-9
+_ALIGNMENT = 64
 # Starting a thread costs about as much as adding this many pixels.
 _PIXELS_PER_THREAD = 200_000
 # Larger copies only take memory: the loops are as fast on a few hundred patches.
@@ -69,8 +71,8 @@ class CpuSums:
             source = CropReader(source, self._crop_size)
         return np.ascontiguousarray(source[:]), placement
 
-    def commit(self, staged: tuple[np.ndarray, Placement]) -> np.ndarray:
-        """Add staged patches; returns (n,) bool, False for patches left out because they are not finite."""
+    def commit(self, staged: tuple[np.ndarray, Placement], splats: np.ndarray) -> np.ndarray:
+        """Add staged patches here and their weights to `splats`; returns (n,) bool, False if not finite."""
         patches, placement = staged
         status = np.zeros(len(placement), np.uint8)
         if len(placement) == 0:
@@ -84,7 +86,7 @@ class CpuSums:
         def add_band(begin: int, end: int) -> None:
             kernels.add_band(
                 reals,
-                self.values.shape[1],
+                splats,
                 floats,
                 bits,
                 patches.shape[1],
@@ -140,13 +142,9 @@ def box_sum(
     splats: np.ndarray, shape_yx: tuple[int, int], crop_size: int, n_threads: int | None
 ) -> np.ndarray:
     """Return the weight of every canvas pixel: (H, W) float64, the M x M box sum of the point map."""
-    kernels = load_kernels()
     weights = np.empty(shape_yx)
-    n_blocks = -(-shape_yx[0] // crop_size)
-    run_bands(
-        lambda begin, end: kernels.box_blocks(weights, splats, crop_size, begin, end),
-        _even_bands(n_blocks, _n_bands(weights.size, n_threads)),
-    )
+    nothing = np.empty((0, shape_yx[1]), np.complex64)
+    _box_blocks(weights, nothing, nothing, splats, crop_size, n_threads)
     return weights
 
 
@@ -154,16 +152,35 @@ def weighted_mean(
     values: np.ndarray, splats: np.ndarray, crop_size: int, n_threads: int | None
 ) -> np.ndarray:
     """Return ``values / (1e-9 + weight)``, 0 where the weight is at most 1e-9: (H, W) complex64."""
-    kernels = load_kernels()
-    weights = box_sum(splats, (values.shape[0], values.shape[1]), crop_size, n_threads)
-    image = np.empty(values.shape, np.complex64)
-    image_reals = image.view(np.float32)
-    value_reals = _read_only(values, _real_of(values.dtype))
-    run_bands(
-        lambda begin, end: kernels.divide_rows(image_reals, value_reals, weights, WEIGHT_FLOOR, begin, end),
-        _even_bands(values.shape[0], _n_bands(values.size, n_threads)),
-    )
+    image = _aligned_empty(values.shape)
+    _box_blocks(np.empty((0, values.shape[1])), image, values, splats, crop_size, n_threads)
     return image
+
+
+def _box_blocks(
+    weights: np.ndarray,
+    image: np.ndarray,
+    values: np.ndarray,
+    splats: np.ndarray,
+    crop_size: int,
+    n_threads: int | None,
+) -> None:
+    kernels = load_kernels()
+    reals, value_reals = image.view(np.float32), _read_only(values, _real_of(values.dtype))
+    n_blocks = -(-(splats.shape[0] + crop_size - 1) // crop_size)
+
+    def box_blocks(begin: int, end: int) -> None:
+        kernels.box_blocks(weights, reals, value_reals, WEIGHT_FLOOR, splats, crop_size, begin, end)
+
+    run_bands(box_blocks, _even_bands(n_blocks, min(n_blocks, _n_bands(splats.size, n_threads))))
+
+
+def _aligned_empty(shape: tuple[int, ...]) -> np.ndarray:
+    """Return an empty complex64 array on a 64-byte boundary, which lets TensorFlow use it as it is."""
+    n_bytes = 8 * math.prod(shape)
+    raw = np.empty(n_bytes + _ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % _ALIGNMENT
+    return raw[start : start + n_bytes].view(np.complex64).reshape(shape)
 
 
 def extract(image: np.ndarray, placement: Placement, crop_size: int) -> np.ndarray:

@@ -46,12 +46,21 @@ def _prefetch(typing_context, array, index):
 
 @njit(**_COMPILE)
 def _is_finite(bits, start, stride, side):
-    """True if no pixel of the crop is an infinity or a NaN: an integer maximum, because that vectorises."""
+    """True if no pixel of the crop is an infinity or a NaN: an integer maximum, because that vectorises.
+
+    Four rows at a time share the cost of reducing the vector to a number; the last four may overlap others.
+    """
+    magnitude = np.int32(_MAGNITUDE_BITS)
     largest = np.int32(0)
-    for row in range(side):
-        line = np.uint64(start + row * stride)
+    for row in range(0, side, 4):
+        a = np.uint64(start + min(row, max(side - 4, 0)) * stride)
+        b = np.uint64(start + min(row + 1, max(side - 3, 0)) * stride)
+        c = np.uint64(start + min(row + 2, max(side - 2, 0)) * stride)
+        d = np.uint64(start + min(row + 3, side - 1) * stride)
         for j in range(np.uint64(2 * side)):
-            largest = max(largest, bits[line + j] & np.int32(_MAGNITUDE_BITS))
+            first, second = bits[a + j] & magnitude, bits[b + j] & magnitude
+            third, fourth = bits[c + j] & magnitude, bits[d + j] & magnitude
+            largest = max(largest, max(max(first, second), max(third, fourth)))
     return largest < np.int32(_EXPONENT_BITS)
 
 
@@ -84,8 +93,23 @@ def _add_row(canvas, at, patches, above, below, side, w_above, w_below, f_x):
 
 
 @njit(**_COMPILE)
-def add_band(canvas, width, patches, bits, size, first, side, top_left, fraction, status, row_begin, row_end):
-    """Add to canvas rows `row_begin` … `row_end - 1` whatever the patches put there.
+def _add_splat(splats, top_left, fraction, row_begin, row_end):
+    """Add one patch's weights to the rows `row_begin` … `row_end - 1` of the point map."""
+    left, f_x = top_left[1], fraction[1]
+    for down in range(2):
+        row = top_left[0] + down
+        weight = fraction[0] if down else 1.0 - fraction[0]
+        if weight > 0 and row_begin <= row < row_end:
+            splats[row, left] += weight * (1.0 - f_x)
+            if f_x > 0:
+                splats[row, left + 1] += weight * f_x
+
+
+@njit(**_COMPILE)
+def add_band(
+    canvas, splats, patches, bits, size, first, side, top_left, fraction, status, row_begin, row_end
+):
+    """Add to rows `row_begin` … `row_end - 1` of canvas and point map whatever the patches put there.
 
     While one patch is added the crop of the next one is prefetched: crops lie far apart in memory, and the
     processor's own prefetching does not guess the gaps.
@@ -94,8 +118,8 @@ def add_band(canvas, width, patches, bits, size, first, side, top_left, fraction
     ----------
     canvas : (2 H W,) float32 or float64
         Interleaved sums, changed in place inside the band only.
-    width : int
-        W.
+    splats : (H - M + 1, W - M + 1) float64
+        Point map of the weights, likewise.
     patches : (2 n N N,) float32
         Interleaved patches.
     bits : (2 n N N,) int32
@@ -109,7 +133,7 @@ def add_band(canvas, width, patches, bits, size, first, side, top_left, fraction
     status : (n,) uint8
         UNSEEN on entry; becomes FINITE or REJECTED. Bands may race for it: they write the same value.
     """
-    n, stride = status.size, 2 * size
+    n, stride, width = status.size, 2 * size, splats.shape[1] + side - 1
     crop_offset = first * stride + 2 * first
     following = _next_in_band(top_left, 0, side, row_begin, row_end)
     while following < n:
@@ -121,6 +145,7 @@ def add_band(canvas, width, patches, bits, size, first, side, top_left, fraction
             status[p] = FINITE if _is_finite(bits, start, stride, side) else REJECTED
         if status[p] == REJECTED:
             continue
+        _add_splat(splats, top_left[p], fraction[p], row_begin, row_end)
         top, left, f_y, f_x = top_left[p, 0], top_left[p, 1], fraction[p, 0], fraction[p, 1]
         for row in range(max(top, row_begin), min(top + side + (1 if f_y > 0 else 0), row_end)):
             r = row - top
@@ -144,89 +169,95 @@ def _next_in_band(top_left, p, side, row_begin, row_end):
 def add_splats(splats, top_left, fraction, finite):
     """Add each finite patch's four bilinear weights to the (H - M + 1, W - M + 1) float64 point map."""
     for p in range(finite.size):
-        if not finite[p]:
-            continue
-        top, left = top_left[p, 0], top_left[p, 1]
-        f_y, f_x = fraction[p, 0], fraction[p, 1]
-        splats[top, left] += (1.0 - f_y) * (1.0 - f_x)
-        if f_x > 0:
-            splats[top, left + 1] += (1.0 - f_y) * f_x
-        if f_y > 0:
-            splats[top + 1, left] += f_y * (1.0 - f_x)
-        if f_y > 0 and f_x > 0:
-            splats[top + 1, left + 1] += f_y * f_x
+        if finite[p]:
+            _add_splat(splats, top_left[p], fraction[p], 0, splats.shape[0])
 
 
 @njit(**_COMPILE)
-def _box_row(out, points, side, tails, new_tails):
+def _box_row(out, points, side, scratch):
     """Write the sums of `side` neighbouring points: ``out[j] = sum(points[j - side + 1 : j + 1])``.
 
-    Each window is the tail of one block of `side` points plus the head of the next, so nothing is ever
-    subtracted: no cancellation, and what no point reaches is exactly zero.
-    """
-    n = points.size
-    tails[:] = 0.0
-    for block in range(0, out.size, side):
-        head, tail = 0.0, 0.0
-        for r in range(min(side, out.size - block)):
-            head += points[block + r] if block + r < n else 0.0
-            out[block + r] = head + tails[r + 1]
-            mirrored = side - 1 - r
-            tail += points[block + mirrored] if block + mirrored < n else 0.0
-            new_tails[mirrored] = tail
-        tails, new_tails = new_tails, tails
-
-
-@njit(**_COMPILE)
-def box_blocks(out, splats, side, first_block, last_block):
-    """Box-sum `splats` into the rows of `out` that belong to the given blocks of `side` rows.
-
-    The vertical sum uses the same tail-plus-head scheme as `_box_row`, one whole row at a time; blocks are
-    counted from row 0, so the result does not depend on how they are shared out.
+    Sums of 1, 2, 4, … neighbours are made by doubling, and those that make up `side` are added. Nothing is
+    ever subtracted: no cancellation, and what no point reaches is exactly zero.
 
     Parameters
     ----------
-    out : (H, W) float64
-    splats : (H - side + 1, W - side + 1) float64
+    out : (W,) float64
+    points : (W - side + 1,) float64
+    scratch : (2, side + W) float64
+        The first `side` columns are zero and stay so.
     """
-    width = out.shape[1]
+    n, width = points.size, out.size
+    doubled, doubled_again = scratch[0], scratch[1]
+    doubled[side : side + n] = points
+    doubled[side + n :] = 0.0
+    out[:] = 0.0
+    reach, length = 0, 1
+    while True:
+        if side & length:
+            source = doubled[side - reach : side - reach + width]
+            for j in range(width):
+                out[j] += source[j]
+            reach += length
+        if 2 * length > side:
+            return
+        near, far, total = doubled[side:], doubled[side - length :], doubled_again[side:]
+        for j in range(width):
+            total[j] = near[j] + far[j]
+        doubled, doubled_again = doubled_again, doubled
+        length *= 2
+
+
+@njit(**_COMPILE)
+def box_blocks(weights, image, values, floor, splats, side, first_block, last_block):
+    """Box-sum the point map into pixel weights and divide the sums by them, in blocks of `side` rows.
+
+    A vertical window is the tail of one block of rows plus the head of the next. Blocks are counted from
+    row 0, so the result does not depend on how they are shared out.
+
+    Parameters
+    ----------
+    weights : (H, W) float64, or (0, W)
+        Receives the weights unless it is empty.
+    image : (H, 2 W) float32, or (0, 2 W)
+        Receives ``values / (floor + weight)``, or 0 where the weight is at most `floor`, unless it is empty.
+    values : (H, 2 W) float32 or float64
+    splats : (H - side + 1, W - side + 1) float64
+    first_block, last_block : int
+        Rows ``first_block * side`` … ``last_block * side - 1`` are written.
+    """
+    height, width = splats.shape[0] + side - 1, splats.shape[1] + side - 1
     tails = np.zeros((side + 1, width))
     current = np.zeros((side, width))
-    head = np.zeros(width)
-    row_tails, row_scratch = np.zeros(side + 1), np.zeros(side + 1)
+    head, weight = np.zeros(width), np.zeros(width)
+    scratch = np.zeros((2, side + width))
     for block in range(max(first_block - 1, 0), last_block):
         head[:] = 0.0
         for r in range(side):
             row = block * side + r
             if row < splats.shape[0]:
-                _box_row(current[r], splats[row], side, row_tails, row_scratch)
+                _box_row(current[r], splats[row], side, scratch)
             else:
                 current[r, :] = 0.0
-            if block >= first_block and row < out.shape[0]:
+            if block >= first_block and row < height:
                 for j in range(width):
                     head[j] += current[r, j]
-                    out[row, j] = head[j] + tails[r + 1, j]
+                    weight[j] = head[j] + tails[r + 1, j]
+                if weights.shape[0] > 0:
+                    weights[row] = weight
+                if image.shape[0] > 0:
+                    _divide_row(image[row], values[row], weight, floor)
         for r in range(side - 1, -1, -1):
             for j in range(width):
                 tails[r, j] = tails[r + 1, j] + current[r, j]
 
 
 @njit(**_COMPILE)
-def divide_rows(image, values, weights, floor, row_begin, row_end):
-    """Write ``values / (floor + weights)`` into rows of `image`, or 0 where the weight is at most `floor`.
-
-    Parameters
-    ----------
-    image : (H, 2 W) float32
-    values : (H, 2 W) float32 or float64
-    weights : (H, W) float64
-    """
-    for row in range(row_begin, row_end):
-        for j in range(weights.shape[1]):
-            weight = weights[row, j]
-            scale = 1.0 / (floor + weight) if weight > floor else 0.0
-            image[row, 2 * j] = np.float32(values[row, 2 * j] * scale)
-            image[row, 2 * j + 1] = np.float32(values[row, 2 * j + 1] * scale)
+def _divide_row(image, values, weight, floor):
+    for j in range(weight.size):
+        scale = 1.0 / (floor + weight[j]) if weight[j] > floor else 0.0
+        image[2 * j] = np.float32(values[2 * j] * scale)
+        image[2 * j + 1] = np.float32(values[2 * j + 1] * scale)
 
 
 @njit(**_COMPILE)

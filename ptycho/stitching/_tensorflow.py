@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ptycho.stitching._cpu import add_splats
 from ptycho.stitching._geometry import Placement, crop_start
 from ptycho.stitching._sources import CropReader, as_source
 
@@ -81,9 +82,9 @@ class TensorFlowSums:
         """Patches whose indices still fit into 32 bits."""
         return max(1, _LARGEST_INDEX // (self._crop_size + 1) ** 2)
 
-    def stage(self, patches: Any, placement: Placement) -> tuple[tf.Tensor, tf.Tensor]:
+    def stage(self, patches: Any, placement: Placement) -> tuple[tf.Tensor, tf.Tensor, Placement]:
         """Compute the sums with these patches in; returns them and which patches were finite."""
-        n_patches = len(placement)
+        n_patches, given = len(placement), placement
         patches = self._loaded(patches)
         if self._jit_compile:
             patches, placement = _padded(patches, placement, bucket(n_patches))
@@ -95,16 +96,18 @@ class TensorFlowSums:
             placement.fraction,
             np.int32(self._shape_yx[1]),
         )
-        return flat, finite[:n_patches]
+        return flat, finite[:n_patches], given
 
     def _loaded(self, patches: Any) -> Any:
         source = self.source(patches)
         return source[:] if isinstance(source, CropReader) else source
 
-    def commit(self, staged: tuple[tf.Tensor, tf.Tensor]) -> np.ndarray:
-        """Replace the sums by the staged ones; returns (n,) bool, False for patches left out."""
-        self._flat, finite = staged
-        return finite.numpy()
+    def commit(self, staged: tuple[tf.Tensor, tf.Tensor, Placement], splats: np.ndarray) -> np.ndarray:
+        """Replace the sums by the staged ones and add the weights to `splats`; returns which were finite."""
+        self._flat, finite_tensor, placement = staged
+        finite = finite_tensor.numpy()
+        add_splats(splats, placement, finite)
+        return finite
 
 
 def bucket(n_patches: int) -> int:

@@ -183,8 +183,7 @@ class Canvas:
     def commit(self, staged: StagedPatches) -> None:
         """Add what `stage_placed` returned; call it once for each."""
         placement = staged.placement
-        finite = self._sums.commit(staged.payload)
-        _cpu.add_splats(self._splats, placement, finite)
+        finite = self._sums.commit(staged.payload, self._splats)
         if self._squares is not None:
             _cpu.add_squares(self._squares, staged.payload, finite, self.crop_size, self._n_threads)
         rejected = np.flatnonzero(~finite) + (self.n_added + self.n_rejected)
@@ -201,6 +200,12 @@ class Canvas:
         """Return what staging some of `patches` takes."""
         per_patch, fixed = self._sums.batch_bytes(patches)
         return BatchLimits(per_patch, fixed, self._sums.largest_batch(patches))
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory of the sums and weights, whatever the number of patches."""
+        squares = 0 if self._squares is None else self._squares.nbytes
+        return self._sums.values.nbytes + self._splats.nbytes + squares
 
     @property
     def device(self) -> str | None:

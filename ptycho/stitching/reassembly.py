@@ -183,7 +183,17 @@ def reassemble_position(
         backend=backend,
         progress=progress,
     )
-    return tf.convert_to_tensor(image[..., np.newaxis])
+    return tf.convert_to_tensor(_Handover(image[..., np.newaxis]))  # pyright: ignore[reportArgumentType]
+
+
+class _Handover:
+    """An array that nobody else holds: as an `ndarray` TensorFlow would copy it, for fear of later changes."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self._array = array
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self._array
 
 
 def _first_size(batch_size: BatchSize, n_patches: int) -> int | Literal["auto"]:
