@@ -13,6 +13,7 @@ from autobatch._memo import BatchMemo as BatchMemo
 from autobatch._oom import is_out_of_memory as is_out_of_memory
 from autobatch._planner import plan_batch_size as plan_batch_size
 from autobatch._probe import device_memory as device_memory
+from autobatch._probe import list_devices as list_devices
 from autobatch._progress import LogProgress as LogProgress
 from autobatch._progress import NoProgress as NoProgress
 from autobatch._progress import Progress as Progress

@@ -178,6 +178,7 @@ class _Loop:
         self._commit = commit if commit is not None else self._keep
         self._record = AttemptRecord(clock)
         self._handled = sys.exc_info()[1]
+        self._first: BaseException | None = None
         self._descent: list[tuple[BaseException, Verdict]] = []
         self._n_items, self._cursor, self._size = first_size.n_items, 0, 1
         self._ceiling: int | None = None
@@ -253,6 +254,7 @@ class _Loop:
         # Keras keeps the converted input of a failed call in reference cycles.
         gc.collect()
         self._record.failed(start, stop, first_line(error))
+        self._first = self._first or error
         self._descent.append((error, net.sureness))
         if size == 1:
             self._raise_at_floor(start)
@@ -269,12 +271,13 @@ class _Loop:
         )
 
     def _raise_at_floor(self, item: int) -> NoReturn:
-        first, last = self._descent[0][0], self._descent[-1][0]
+        first, last = self._first, self._descent[-1][0]
+        assert first is not None
         if all(sureness is Verdict.SUSPECTED for _, sureness in self._descent):
             _logger.warning(
                 "%s: the same error at every size down to one item: probably not a lack of memory", self.label
             )
-            raise first
+            raise self._descent[0][0]
         message = _does_not_fit_message(
             f"item {item:,} of {self.label!r}", self._first_size, first, last, self.remedy
         )

@@ -37,6 +37,8 @@ class Card:
         CUDA compute capability, ``(0, 0)`` if not known.
     mig_index : int, optional
         Which slice of the card; None for the whole card.
+    mig_instance : tuple of int, optional
+        GPU instance and compute instance of a slice, by which older drivers named it.
     """
 
     index: int
@@ -44,6 +46,7 @@ class Card:
     name: str
     capability: tuple[int, int] = (0, 0)
     mig_index: int | None = None
+    mig_instance: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +83,12 @@ def card_memory(card: Card) -> CardMemory:
         handle = nvml.nvmlDeviceGetHandleByIndex(card.index)
         if card.mig_index is not None:
             handle = nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, card.mig_index)
-        info = _memory_info(nvml, handle)
+        try:
+            info = _memory_info(nvml, handle)
+        except nvml.NVMLError as error:
+            if error.value != nvml.NVML_ERROR_NOT_SUPPORTED:
+                raise
+            return CardMemory(total_bytes=0, free_bytes=0)
         # "used" is of no use: the two versions disagree about the driver's own share.
         return CardMemory(total_bytes=int(info.total), free_bytes=int(info.free))
 
@@ -123,12 +131,18 @@ def _named_card(entry: str, ordered: Sequence[Card], slices: Sequence[Card]) -> 
         return ordered[int(entry)] if int(entry) < len(ordered) else None
     if not entry.startswith(("GPU-", "MIG-")):
         return None
-    legacy = entry.removeprefix("MIG-").split("/")[0] if entry.startswith("MIG-GPU-") else None
     matches = [card for card in (*ordered, *slices) if card.uuid.startswith(entry)]
-    if legacy is not None and not matches:
-        whole = [card for card in ordered if card.uuid == legacy]
-        matches = [piece for card in whole for piece in slices if piece.index == card.index][:1]
+    if entry.startswith("MIG-GPU-"):
+        matches = [piece for piece in slices if entry == _older_name(piece, ordered)]
     return matches[0] if len(matches) == 1 else None
+
+
+def _older_name(piece: Card, cards: Sequence[Card]) -> str:
+    """Return a slice's name before driver 470: ``MIG-<card>/<GPU instance>/<compute instance>``."""
+    if piece.mig_instance is None:
+        return ""
+    card = next(card for card in cards if card.index == piece.index)
+    return f"MIG-{card.uuid}/{piece.mig_instance[0]}/{piece.mig_instance[1]}"
 
 
 @contextmanager
@@ -173,13 +187,23 @@ def _mig_slices(nvml: Any, card: Card) -> Iterator[Card]:
         return
     # Places may be empty; those calls answer NotFound.
     for place in range(_optional(nvml, lambda: int(nvml.nvmlDeviceGetMaxMigDeviceCount(handle)), 0)):
-        uuid = _optional(nvml, functools.partial(_mig_uuid, nvml, handle, place), None)
-        if uuid is not None:
-            yield replace(card, uuid=uuid, mig_index=place)
+        piece = _optional(nvml, functools.partial(_mig_slice, nvml, card, handle, place), None)
+        if piece is not None:
+            yield piece
 
 
-def _mig_uuid(nvml: Any, handle: Any, place: int) -> str:
-    return _text(nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, place)))
+def _mig_slice(nvml: Any, card: Card, handle: Any, place: int) -> Card:
+    piece = nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, place)
+
+    def instance() -> tuple[int, int]:
+        return nvml.nvmlDeviceGetGpuInstanceId(piece), nvml.nvmlDeviceGetComputeInstanceId(piece)
+
+    return replace(
+        card,
+        uuid=_text(nvml.nvmlDeviceGetUUID(piece)),
+        mig_index=place,
+        mig_instance=_optional(nvml, instance, None),
+    )
 
 
 def _memory_info(nvml: Any, handle: Any) -> Any:
