@@ -464,7 +464,7 @@ def test_the_log_tells_the_plan_and_each_halving(caplog):
 
 
 # A collection takes a tenth of a second once TensorFlow is imported, and no memory is at stake here.
-without_collections = mock.patch("autobatch._driver.gc.collect", new=lambda: 0)
+without_collections = mock.patch("autobatch._driver.gc.collect", new=int)
 
 
 @without_collections

@@ -1,0 +1,92 @@
+"""Cost from allocator peaks, with a counted allocator in place of TensorFlow's."""
+
+import pytest
+
+from autobatch import BatchCost, CannotMeasureError, measure_cost, run_in_batches
+from autobatch import _tensorflow as tensorflow_side
+from autobatch._measure import fit_cost
+from autobatch.testing import FixedMemory
+
+KIB = 1 << 10
+
+
+class CountingAllocator:
+    """Stands for TensorFlow's allocator: a batch of n peaks at fixed + n * per_item over what is in use."""
+
+    def __init__(self, monkeypatch, *, fixed, per_item, in_use=700 * KIB, capacity=None):
+        self.fixed, self.per_item, self.in_use, self.capacity = fixed, per_item, in_use, capacity
+        self.peak = 10**9  # what an earlier phase has left behind
+        self.calls = []
+        monkeypatch.setattr(tensorflow_side, "allocator_statistics", self.statistics)
+        monkeypatch.setattr(tensorflow_side, "reset_peak", self.reset)
+
+    def statistics(self, device):
+        return tensorflow_side.AllocatorStatistics(current_bytes=self.in_use, peak_bytes=self.peak)
+
+    def reset(self, device):
+        self.peak = self.in_use
+
+    def compute(self, start, stop):
+        self.calls.append((start, stop))
+        needed = self.fixed + (stop - start) * self.per_item
+        if self.capacity is not None and needed > self.capacity:
+            raise MemoryError
+        self.peak = max(self.peak, self.in_use + needed)
+        return list(range(start, stop))
+
+
+def test_measures_slope_and_intercept_on_slices_that_follow_each_other(monkeypatch):
+    allocator = CountingAllocator(monkeypatch, fixed=5 * KIB, per_item=36 * KIB)
+    kept = []
+    cost = measure_cost(allocator.compute, keep=lambda start, stop, result: kept.extend(result))
+    assert cost == BatchCost(bytes_per_item=36 * KIB, fixed_bytes=5 * KIB, source="measured")
+    assert allocator.calls == [(0, 1), (1, 3), (3, 7)]
+    assert kept == list(range(7))
+
+
+def test_zeros_mean_that_nothing_is_counted(monkeypatch):
+    allocator = CountingAllocator(monkeypatch, fixed=0, per_item=0, in_use=0)
+    with pytest.raises(
+        CannotMeasureError, match=r"pass a BatchCost, for a Keras model keras_model_cost\(model\)"
+    ):
+        measure_cost(allocator.compute)
+
+
+def test_one_size_is_not_enough(monkeypatch):
+    with pytest.raises(ValueError, match=r"sizes is \(3, 3\)"):
+        measure_cost(lambda start, stop: None, sizes=(3, 3))
+
+
+def test_the_line_lies_above_every_peak_when_the_first_batch_also_sets_up():
+    cost = fit_cost({1: 900, 2: 72, 4: 144})
+    assert cost.bytes_per_item == 36
+    assert all(cost.peak_bytes(size) >= peak for size, peak in {1: 900, 2: 72, 4: 144}.items())
+
+
+def test_a_single_peak_is_taken_through_the_origin():
+    assert fit_cost({4: 144}) == BatchCost(bytes_per_item=36, fixed_bytes=0, source="measured")
+
+
+def test_falling_peaks_still_give_a_cost():
+    assert fit_cost({1: 500, 4: 400}).bytes_per_item == 100
+
+
+def test_a_run_measures_on_its_own_first_items_and_repeats_none(monkeypatch):
+    allocator = CountingAllocator(monkeypatch, fixed=100, per_item=10, in_use=50)
+    run = run_in_batches(allocator.compute, 100, device=FixedMemory(1000))
+    assert [item for part in run.outputs for item in part] == list(range(100))
+    # 0.9 * 1000 - 100 leaves 800: 80 items, 64 as a power of two.
+    assert run.batch_sizes == [1, 2, 4, 64, 29]
+    assert run.plan.cost == BatchCost(bytes_per_item=10, fixed_bytes=100, source="measured")
+
+
+def test_an_oom_while_measuring_sets_the_limit(monkeypatch):
+    allocator = CountingAllocator(monkeypatch, fixed=0, per_item=10, in_use=50, capacity=25)
+    run = run_in_batches(allocator.compute, 9, device=FixedMemory(1000))
+    assert run.attempted_sizes == [1, 2, 4, 2, 2, 2]
+
+
+def test_few_items_are_done_before_the_measurement_is(monkeypatch):
+    allocator = CountingAllocator(monkeypatch, fixed=0, per_item=10)
+    run = run_in_batches(allocator.compute, 2, device=FixedMemory(1000))
+    assert run.batch_sizes == [1, 1]

@@ -1,0 +1,134 @@
+"""What counts as out of memory."""
+
+import numpy as np
+import pytest
+
+from autobatch import CommitOutOfMemoryError, DoesNotFitError, is_out_of_memory
+from autobatch._oom import Verdict, failed_allocation_bytes, first_line, verdict
+
+BFC = (
+    "{{function_node __wrapped__Conv2D_device_/job:localhost}} OOM when allocating tensor with "
+    "shape[512,64,64,32] and type float on /job:localhost/replica:0/task:0/device:GPU:0 by allocator "
+    "GPU_0_bfc [Op:Conv2D]"
+)
+
+
+def tf_error(kind, text):
+    import tensorflow as tf
+
+    return getattr(tf.errors, kind)(None, None, text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "expected"),
+    [
+        ("ResourceExhaustedError", BFC, Verdict.CERTAIN),
+        (
+            "ResourceExhaustedError",
+            "Out of memory while trying to allocate 4831838208 bytes.",
+            Verdict.CERTAIN,
+        ),
+        ("ResourceExhaustedError", "MemoryError: Unable to allocate 3.00 GiB for an array", Verdict.CERTAIN),
+        ("ResourceExhaustedError", "failed to allocate memory", Verdict.CERTAIN),
+        ("ResourceExhaustedError", "Enqueue operation was cancelled; queue is full", Verdict.NO),
+        ("ResourceExhaustedError", "Received message larger than max (9 vs. 4)", Verdict.NO),
+        ("ResourceExhaustedError", "/data/x.tfrecord; Too many open files", Verdict.NO),
+        ("InternalError", "Dst tensor is not initialized. [Op:_EagerConst]", Verdict.SUSPECTED),
+        ("InternalError", "cudnn: CUDNN_STATUS_ALLOC_FAILED", Verdict.SUSPECTED),
+        (
+            "InternalError",
+            "Attempting to perform BLAS operation: could not create cuBLAS handle",
+            Verdict.SUSPECTED,
+        ),
+        ("InternalError", "CUDA_ERROR_OUT_OF_MEMORY: out of memory", Verdict.SUSPECTED),
+        ("InternalError", "Graph execution error", Verdict.NO),
+        ("NotFoundError", "No algorithm worked! CUDNN_STATUS_ALLOC_FAILED", Verdict.SUSPECTED),
+        ("NotFoundError", "weights.h5; No such file or directory", Verdict.NO),
+        ("UnknownError", "Failed to get convolution algorithm. This is probably because", Verdict.SUSPECTED),
+        ("InvalidArgumentError", "OOM is not the matter here", Verdict.NO),
+    ],
+)
+def test_tensorflows_forms(kind, text, expected):
+    error = tf_error(kind, text)
+    assert verdict(error) is expected
+    assert is_out_of_memory(error) is (expected is not Verdict.NO)
+
+
+def test_pythons_and_numpys_memory_errors():
+    assert is_out_of_memory(MemoryError())
+    with pytest.raises(MemoryError) as caught:
+        np.empty(1 << 60, dtype=np.uint8)
+    assert is_out_of_memory(caught.value)
+
+
+def test_other_frameworks_name_it_in_the_class():
+    class OutOfMemoryError(RuntimeError):
+        pass
+
+    assert is_out_of_memory(OutOfMemoryError("CUDA out of memory"))
+    assert not is_out_of_memory(RuntimeError("I am out of memory"))
+
+
+def chained(outer, cause):
+    outer.__cause__ = cause
+    return outer
+
+
+def test_looks_along_the_causes():
+    assert is_out_of_memory(chained(RuntimeError("prediction"), chained(ValueError("layer"), MemoryError())))
+
+
+def fail_while_handling_an_oom(*, hides_it):
+    try:
+        raise MemoryError
+    except MemoryError:
+        if hides_it:
+            raise RuntimeError("failed") from None
+        raise RuntimeError("failed")  # noqa: B904 - the implicit context is what is tested
+
+
+@pytest.mark.parametrize("hides_it", [True, False])
+def test_looks_along_what_was_being_handled_unless_hidden(hides_it):
+    with pytest.raises(RuntimeError) as caught:
+        fail_while_handling_an_oom(hides_it=hides_it)
+    assert is_out_of_memory(caught.value) is not hides_it
+
+
+def test_what_the_caller_was_handling_before_says_nothing():
+    earlier = MemoryError()
+    later = ValueError("a mistake")
+    later.__context__ = earlier
+    assert verdict(later) is Verdict.CERTAIN
+    assert verdict(later, handled=earlier) is Verdict.NO
+
+
+@pytest.mark.parametrize("error", [DoesNotFitError("does not fit"), CommitOutOfMemoryError("half done")])
+def test_own_errors_are_never_oom_and_hide_their_cause(error):
+    assert not is_out_of_memory(chained(error, MemoryError()))
+    assert not is_out_of_memory(chained(RuntimeError("outer"), chained(error, MemoryError())))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(1), GeneratorExit()])
+def test_interrupts_are_never_oom(error):
+    assert not is_out_of_memory(chained(error, MemoryError()))
+
+
+def test_a_circular_chain_ends():
+    first, second = ValueError("first"), ValueError("second")
+    first.__cause__, second.__cause__ = second, first
+    assert not is_out_of_memory(first)
+
+
+def test_reads_the_size_of_the_failed_request():
+    assert failed_allocation_bytes(MemoryError(BFC)) == 512 * 64 * 64 * 32 * 4
+    assert (
+        failed_allocation_bytes(MemoryError("Out of memory while trying to allocate 4831838208 bytes."))
+        == 4831838208
+    )
+    assert failed_allocation_bytes(MemoryError("no figure")) is None
+
+
+def test_first_line_is_short():
+    assert first_line(MemoryError("one\ntwo")) == "MemoryError: one"
+    assert first_line(MemoryError()) == "MemoryError"
+    assert len(first_line(MemoryError("x" * 500), width=80)) == 80
