@@ -213,7 +213,7 @@ class _Loop:
         if self._ceiling is not None:
             self._size = min(self._size, self._ceiling)
         self._stage.batch_size(self._size, plan.reason)
-        _logger.info("%s: batch size %s: %s", self.label, f"{self._size:,}", plan.reason)
+        _logger.debug("%s: batch size %s: %s", self.label, f"{self._size:,}", plan.reason)
         self._record.restart_clock()
 
     def _step(self, compute: Compute) -> None:

@@ -92,15 +92,14 @@ def gpus() -> list[TensorflowGpu]:
 
 def limit_bytes(name: str) -> int | None:
     """Return the limit of the allocator of a started device, which has no public accessor."""
+    if not is_started():
+        return None
     try:
         from tensorflow.python import pywrap_tfe
         from tensorflow.python.client import pywrap_tf_session
         from tensorflow.python.eager import context
 
-        handle = getattr(context.context(), "_handle", None)
-        if handle is None:
-            return None
-        devices = pywrap_tfe.TFE_ContextListDevices(handle)
+        devices = pywrap_tfe.TFE_ContextListDevices(getattr(context.context(), "_handle"))  # noqa: B009
         for place in range(pywrap_tf_session.TF_DeviceListCount(devices)):
             if pywrap_tf_session.TF_DeviceListName(devices, place).endswith(f"device:{name}"):
                 return int(pywrap_tf_session.TF_DeviceListMemoryBytes(devices, place))
