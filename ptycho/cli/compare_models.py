@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import logging
+import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +28,7 @@ _OLDER_SPELLINGS = {
     "n_subsample": "n_test_subsample",
     "subsample_seed": "test_subsample_seed",
 }
+_LABELS = {"pinn": "PtychoPINN", "baseline": "Baseline"}
 _RESULTS = ("comparison_metrics.csv", "run_report.json", "comparison_plot.png", "reconstructions.npz")
 
 
@@ -58,21 +62,45 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace, job: _Job) -> int:
-    from ptycho.artifacts import write_artifacts
+    from autobatch import list_devices
+    from ptycho.artifacts import ArtifactOptions, write_artifacts
     from ptycho.cli._summary import print_summary
     from ptycho.comparison import compare
+    from ptycho.plotting import PlotOptions, write_plots
+    from ptycho.run_report import RunInfo
 
+    started_at, began = datetime.now().astimezone(), time.perf_counter()
+    devices = tuple(list_devices())
     folder = arguments.output_dir
     (folder / "logs").mkdir(parents=True, exist_ok=True)
     with _common.file_log(folder / "logs" / "debug.log"):
         with _common.progress_display(arguments) as progress:
             result = compare(job.arms, job.scan, settings=job.settings, window=job.window, progress=progress)
-        files = write_artifacts(result, folder)
-        print_summary(result, files)
+        plots = PlotOptions(
+            p_min=arguments.p_min, p_max=arguments.p_max, phase_limits=_phase_limits(arguments)
+        )
+        files = write_plots(result, folder, options=plots)
+        info = RunInfo(
+            command=("compare-models", *sys.argv[1:]),
+            started_at=started_at,
+            wall_s=time.perf_counter() - began,
+            devices=devices,
+        )
+        options = ArtifactOptions(save_npz=arguments.save_npz, save_npz_aligned=arguments.save_npz_aligned)
+        files += write_artifacts(result, folder, options=options, report=info)
+        if not arguments.quiet:
+            print_summary(result, [*files, folder / "logs" / "debug.log"])
     if result.failures:
         reasons = " ".join(f"{failure.label} failed: {failure.reason}" for failure in result.failures)
         raise _common.WorkFailedError(reasons)
     return 0
+
+
+def _phase_limits(arguments: argparse.Namespace) -> dict[str, tuple[float | None, float | None]]:
+    return {
+        label: (getattr(arguments, f"{role}_phase_vmin"), getattr(arguments, f"{role}_phase_vmax"))
+        for role, label in _LABELS.items()
+    }
 
 
 def _open(arguments: argparse.Namespace) -> _Job:
@@ -116,7 +144,7 @@ def _arms(arguments: argparse.Namespace, scan: ScanData) -> list[Arm]:
     arms = [
         load_arm(
             folder,
-            {"pinn": "PtychoPINN", "baseline": "Baseline"}[role],
+            _LABELS[role],
             predict_batch_size=getattr(arguments, f"{role}_predict_batch_size"),
             max_predict_batch_size=getattr(arguments, f"{role}_chunk_size"),
         )

@@ -81,7 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
     object_image = None if arguments.object_file is None else read_npz(arguments.object_file).object_guess
     probe = None if arguments.probe_file is None else read_npz(arguments.probe_file).probe
     scan = simulate(settings, object_image=object_image, probe=probe)
-    write_npz(arguments.output, scan)
+    with _common.working():
+        write_npz(arguments.output, scan)
     print(f"{arguments.output}: {scan.n_frames} frames of {scan.patch_size}x{scan.patch_size} pixels")
     return 0
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ptycho.errors import DataError
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -19,19 +25,46 @@ def computing_on(device: str | None) -> Iterator[None]:
     DataError
         If TensorFlow sees no such GPU.
     """
-    import tensorflow as tf
-
     from autobatch import enable_memory_growth
 
-    enable_memory_growth()
+    with _native_messages_logged():
+        import tensorflow as tf
+
+        enable_memory_growth()
+        gpus = [gpu.name.removeprefix("/device:") for gpu in tf.config.list_logical_devices("GPU")]
     if device is None:
         yield
         return
-    known = [gpu.name.removeprefix("/device:") for gpu in tf.config.list_logical_devices("GPU")]
-    if device != "CPU" and device not in known:
+    if device != "CPU" and device not in gpus:
         raise DataError(
-            f"device is {device} but TensorFlow sees {', '.join(known) or 'no GPU'}; "
+            f"device is {device} but TensorFlow sees {', '.join(gpus) or 'no GPU'}; "
             "pass --device cpu or auto, or mend the driver and CUDA libraries."
         )
     with tf.device(f"/{device}" if ":" in device else f"/{device}:0"):
         yield
+
+
+@contextmanager
+def _native_messages_logged() -> Iterator[None]:
+    """Send what native code writes to standard error inside the block to the log, at level DEBUG.
+
+    TensorFlow's libraries greet the user before any of their logging settings apply. Should the block fail,
+    their messages are shown, since they may say why.
+    """
+    sys.stderr.flush()
+    shown = os.dup(2)
+    with tempfile.TemporaryFile() as caught:
+        os.dup2(caught.fileno(), 2)
+        failed = True
+        try:
+            yield
+            failed = False
+        finally:
+            os.dup2(shown, 2)
+            os.close(shown)
+            caught.seek(0)
+            text = caught.read()
+            if failed:
+                os.write(2, text)
+    for line in text.decode(errors="replace").splitlines():
+        logger.debug("TensorFlow: %s", line)
