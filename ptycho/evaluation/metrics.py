@@ -180,10 +180,14 @@ def _frc(images: ScoredImages, frc_sigma: float) -> FrcCurves | None:
 
 
 def _frc_notes(pair: AlignedPair, frc: FrcCurves | None) -> tuple[str, ...]:
-    if frc is not None:
-        return ()
-    height, width = pair.window.shape_yx
-    return (f"{height}x{width} scored pixels are too few for the FRC, which needs {MIN_SIDE_PX} a side.",)
+    if frc is None:
+        height, width = pair.window.shape_yx
+        return (f"{height}x{width} scored pixels are too few for the FRC, which needs {MIN_SIDE_PX} a side.",)
+    return tuple(
+        f"The FRC of the {name} starts below 0.5, so FRC50 is 0, and rises above it later: see the curve."
+        for name, curve in (("amplitude", frc.amplitude), ("phase", frc.phase))
+        if curve.cutoffs and curve.cutoffs.half.frequency == 0 and np.nanmax(curve.correlation) > 0.5
+    )
 
 
 def _window_notes(pair: AlignedPair, mask: np.ndarray | None) -> tuple[str, ...]:

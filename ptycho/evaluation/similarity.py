@@ -58,7 +58,7 @@ def structural_similarity(image: np.ndarray, truth: np.ndarray, *, data_range: f
         return None
     from skimage.metrics import structural_similarity as mean_ssim
 
-    return cast(float, mean_ssim(truth, image, data_range=data_range))
+    return float(cast(float, mean_ssim(truth, image, data_range=data_range)))
 
 
 def ms_ssim_scales(shape_yx: tuple[int, ...]) -> int:

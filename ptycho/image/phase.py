@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from ptycho.image._fourier import fft2
 from ptycho.image._phasor_peak import refine_peak
 
 PhaseAlignMethod = Literal["plane", "mean"]
@@ -67,7 +68,7 @@ def fit_phase_ramp(field: np.ndarray, *, method: PhaseAlignMethod = "plane") -> 
     if method == "mean":
         return PhaseRamp(float(np.angle(field.sum(dtype=np.complex128))))
     height, width = field.shape
-    spectrum = np.abs(np.fft.fft2(field))
+    spectrum = np.abs(fft2(field))
     row, column = np.unravel_index(np.argmax(spectrum), spectrum.shape)
     step = (2 * np.pi / height, 2 * np.pi / width)
     start = (step[0] * _signed(int(row), height), step[1] * _signed(int(column), width))

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
-from scipy import ndimage
-from scipy.fft import next_fast_len
 
 from ptycho.errors import DataError
-from ptycho.image._phasor_peak import refine_peak
+from ptycho.image._overlay import LEAST_OVERLAP_PX, Field, Overlay, coarse_shift, overlay_at
 from ptycho.image.phase import PhaseRamp, fit_phase_ramp
 from ptycho.image.shifting import PlacedImage, shift_image
 
@@ -24,10 +21,9 @@ _MAX_ROUNDS = 10
 _SETTLED_PX = 1e-3
 _GOOD_CORRELATION = 0.5
 _LEAST_CORRELATION = 0.1
-_LEAST_OVERLAP_PX = 256
 # A field that varies by less than this share of its modulus holds nothing to register by.
 _FEATURELESS = 1e-3
-_TAPER_FRACTION = 0.1
+_COARSE_SIDE_PX = 512
 
 
 @dataclass(frozen=True)
@@ -105,22 +101,28 @@ def register(
     """
     if not max_shift_px > 0:
         raise DataError(f"max_shift_px is {max_shift_px} but must be a positive number of pixels.")
-    first = _Field.checked(moving, mask, "moving")
-    second = _Field.checked(reference, reference_mask, "reference")
+    first = Field.checked(moving, mask, "moving")
+    second = Field.checked(reference, reference_mask, "reference")
     if first.values.shape != second.values.shape:
         raise DataError(
             f"moving has shape {first.values.shape} and reference {second.values.shape}; "
             "place both in one frame first (place_image)."
         )
+    # A ramp that both share is no business of theirs, but would be lost in binning.
+    carrier_yx = fit_phase_ramp(second.values * second.taper).slope_yx
+    first, second = first.without(carrier_yx), second.without(carrier_yx)
     overlay = _best_start(first, second)
     for _ in range(_MAX_ROUNDS):
         step_yx = overlay.remaining_shift_yx()
         offset_yx = (overlay.offset_yx[0] + step_yx[0], overlay.offset_yx[1] + step_yx[1])
-        overlay = _overlay(first, second, offset_yx, overlay.ramp.slope_yx)
+        overlay = overlay_at(first, second, offset_yx, overlay.ramp.slope_yx)
         if np.hypot(*step_yx) < _SETTLED_PX:
             break
     failure = _featureless(moving=first, reference=second) or _reason_to_doubt(overlay, max_shift_px)
-    return Registration(overlay.offset_yx, overlay.ramp, overlay.correlation, overlay.n_pixels, failure)
+    # The carrier was taken out about the centre of the unshifted frame, so the shift has turned it.
+    turned = carrier_yx[0] * overlay.offset_yx[0] + carrier_yx[1] * overlay.offset_yx[1]
+    ramp = PhaseRamp(overlay.ramp.offset - turned, overlay.ramp.slope_yx)
+    return Registration(overlay.offset_yx, ramp, overlay.correlation, overlay.n_pixels, failure)
 
 
 def aligned(moving: np.ndarray, registration: Registration, *, mask: np.ndarray | None = None) -> PlacedImage:
@@ -128,151 +130,44 @@ def aligned(moving: np.ndarray, registration: Registration, *, mask: np.ndarray 
     return shift_image(moving, registration.applied_offset_yx, mask=mask)
 
 
-@dataclass(frozen=True, eq=False)
-class _Field:
-    """A complex image, zero wherever it means nothing, and weights that fade towards those places."""
-
-    values: np.ndarray
-    valid: np.ndarray
-    taper: np.ndarray
-
-    @classmethod
-    def checked(cls, image: np.ndarray, mask: np.ndarray | None, name: str) -> _Field:
-        image = np.asarray(image)
-        valid = np.ones(image.shape, bool) if mask is None else np.asarray(mask, dtype=bool)
-        if image.ndim != 2 or not np.iscomplexobj(image):
-            raise DataError(f"{name} is {image.dtype} {image.shape} but must be a complex 2-D image (H, W).")
-        if valid.shape != image.shape or not valid.any():
-            raise DataError(
-                f"the mask of {name} has shape {valid.shape} and {valid.sum()} true pixels; "
-                f"it must have shape {image.shape} and at least one."
-            )
-        values = np.where(valid, image, 0).astype(np.complex128)
-        if not np.isfinite(values).all():
-            raise DataError(f"{name} holds values that are not finite; leave those pixels out with a mask.")
-        return cls(values, valid, _taper(valid))
-
-
-def _taper(valid: np.ndarray) -> np.ndarray:
-    """Return weights that rise smoothly from the edge of the valid region inwards."""
-    # The frame's own border is an edge too, hence the ring of invalid pixels around it.
-    depth = np.asarray(ndimage.distance_transform_edt(np.pad(valid, 1)))[1:-1, 1:-1]
-    width = max(2.0, _TAPER_FRACTION * float(np.sqrt(valid.sum())))
-    return np.sin(np.pi / 2 * np.clip(depth / width, 0, 1)) ** 2
-
-
-@dataclass(frozen=True, eq=False)
-class _Overlay:
-    """The moving image laid on the reference: both tapered alike, mean-free, the ramp between them gone."""
-
-    offset_yx: tuple[float, float]
-    ramp: PhaseRamp
-    moved: np.ndarray
-    target: np.ndarray
-    n_pixels: int
-
-    @property
-    def correlation(self) -> float:
-        product = float(np.linalg.norm(self.moved) * np.linalg.norm(self.target))
-        if self.n_pixels < _LEAST_OVERLAP_PX or product == 0:
-            return 0.0
-        return float(abs(np.vdot(self.target, self.moved))) / product
-
-    def remaining_shift_yx(self) -> tuple[float, float]:
-        """Return the shift, at most a few pixels, that would still improve the match."""
-        # Lags are short and the fields fade to zero, so the periodic correlation equals the linear one.
-        if self.correlation == 0:
-            return 0.0, 0.0
-        shape = _fast_shape(*self.moved.shape)
-        cross_power = np.fft.fft2(self.moved, shape) * np.fft.fft2(self.target, shape).conj()
-        start = _peak_shift(cross_power)
-        angular = [2 * np.pi * np.fft.fftfreq(size) for size in shape]
-        return refine_peak(cross_power, *angular, start_yx=start, step_yx=(1.0, 1.0)).rate_yx
-
-
-def _overlay(
-    moving: _Field, reference: _Field, offset_yx: tuple[float, float], slope_yx: tuple[float, float]
-) -> _Overlay:
-    """Shift `moving`, free of a first ramp, onto `reference` and fit the ramp that is left.
-
-    The ramp comes out before the Fourier shift: it moves the spectrum, and what it moves past Nyquist would
-    be shifted the wrong way. Tapered fields have no edge to ring, so here, unlike in an image to be scored,
-    the Fourier shift has no error at all.
-    """
-    flat = PhaseRamp(0.0, slope_yx).removed_from(moving.values) * moving.taper
-    moved = _fourier_moved(flat, offset_yx)
-    faded = np.real(_fourier_moved(moving.taper, offset_yx))
-    rest = fit_phase_ramp(moved * reference.values.conj() * reference.taper)
-    weights = faded * reference.taper
-    moved = rest.removed_from(moved) * reference.taper
-    target = weights * reference.values
-    variations = [field - weights * (field.sum() / max(weights.sum(), 1e-300)) for field in (moved, target)]
-    turned = slope_yx[0] * offset_yx[0] + slope_yx[1] * offset_yx[1]
-    total = (slope_yx[0] + rest.slope_yx[0], slope_yx[1] + rest.slope_yx[1])
-    n_pixels = int((_moved_whole(moving.valid, offset_yx) & reference.valid).sum())
-    ramp = PhaseRamp(rest.offset - turned, total)
-    return _Overlay(offset_yx, ramp, variations[0], variations[1], n_pixels)
-
-
-def _moved_whole(image: np.ndarray, offset_yx: tuple[float, float]) -> np.ndarray:
-    whole = (float(np.rint(offset_yx[0])), float(np.rint(offset_yx[1])))
-    return shift_image(image, whole).image.astype(image.dtype, copy=False)
-
-
-def _fast_shape(*sizes: int) -> list[int]:
-    return [cast(int, next_fast_len(size)) for size in sizes]
-
-
-def _fourier_moved(image: np.ndarray, offset_yx: tuple[float, float]) -> np.ndarray:
-    fraction = np.subtract(offset_yx, np.rint(offset_yx))
-    shape = _fast_shape(*image.shape)
-    turns = [np.exp(-2j * np.pi * f * np.fft.fftfreq(size)) for f, size in zip(fraction, shape, strict=True)]
-    spectrum = np.fft.fft2(image, shape) * turns[0][:, None] * turns[1]
-    return _moved_whole(np.fft.ifft2(spectrum)[: image.shape[0], : image.shape[1]], offset_yx)
-
-
-def _best_start(moving: _Field, reference: _Field) -> _Overlay:
-    """Try the ramp that the two carriers suggest, then none; stop at the first that clearly fits."""
-    overlays = []
-    for slope_yx in _likely_slopes(moving, reference):
-        first = _overlay(moving, reference, _coarse_shift(moving, reference, slope_yx), slope_yx)
-        slope_yx = first.ramp.slope_yx
-        overlays.append(_overlay(moving, reference, _coarse_shift(moving, reference, slope_yx), slope_yx))
-        if overlays[-1].correlation > _GOOD_CORRELATION:
+def _best_start(moving: Field, reference: Field) -> Overlay:
+    """Search all shifts under each likely ramp; stop at the first that clearly fits."""
+    starts = []
+    for slope_yx in _likely_slopes(moving):
+        starts.append(_coarse_start(moving, reference, slope_yx))
+        if starts[-1].correlation > _GOOD_CORRELATION:
             break
-    return max(overlays, key=lambda overlay: overlay.correlation)
+    best = max(starts, key=lambda start: start.correlation)
+    return overlay_at(moving, reference, best.offset_yx, best.slope_yx)
 
 
-def _likely_slopes(moving: _Field, reference: _Field) -> Iterator[tuple[float, float]]:
+def _likely_slopes(moving: Field) -> Iterator[tuple[float, float]]:
     # The strongest Fourier component is the undiffracted wave of any object that is not all phase wraps;
     # a shift leaves it in place and a ramp moves it.
-    carriers = [fit_phase_ramp(field.values * field.taper).slope_yx for field in (moving, reference)]
-    yield carriers[0][0] - carriers[1][0], carriers[0][1] - carriers[1][1]
+    yield fit_phase_ramp(moving.values * moving.taper).slope_yx
     yield 0.0, 0.0
 
 
-def _coarse_shift(moving: _Field, reference: _Field, slope_yx: tuple[float, float]) -> tuple[float, float]:
-    """Return the best shift in whole pixels over the whole range, each image under its own taper."""
-    shape = _fast_shape(*(2 * size - 1 for size in moving.values.shape))
-    flat = PhaseRamp(0.0, slope_yx).removed_from(moving.values)
-    cross_power = np.fft.fft2(_mean_free(flat, moving.taper), shape)
-    cross_power *= np.fft.fft2(_mean_free(reference.values, reference.taper), shape).conj()
-    return _peak_shift(cross_power)
+@dataclass(frozen=True)
+class _Start:
+    correlation: float
+    offset_yx: tuple[float, float]
+    slope_yx: tuple[float, float]
 
 
-def _mean_free(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return weights * (values - (weights * values).sum() / weights.sum())
+def _coarse_start(moving: Field, reference: Field, slope_yx: tuple[float, float]) -> _Start:
+    """Search all shifts on binned images: first under the given ramp, then under the one that then fits."""
+    factor = -(-max(moving.values.shape) // _COARSE_SIDE_PX)
+    flat, target = moving.without(slope_yx).binned(factor), reference.binned(factor)
+    rest_yx = overlay_at(flat, target, coarse_shift(flat, target), (0.0, 0.0)).ramp.slope_yx
+    found = overlay_at(flat, target, coarse_shift(flat.without(rest_yx), target), rest_yx)
+    offset_yx = found.offset_yx[0] * factor, found.offset_yx[1] * factor
+    rest_yx = found.ramp.slope_yx
+    slope_yx = slope_yx[0] + rest_yx[0] / factor, slope_yx[1] + rest_yx[1] / factor
+    return _Start(found.correlation, offset_yx, slope_yx)
 
 
-def _peak_shift(cross_power: np.ndarray) -> tuple[float, float]:
-    surface = np.abs(np.fft.ifft2(cross_power))
-    index = np.unravel_index(np.argmax(surface), surface.shape)
-    y, x = (float(i if i <= size // 2 else i - size) for i, size in zip(index, surface.shape, strict=True))
-    # The peak says how far the moving image lies away; the shift to apply is its opposite.
-    return -y, -x
-
-
-def _featureless(**fields: _Field) -> str | None:
+def _featureless(**fields: Field) -> str | None:
     for name, field in fields.items():
         inside = field.values[field.valid]
         flat = fit_phase_ramp(field.values).removed_from(field.values)[field.valid]
@@ -281,10 +176,10 @@ def _featureless(**fields: _Field) -> str | None:
     return None
 
 
-def _reason_to_doubt(overlay: _Overlay, max_shift_px: float) -> str | None:
+def _reason_to_doubt(overlay: Overlay, max_shift_px: float) -> str | None:
     length = float(np.hypot(*overlay.offset_yx))
-    if overlay.n_pixels < _LEAST_OVERLAP_PX:
-        return f"the images share {overlay.n_pixels} pixels, fewer than {_LEAST_OVERLAP_PX}"
+    if overlay.n_pixels < LEAST_OVERLAP_PX:
+        return f"the images share {overlay.n_pixels} pixels, fewer than {LEAST_OVERLAP_PX}"
     if overlay.correlation < _LEAST_CORRELATION:
         return (
             f"the images have too little in common (correlation {overlay.correlation:.3f}, "

@@ -1,0 +1,165 @@
+"""One image laid on another: the two halves of registration, a shift and a phase ramp, one at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import ndimage
+
+from ptycho.errors import DataError
+from ptycho.image._fourier import fast_shape, fft2, ifft2
+from ptycho.image._phasor_peak import refine_peak
+from ptycho.image.phase import PhaseRamp, fit_phase_ramp
+from ptycho.image.shifting import shift_image
+
+LEAST_OVERLAP_PX = 256
+_TAPER_FRACTION = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """A complex image, zero wherever it means nothing, and weights that fade towards those places.
+
+    Attributes
+    ----------
+    values : (H, W) complex128
+    valid : (H, W) bool
+    taper : (H, W) float64
+        0 at the edge of what is valid (the frame's border included), 1 well inside.
+    """
+
+    values: np.ndarray
+    valid: np.ndarray
+    taper: np.ndarray
+
+    @classmethod
+    def checked(cls, image: np.ndarray, mask: np.ndarray | None, name: str) -> Field:
+        """Check the caller's image and mask (see `register`) and convert them."""
+        image = np.asarray(image)
+        valid = np.ones(image.shape, bool) if mask is None else np.asarray(mask, dtype=bool)
+        if image.ndim != 2 or not np.iscomplexobj(image):
+            raise DataError(f"{name} is {image.dtype} {image.shape} but must be a complex 2-D image (H, W).")
+        if valid.shape != image.shape or not valid.any():
+            raise DataError(
+                f"the mask of {name} has shape {valid.shape} and {valid.sum()} true pixels; "
+                f"it must have shape {image.shape} and at least one."
+            )
+        values = np.where(valid, image, 0).astype(np.complex128)
+        if not np.isfinite(values).all():
+            raise DataError(f"{name} holds values that are not finite; leave those pixels out with a mask.")
+        return cls(values, valid, _taper(valid))
+
+    def without(self, slope_yx: tuple[float, float]) -> Field:
+        """Return the field free of a phase ramp about its centre."""
+        return replace(self, values=PhaseRamp(0.0, slope_yx).removed_from(self.values))
+
+    def binned(self, factor: int) -> Field:
+        """Return means over blocks of `factor` x `factor` pixels; a ramp must be out before."""
+        if factor == 1:
+            return self
+        return Field(
+            _block_means(self.values, factor),
+            _block_means(self.valid, factor) == 1,
+            _block_means(self.taper, factor),
+        )
+
+
+def _taper(valid: np.ndarray) -> np.ndarray:
+    """Return weights that rise smoothly from the edge of the valid region inwards."""
+    # The frame's own border is an edge too, hence the ring of invalid pixels around it.
+    depth = np.asarray(ndimage.distance_transform_edt(np.pad(valid, 1)))[1:-1, 1:-1]
+    width = max(2.0, _TAPER_FRACTION * float(np.sqrt(valid.sum())))
+    return np.sin(np.pi / 2 * np.clip(depth / width, 0, 1)) ** 2
+
+
+@dataclass(frozen=True, eq=False)
+class Overlay:
+    """The moving image laid on the reference: both tapered alike, mean-free, the ramp between them gone."""
+
+    offset_yx: tuple[float, float]
+    ramp: PhaseRamp
+    moved: np.ndarray
+    target: np.ndarray
+    n_pixels: int
+
+    @property
+    def correlation(self) -> float:
+        """Modulus of the normalised correlation; 0 if too little overlaps to speak of."""
+        product = float(np.linalg.norm(self.moved) * np.linalg.norm(self.target))
+        if self.n_pixels < LEAST_OVERLAP_PX or product == 0:
+            return 0.0
+        return float(abs(np.vdot(self.target, self.moved))) / product
+
+    def remaining_shift_yx(self) -> tuple[float, float]:
+        """Return the shift, at most a few pixels, that would still improve the match."""
+        # Lags are short and the fields fade to zero, so the periodic correlation equals the linear one.
+        if self.correlation == 0:
+            return 0.0, 0.0
+        shape = fast_shape(*self.moved.shape)
+        cross_power = fft2(self.moved, shape) * fft2(self.target, shape).conj()
+        start = _peak_shift(cross_power)
+        angular = [2 * np.pi * np.fft.fftfreq(size) for size in shape]
+        return refine_peak(cross_power, *angular, start_yx=start, step_yx=(1.0, 1.0)).rate_yx
+
+
+def overlay_at(
+    moving: Field, reference: Field, offset_yx: tuple[float, float], slope_yx: tuple[float, float]
+) -> Overlay:
+    """Shift `moving`, free of a first ramp, onto `reference` and fit the ramp that is left.
+
+    The ramp comes out before the Fourier shift: it moves the spectrum, and what it moves past Nyquist would
+    be shifted the wrong way. Tapered fields have no edge to ring, so here, unlike in an image to be scored,
+    the Fourier shift has no error at all.
+    """
+    moved = _fourier_moved(moving.without(slope_yx).values * moving.taper, offset_yx)
+    faded = ndimage.shift(moving.taper, offset_yx, order=1)
+    rest = fit_phase_ramp(moved * reference.values.conj() * reference.taper)
+    weights = faded * reference.taper
+    moved = rest.removed_from(moved) * reference.taper
+    target = weights * reference.values
+    variations = [field - weights * (field.sum() / max(weights.sum(), 1e-300)) for field in (moved, target)]
+    turned = slope_yx[0] * offset_yx[0] + slope_yx[1] * offset_yx[1]
+    total = (slope_yx[0] + rest.slope_yx[0], slope_yx[1] + rest.slope_yx[1])
+    n_pixels = int((_moved_whole(moving.valid, offset_yx) & reference.valid).sum())
+    ramp = PhaseRamp(rest.offset - turned, total)
+    return Overlay(offset_yx, ramp, variations[0], variations[1], n_pixels)
+
+
+def _moved_whole(image: np.ndarray, offset_yx: tuple[float, float]) -> np.ndarray:
+    whole = (float(np.rint(offset_yx[0])), float(np.rint(offset_yx[1])))
+    return shift_image(image, whole).image.astype(image.dtype, copy=False)
+
+
+def _fourier_moved(image: np.ndarray, offset_yx: tuple[float, float]) -> np.ndarray:
+    fraction = np.subtract(offset_yx, np.rint(offset_yx))
+    shape = fast_shape(*image.shape)
+    turns = [np.exp(-2j * np.pi * f * np.fft.fftfreq(size)) for f, size in zip(fraction, shape, strict=True)]
+    spectrum = fft2(image, shape) * turns[0][:, None] * turns[1]
+    return _moved_whole(ifft2(spectrum)[: image.shape[0], : image.shape[1]], offset_yx)
+
+
+def coarse_shift(moving: Field, reference: Field) -> tuple[float, float]:
+    """Return the best shift in whole pixels over the whole range, each image under its own taper."""
+    shape = fast_shape(*(2 * size - 1 for size in moving.values.shape))
+    cross_power = fft2(_mean_free(moving.values, moving.taper), shape)
+    cross_power *= fft2(_mean_free(reference.values, reference.taper), shape).conj()
+    return _peak_shift(cross_power)
+
+
+def _mean_free(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return weights * (values - (weights * values).sum() / weights.sum())
+
+
+def _peak_shift(cross_power: np.ndarray) -> tuple[float, float]:
+    surface = np.abs(ifft2(cross_power))
+    index = np.unravel_index(np.argmax(surface), surface.shape)
+    y, x = (float(i if i <= size // 2 else i - size) for i, size in zip(index, surface.shape, strict=True))
+    # The peak says how far the moving image lies away; the shift to apply is its opposite.
+    return -y, -x
+
+
+def _block_means(image: np.ndarray, factor: int) -> np.ndarray:
+    height, width = (size // factor for size in image.shape)
+    blocks = image[: height * factor, : width * factor].reshape(height, factor, width, factor)
+    return blocks.mean(axis=(1, 3))
