@@ -26,7 +26,7 @@ _ALIGNMENT = 64
 # Starting a thread costs about as much as adding this many pixels.
 _PIXELS_PER_THREAD = 200_000
 # Larger copies only take memory: the loops are as fast on a few hundred patches.
-_COPY_BYTES = 64 * 2**20
+_COPY_BYTES = 16 * 2**20
 
 
 class CpuSums:

@@ -16,7 +16,16 @@ from llvmlite import ir
 from numba import njit, types  # noqa: TID253 - imported by `_cpu` inside a function
 from numba.extending import intrinsic  # noqa: TID253
 
-_COMPILE = {"nogil": True, "cache": True, "fastmath": {"contract"}, "error_model": "numpy"}
+
+def _compiled(function):
+    """Compile without the interpreter's lock, and keep the machine code on disk where that can be written."""
+    options = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:
+        # Neither the package's folder nor the user's cache folder can be written: compile in every process.
+        return njit(**options)(function)
+
 
 UNSEEN, FINITE, REJECTED = 0, 1, 2
 # IEEE 754 single precision: the exponent bits, all of which are set in an infinity and in a NaN.
@@ -44,7 +53,7 @@ def _prefetch(typing_context, array, index):
     return types.void(array, types.uint64), generate
 
 
-@njit(**_COMPILE)
+@_compiled
 def _is_finite(bits, start, stride, side):
     """True if no pixel of the crop is an infinity or a NaN: an integer maximum, because that vectorises.
 
@@ -64,13 +73,13 @@ def _is_finite(bits, start, stride, side):
     return largest < np.int32(_EXPONENT_BITS)
 
 
-@njit(**_COMPILE)
+@_compiled
 def _prefetch_row(floats, start, side):
     for j in range(np.uint64(0), np.uint64(2 * side), np.uint64(_CACHE_LINE)):
         _prefetch(floats, np.uint64(start) + j)  # pyright: ignore[reportCallIssue]
 
 
-@njit(**_COMPILE)
+@_compiled
 def _add_row(canvas, at, patches, above, below, side, w_above, w_below, f_x):
     """Blend two crop rows vertically and horizontally and add them to one canvas row.
 
@@ -92,7 +101,7 @@ def _add_row(canvas, at, patches, above, below, side, w_above, w_below, f_x):
             canvas[at2 + j] += a1 * patches[above + j] + b1 * patches[below + j]
 
 
-@njit(**_COMPILE)
+@_compiled
 def _add_splat(splats, top_left, fraction, row_begin, row_end):
     """Add one patch's weights to the rows `row_begin` … `row_end - 1` of the point map."""
     left, f_x = top_left[1], fraction[1]
@@ -105,7 +114,7 @@ def _add_splat(splats, top_left, fraction, row_begin, row_end):
                 splats[row, left + 1] += weight * f_x
 
 
-@njit(**_COMPILE)
+@_compiled
 def add_band(
     canvas, splats, patches, bits, size, first, side, top_left, fraction, status, row_begin, row_end
 ):
@@ -157,7 +166,7 @@ def add_band(
             _add_row(canvas, at, patches, above, below, side, w_above, w_below, f_x)
 
 
-@njit(**_COMPILE)
+@_compiled
 def _next_in_band(top_left, p, side, row_begin, row_end):
     """Index of the first patch from `p` on that reaches into the band; the number of patches if none does."""
     while p < top_left.shape[0] and not (top_left[p, 0] < row_end and top_left[p, 0] + side >= row_begin):
@@ -165,7 +174,7 @@ def _next_in_band(top_left, p, side, row_begin, row_end):
     return p
 
 
-@njit(**_COMPILE)
+@_compiled
 def add_splats(splats, top_left, fraction, finite):
     """Add each finite patch's four bilinear weights to the (H - M + 1, W - M + 1) float64 point map."""
     for p in range(finite.size):
@@ -173,7 +182,7 @@ def add_splats(splats, top_left, fraction, finite):
             _add_splat(splats, top_left[p], fraction[p], 0, splats.shape[0])
 
 
-@njit(**_COMPILE)
+@_compiled
 def _box_row(out, points, side, scratch):
     """Write the sums of `side` neighbouring points: ``out[j] = sum(points[j - side + 1 : j + 1])``.
 
@@ -208,7 +217,7 @@ def _box_row(out, points, side, scratch):
         length *= 2
 
 
-@njit(**_COMPILE)
+@_compiled
 def box_blocks(weights, image, values, floor, splats, side, first_block, last_block):
     """Box-sum the point map into pixel weights and divide the sums by them, in blocks of `side` rows.
 
@@ -252,7 +261,7 @@ def box_blocks(weights, image, values, floor, splats, side, first_block, last_bl
                 tails[r, j] = tails[r + 1, j] + current[r, j]
 
 
-@njit(**_COMPILE)
+@_compiled
 def _divide_row(image, values, weight, floor):
     for j in range(weight.size):
         scale = 1.0 / (floor + weight[j]) if weight[j] > floor else 0.0
@@ -260,7 +269,7 @@ def _divide_row(image, values, weight, floor):
         image[2 * j + 1] = np.float32(values[2 * j + 1] * scale)
 
 
-@njit(**_COMPILE)
+@_compiled
 def square_band(squares, patches, first, side, top_left, fraction, finite, row_begin, row_end):
     """Add |shifted crop|² / weight to rows `row_begin` … `row_end - 1` of `squares` (H, W) float64.
 
@@ -292,7 +301,7 @@ def square_band(squares, patches, first, side, top_left, fraction, finite, row_b
                 squares[row, left + c] += square / ((w_above + w_below) * (w_left + w_right))
 
 
-@njit(**_COMPILE)
+@_compiled
 def extract(crops, image, top_left, fraction):
     """Interpolate an image at the pixels of every crop: (n, M, M) complex128 from (H, W) complex128."""
     height, width = image.shape

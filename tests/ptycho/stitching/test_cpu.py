@@ -1,0 +1,153 @@
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import reference
+
+from ptycho.stitching import Canvas, stitch_patches
+
+ROOT = Path(__file__).parents[3]
+STITCH = """
+import logging, sys, time
+logging.basicConfig(level=logging.INFO, format="%(message)s")
+import numpy as np
+from ptycho.stitching import stitch_patches
+offsets = np.random.default_rng(0).uniform(-90, 90, (1000, 2))
+image = stitch_patches(np.ones((1000, 64, 64), np.complex64), offsets, crop_size=20)
+assert abs(image[image.shape[0] // 2, image.shape[1] // 2] - 1) < 1e-5
+print("imported:", [name for name in ("tensorflow", "keras", "rich", "matplotlib") if name in sys.modules])
+"""
+
+
+def run_python(code, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+
+def test_the_first_compile_is_announced_and_the_second_process_loads_it(tmp_path):
+    first = run_python(STITCH, NUMBA_CACHE_DIR=str(tmp_path / "cache"))
+    second = run_python(STITCH, NUMBA_CACHE_DIR=str(tmp_path / "cache"))
+    announcement = "Compiling the stitching kernel for this processor; this happens once."
+    assert first.stderr.count(announcement) == 1
+    assert second.stderr.count(announcement) == 0
+    assert first.stdout == second.stdout == "imported: []\n"
+
+
+def test_without_a_place_for_the_cache_it_compiles_all_the_same(monkeypatch):
+    from numba.core.caching import CacheImpl
+
+    from ptycho.stitching import _kernels
+
+    monkeypatch.setattr(CacheImpl, "_locator_classes", [])
+    twice = _kernels._compiled(lambda x: 2 * x)
+    assert twice(21) == 42
+
+
+def scan(n=300, seed=2):
+    rng = np.random.default_rng(seed)
+    return reference.random_patches(rng, n, 16), reference.random_positions(rng, n, (40, 25))
+
+
+def test_several_threads_may_stitch_at_once():
+    patches, positions = scan()
+    expected = stitch_patches(patches, positions, crop_size=12).tobytes()
+    images = []
+    threads = [
+        threading.Thread(target=lambda: images.append(stitch_patches(patches, positions, crop_size=12)))
+        for _ in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [image.tobytes() for image in images] == [expected] * 6
+
+
+def _stitch_in_child(connection, patches, positions):
+    connection.send(stitch_patches(patches, positions, crop_size=12).tobytes())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*fork.*:RuntimeWarning")
+def test_stitching_works_after_a_fork(monkeypatch):
+    monkeypatch.setattr("ptycho.stitching._cpu._PIXELS_PER_THREAD", 1)
+    patches, positions = scan()
+    expected = stitch_patches(patches, positions, crop_size=12).tobytes()
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=_stitch_in_child, args=(sender, patches, positions))
+    child.start()
+    assert receiver.poll(60)
+    assert receiver.recv() == expected
+    child.join()
+
+
+def test_a_million_overlapping_patches_do_not_drift_in_float64():
+    rng = np.random.default_rng(3)
+    patches = reference.random_patches(rng, 1000, 4)
+    corners = rng.integers(0, 3, (1000, 2)) + 0.25
+    canvas = Canvas((9, 8), crop_size=4, accumulate="float64")
+    for _ in range(1000):
+        canvas.add(patches, corners + 2)
+    expected, weights = reference.stitch_at(patches, corners, 4, (9, 8))
+    assert np.abs(canvas.image() - expected).max() <= 1e-6 * np.abs(expected).max()
+    np.testing.assert_allclose(canvas.coverage(), 1000 * weights, rtol=1e-6)
+
+
+def test_a_rectangular_canvas_holds_the_same_image():
+    patches, positions = scan()
+    square = Canvas.around(positions, crop_size=12)
+    narrow = Canvas.around(positions, crop_size=12, square=False)
+    for canvas in (square, narrow):
+        canvas.add(patches, positions)
+    assert narrow.shape_yx[0] == square.shape_yx[0] > narrow.shape_yx[1]
+    margin = (square.shape_yx[1] - narrow.shape_yx[1]) // 2
+    np.testing.assert_allclose(
+        narrow.image(), square.image()[:, margin:-margin], atol=1e-6 * np.abs(square.image()).max()
+    )
+    assert not square.coverage()[:, :margin].any()
+
+
+def test_overlap_variance_is_that_of_the_patches_on_a_pixel():
+    patches, _ = scan(n=7)
+    canvas = Canvas((20, 24), crop_size=10, overlap_variance=True)
+    canvas.add(patches, np.full((7, 2), [9.0, 12.0]))
+    expected = np.array([reference.crop_of(patch, 10) for patch in patches]).var(axis=0)
+    np.testing.assert_allclose(canvas.overlap_variance()[4:14, 7:17], expected, rtol=1e-5)
+    assert np.isnan(canvas.overlap_variance()[:4]).all()
+
+
+def test_patches_that_agree_have_no_overlap_variance():
+    rng = np.random.default_rng(5)
+    positions = reference.random_positions(rng, 60, (9, 14))
+    patches = np.full((60, 16, 16), 3 - 2j, np.complex64)
+    canvas = Canvas.around(positions, crop_size=11, overlap_variance=True)
+    canvas.add(patches, positions)
+    variance = canvas.overlap_variance()
+    assert np.nanmax(variance) < 1e-12 * 13 + 1e-6
+    assert np.isfinite(variance).sum() > 200
+
+
+def test_overlap_variance_has_to_be_asked_for():
+    with pytest.raises(ValueError, match="overlap_variance=True"):
+        Canvas((9, 9), crop_size=3).overlap_variance()
+    with pytest.raises(ValueError, match="backend is 'tensorflow' but must be one of None, 'cpu'"):
+        Canvas((9, 9), crop_size=3, overlap_variance=True, backend="tensorflow")
+
+
+def test_extracting_from_a_ramp_interpolates_it():
+    canvas = Canvas((12, 14), crop_size=4)
+    rows, columns = np.indices((12, 14))
+    crops = canvas.extract(rows + 1j * columns, np.array([[5.25, 7.5]]))
+    np.testing.assert_allclose(crops[0], (3.25 + np.arange(4))[:, None] + 1j * (5.5 + np.arange(4)))
