@@ -8,7 +8,7 @@ import pytest
 import reference
 import tensorflow as tf
 
-from autobatch import DoesNotFitError
+from autobatch import DoesNotFitError, NoProgress
 from autobatch.testing import inject_oom
 from ptycho.stitching import Canvas, add_in_batches, reassemble_position, stitch_patches
 from ptycho.tf_helper import reassemble_position as by_older_address  # noqa: TID251 - the door itself
@@ -169,13 +169,34 @@ def test_the_call_that_ptychodus_makes_works():
     assert np.abs(image.numpy()[..., 0] - expected).max() <= 1e-6 * np.abs(expected).max()
 
 
-def test_none_means_one_batch_up_to_a_thousand_patches(caplog):
-    for n, words in ((1000, "batch size 1,000: given"), (1001, "batch size 1,001: free")):
-        positions = np.linspace(-3, 4, 2 * n).reshape(n, 2)
-        with caplog.at_level(logging.INFO, "autobatch"):
-            stitch_patches(np.ones((n, 2, 2), np.complex64), positions, crop_size=2)
-        assert words in caplog.text
-        caplog.clear()
+class RecordingProgress(NoProgress):
+    """Keeps what the one stage is told."""
+
+    def __init__(self):
+        self.opened, self.sizes, self.done = [], [], 0
+
+    def stage(self, label, total, unit="items"):
+        self.opened.append((label, total, unit))
+        recorder = self
+
+        class Recorder(type(super().stage(label, total, unit))):
+            def batch_size(self, size, reason):
+                recorder.sizes.append((size, reason.split()[0]))
+
+            def advance(self, n_items):
+                recorder.done += n_items
+
+        return Recorder()
+
+
+@pytest.mark.parametrize(("n", "reason"), [(1000, "given"), (1001, "free")])
+def test_none_means_one_batch_up_to_a_thousand_patches(n, reason):
+    offsets = np.linspace(-3, 4, 2 * n).reshape(n, 2)
+    progress = RecordingProgress()
+    stitch_patches(np.ones((n, 2, 2), np.complex64), offsets, crop_size=2, progress=progress)
+    assert progress.opened == [("stitching", n, "patches")]
+    assert progress.sizes == [(n, reason)]
+    assert progress.done == n
 
 
 def test_refusals_name_the_value_and_the_remedy():
