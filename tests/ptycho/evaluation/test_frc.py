@@ -75,6 +75,7 @@ def test_rings_hold_each_frequency_up_to_nyquist_once_and_no_corner():
     assert not inside[0, 0]
     assert frequency[inside].max() < 0.5
     assert rings.n_pixels.sum() == inside.sum()
+    np.testing.assert_allclose(rings.frequency[[0, -1]], [0.03, 0.49])
     np.testing.assert_array_equal(inside, (frequency >= 0.02 - 1e-12) & (frequency < 0.5 - 1e-12))
 
 

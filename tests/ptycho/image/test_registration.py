@@ -81,6 +81,16 @@ def test_masked_pixels_may_hold_nan():
     np.testing.assert_allclose(found.offset_yx, (-0.5, 0.5), atol=0.005)
 
 
+def test_the_reference_may_be_uncovered_in_places_too():
+    known = np.zeros(SHAPE, bool)
+    known[30:, :100] = True
+    reference = np.where(known, analytic_object(SHAPE), 5 * complex_noise(SHAPE, 1.0, seed=6))
+    moving = analytic_object(SHAPE, shift_yx=(1.3, 2.8))
+    found = register(moving, reference, max_shift_px=8, reference_mask=known)
+    np.testing.assert_allclose(found.offset_yx, (-1.3, -2.8), atol=0.005)
+    assert found.correlation > 0.99
+
+
 def test_a_shift_beyond_the_bound_is_reported_and_not_applied():
     moving = analytic_object(SHAPE, shift_yx=(30.0, -22.0))
     found = register(moving, analytic_object(SHAPE), max_shift_px=10)
