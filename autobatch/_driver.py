@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from autobatch import _tensorflow
 from autobatch._first_size import FirstSize, checked_first_size
-from autobatch._measure import MEASURED_SIZES, PeakMeter
+from autobatch._measure import LARGER_MEASURED_SHARE, MEASURED_SIZES, PeakMeter
 from autobatch._oom import Verdict, failed_allocation_bytes, first_line, release_frames, verdict
 from autobatch._probe import Device
 from autobatch._progress import NoProgress, Progress, Stage
@@ -195,18 +195,24 @@ class _Loop:
         return self._as_run(plan)
 
     def _measured_plan(self) -> BatchPlan:
-        """Run small batches as real work and plan from their peaks."""
+        """Run small batches as real work and plan from their peaks, once more from a somewhat larger one."""
         meter = PeakMeter(self._first_size.allocator())
         compute = meter.measured(self._compute)
         for size in MEASURED_SIZES:
+            self._step_measured(compute, size)
+            if not meter.has_statistics:
+                return self._first_size.fallback("no cost was given and the allocator keeps no statistics")
+        plan = self._first_size.planned(meter.cost())
+        larger = plan.batch_size // LARGER_MEASURED_SHARE
+        if larger <= MEASURED_SIZES[-1]:
+            return plan
+        self._step_measured(compute, larger)
+        return self._first_size.planned(meter.cost())
+
+    def _step_measured(self, compute: Compute, size: int) -> None:
+        if self._cursor < self._n_items and self._ceiling is None:
             self._size = size
             self._step(compute)
-            if self._cursor >= self._n_items or self._ceiling is not None or not meter.has_statistics:
-                break
-        cost = meter.cost()
-        if cost is None:
-            return self._first_size.fallback("no cost was given and the allocator keeps no statistics")
-        return self._first_size.planned(cost)
 
     def _start(self, plan: BatchPlan) -> None:
         self._size = max(1, plan.batch_size)

@@ -10,6 +10,9 @@ from autobatch._types import BatchCost
 from autobatch.errors import CannotMeasureError
 
 MEASURED_SIZES = (1, 2, 4)
+# Tiny batches can miss what overlaps in larger ones, so a run measures once more at this part of the size
+# that they lead to: large enough to tell, small enough to be sure to fit and to leave no large gaps.
+LARGER_MEASURED_SHARE = 16
 
 
 class PeakMeter:
@@ -45,9 +48,9 @@ class PeakMeter:
         """Whether any peak was seen; an allocator that does not count reports zeros."""
         return any(self.peaks.values())
 
-    def cost(self) -> BatchCost | None:
-        """Return the line through the peaks, or None without statistics."""
-        return fit_cost(self.peaks) if self.has_statistics else None
+    def cost(self) -> BatchCost:
+        """Return the line through the peaks; only where there are statistics."""
+        return fit_cost(self.peaks)
 
 
 def fit_cost(peaks: dict[int, int]) -> BatchCost:
@@ -72,7 +75,14 @@ def fit_cost(peaks: dict[int, int]) -> BatchCost:
     if slope <= 0:
         slope = peaks[largest] / largest
     fixed = max(0, *(round(peak - slope * size) for size, peak in peaks.items()))
-    return BatchCost(bytes_per_item=max(1, round(slope)), fixed_bytes=fixed, source="measured")
+    per_item = max(1, round(slope))
+    # Which tensor is the largest is not known: assume that all is one, as it is under XLA.
+    return BatchCost(
+        bytes_per_item=per_item,
+        fixed_bytes=fixed,
+        largest_tensor_bytes_per_item=per_item,
+        source="measured",
+    )
 
 
 def measure_cost(
@@ -116,10 +126,9 @@ def measure_cost(
         if keep is not None:
             keep(start, start + size, result)
         start += size
-    cost = meter.cost()
-    if cost is None:
+    if not meter.has_statistics:
         raise CannotMeasureError(
             "the allocator keeps no statistics, so no peak could be measured; pass a BatchCost, "
             "for a Keras model keras_model_cost(model)."
         )
-    return cost
+    return meter.cost()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,11 @@ from autobatch._types import DeviceMemory
 from autobatch._units import format_bytes
 
 if TYPE_CHECKING:
-    from rich.console import Console, JustifyMethod
+    from rich.console import Console, JustifyMethod, RenderableType
     from rich.progress import Progress as RichBars
 
 _NARROW_COLUMNS = 110
-_LABEL_COLUMNS = 22
+_LABEL_COLUMNS = 18
 _REDRAW_S = 0.1
 _LONGEST_HISTORY = 3
 
@@ -103,14 +104,16 @@ class _BarStage:
     def batch_size(self, size: int, reason: str) -> None:
         if self._sizes[-1:] != [size]:
             self._sizes.append(size)
-        self._bars.update(self._task, batch=_history(self._sizes))
+        history = _history(self._sizes, longest=2 if self._is_narrow else _LONGEST_HISTORY)
+        self._bars.update(self._task, batch=history.replace(" ", "") if self._is_narrow else history)
 
     def memory(self, memory: DeviceMemory) -> None:
         free = format_bytes(memory.free_bytes)
         used = "?" if memory.used_bytes is None else format_bytes(memory.used_bytes)
         if used.split()[-1] == free.split()[-1]:
             used = used.split()[0]
-        self._bars.update(self._task, memory=f"{used} / {free}")
+        both = f"{used}/{free}" if self._is_narrow else f"{used} / {free}"
+        self._bars.update(self._task, memory=both)
 
     def note(self, text: str) -> None:
         self._bars.update(self._task, note=text)
@@ -130,6 +133,7 @@ def _headed_bars(console: Console, *, is_narrow: bool) -> RichBars:
     """Return rich's progress display with a heading over its columns."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.table import Column, Table
+    from rich.text import Text
 
     class HeadedProgress(Progress):
         def make_tasks_table(self, tasks) -> Table:
@@ -137,6 +141,13 @@ def _headed_bars(console: Console, *, is_narrow: bool) -> RichBars:
             table.show_header = bool(table.rows)
             table.header_style = "dim"
             return table
+
+        def get_renderables(self) -> Iterable[RenderableType]:
+            yield from super().get_renderables()
+            notes = [task.fields["note"] for task in self.tasks if task.fields["note"] and not task.finished]
+            if is_narrow and notes:
+                # Beside the bar it would push everything else out.
+                yield Text(notes[-1], style="dim", no_wrap=True, overflow="ellipsis")
 
     def text(
         field: str,
@@ -153,7 +164,7 @@ def _headed_bars(console: Console, *, is_narrow: bool) -> RichBars:
 
     return HeadedProgress(
         text("description", "", style="bold", width=_LABEL_COLUMNS if is_narrow else None),
-        BarColumn(bar_width=None, table_column=Column("", ratio=1, min_width=4)),
+        BarColumn(bar_width=None, table_column=Column("", ratio=1, min_width=6)),
         text("fields[counts]", "done", justify="right"),
         text("fields[rate]", "rate", justify="right", style="cyan"),
         TimeRemainingColumn(
@@ -162,17 +173,17 @@ def _headed_bars(console: Console, *, is_narrow: bool) -> RichBars:
             table_column=Column("left", no_wrap=True, justify="right"),
         ),
         text("fields[batch]", "batch" if is_narrow else "batch size", style="magenta"),
-        text("fields[memory]", "used / free" if is_narrow else "memory used / free"),
-        text("fields[note]", "", style="dim"),
+        text("fields[memory]", "used/free" if is_narrow else "memory used / free"),
+        *([] if is_narrow else [text("fields[note]", "", style="dim")]),
         console=console,
         expand=True,
     )
 
 
-def _history(sizes: list[int]) -> str:
+def _history(sizes: list[int], *, longest: int) -> str:
     shown = [f"{size:,}" for size in sizes]
-    if len(shown) > _LONGEST_HISTORY:
-        shown = [shown[0], "…", shown[-1]]
+    if len(shown) > longest:
+        shown = [shown[0], *(["…"] if longest > 2 else []), shown[-1]]
     return " → ".join(shown)
 
 

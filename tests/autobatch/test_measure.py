@@ -10,6 +10,15 @@ from autobatch.testing import FixedMemory
 KIB = 1 << 10
 
 
+def measured(*, bytes_per_item, fixed_bytes):
+    return BatchCost(
+        bytes_per_item=bytes_per_item,
+        fixed_bytes=fixed_bytes,
+        largest_tensor_bytes_per_item=bytes_per_item,
+        source="measured",
+    )
+
+
 class CountingAllocator:
     """Stands for TensorFlow's allocator: a batch of n peaks at fixed + n * per_item over what is in use."""
 
@@ -39,7 +48,7 @@ def test_measures_slope_and_intercept_on_slices_that_follow_each_other(monkeypat
     allocator = CountingAllocator(monkeypatch, fixed=5 * KIB, per_item=36 * KIB)
     kept = []
     cost = measure_cost(allocator.compute, keep=lambda start, stop, result: kept.extend(result))
-    assert cost == BatchCost(bytes_per_item=36 * KIB, fixed_bytes=5 * KIB, source="measured")
+    assert cost == measured(bytes_per_item=36 * KIB, fixed_bytes=5 * KIB)
     assert allocator.calls == [(0, 1), (1, 3), (3, 7)]
     assert kept == list(range(7))
 
@@ -64,7 +73,7 @@ def test_the_line_lies_above_every_peak_when_the_first_batch_also_sets_up():
 
 
 def test_a_single_peak_is_taken_through_the_origin():
-    assert fit_cost({4: 144}) == BatchCost(bytes_per_item=36, fixed_bytes=0, source="measured")
+    assert fit_cost({4: 144}) == measured(bytes_per_item=36, fixed_bytes=0)
 
 
 def test_falling_peaks_still_give_a_cost():
@@ -73,11 +82,23 @@ def test_falling_peaks_still_give_a_cost():
 
 def test_a_run_measures_on_its_own_first_items_and_repeats_none(monkeypatch):
     allocator = CountingAllocator(monkeypatch, fixed=100, per_item=10, in_use=50)
-    run = run_in_batches(allocator.compute, 100, device=FixedMemory(1000))
-    assert [item for part in run.outputs for item in part] == list(range(100))
-    # 0.9 * 1000 - 100 leaves 800: 80 items, 64 as a power of two.
-    assert run.batch_sizes == [1, 2, 4, 64, 29]
-    assert run.plan.cost == BatchCost(bytes_per_item=10, fixed_bytes=100, source="measured")
+    run = run_in_batches(allocator.compute, 300, device=FixedMemory(2000))
+    assert [item for part in run.outputs for item in part] == list(range(300))
+    # 0.81 * 2000 - 100 leaves 1520: 152 items, 128 as a power of two, measured once more at 128 / 16.
+    assert run.batch_sizes == [1, 2, 4, 8, 128, 128, 29]
+    assert run.plan.cost == measured(bytes_per_item=10, fixed_bytes=100)
+
+
+def test_a_larger_batch_corrects_what_tiny_ones_hide(monkeypatch):
+    allocator = CountingAllocator(monkeypatch, fixed=0, per_item=10, in_use=50)
+    peak_of_tiny = allocator.compute
+
+    def compute(start, stop):
+        allocator.per_item = 10 if stop - start <= 4 else 25
+        return peak_of_tiny(start, stop)
+
+    run = run_in_batches(compute, 300, device=FixedMemory(2000))
+    assert run.batch_sizes[:5] == [1, 2, 4, 8, 32]
 
 
 def test_an_oom_while_measuring_sets_the_limit(monkeypatch):

@@ -48,7 +48,7 @@ def test_leaves_more_room_when_one_tensor_takes_much_of_the_memory():
     large = BatchCost(bytes_per_item=MIB, largest_tensor_bytes_per_item=MIB // 2)
     plans = [plan_batch_size(usable_bytes=64 * MIB, cost=cost, n_items=999) for cost in (small, large)]
     assert [plan.batch_size for plan in plans] == [64, 32]
-    assert "× 0.85" in plans[1].reason
+    assert "× 0.9" in plans[1].reason
 
 
 def test_items_that_cost_nothing_are_taken_together():

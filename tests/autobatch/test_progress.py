@@ -1,0 +1,216 @@
+"""Progress displays: what is said, with clock, console and logger injected."""
+
+import io
+import logging
+import re
+
+import pytest
+from rich.console import Console
+
+from autobatch import DeviceMemory, LogProgress, NoProgress, RichProgress, run_in_batches
+from autobatch import _rich_progress as rich_side
+from autobatch.testing import FixedMemory, inject_oom
+
+GIB = 1 << 30
+
+
+class Clock:
+    def __init__(self):
+        self.now_s = 0.0
+
+    def __call__(self):
+        return self.now_s
+
+
+def logged(caplog):
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_log_lines_are_limited_by_the_clock(caplog):
+    clock = Clock()
+    caplog.set_level(logging.INFO)
+    with LogProgress(interval_s=10, clock=clock).stage("stitching", 3000, "patches") as stage:
+        for _ in range(3):
+            clock.now_s += 4
+            stage.advance(1000)
+    assert logged(caplog) == [
+        "stitching: 3,000 patches to do",
+        "stitching: 3,000/3,000 patches, 250.0 patches/s, finished",
+    ]
+
+
+def test_log_lines_tell_size_memory_and_note(caplog):
+    clock = Clock()
+    caplog.set_level(logging.INFO)
+    with LogProgress(interval_s=10, clock=clock).stage("stitching", 3000, "patches") as stage:
+        stage.batch_size(512, "planned")
+        stage.batch_size(256, "out of memory at 512")
+        stage.memory(FixedMemory(3 * GIB)())
+        stage.note("loss 0.5")
+        clock.now_s += 10
+        stage.advance(1000)
+    assert logged(caplog)[1:4] == [
+        "stitching: batch size 512 (planned)",
+        "stitching: batch size 512 → 256 (out of memory at 512)",
+        "stitching: 1,000/3,000 patches, 100.0 patches/s, 3.00 GiB free on GPU:0, loss 0.5",
+    ]
+
+
+def test_a_log_tells_what_stopped_a_stage(caplog):
+    caplog.set_level(logging.INFO)
+
+    def fail():
+        with LogProgress(clock=Clock()).stage("stitching", 3) as stage:
+            stage.advance(1)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert logged(caplog)[-1] == "stitching: stopped at 1/3 items by KeyError"
+
+
+def test_log_lines_go_to_the_logger_given(caplog):
+    caplog.set_level(logging.INFO)
+    with LogProgress(logging.getLogger("mine"), clock=Clock()).stage("x", 1):
+        pass
+    assert {record.name for record in caplog.records} == {"mine"}
+
+
+def test_no_progress_shows_nothing(capsys, caplog):
+    with NoProgress().stage("x", 2) as stage:
+        stage.advance(2)
+        stage.batch_size(2, "given")
+        stage.memory(FixedMemory(1)())
+        stage.note("text")
+    assert capsys.readouterr() == ("", "")
+    assert caplog.text == ""
+
+
+def drawn(width, act):
+    """Return the lines of the final drawing on a terminal of that width."""
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=width, color_system=None, _environ={})
+    with RichProgress(console) as progress:
+        act(progress)
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue())
+    return [line.rstrip() for line in plain.replace("\r", "\n").split("\n") if line.strip()][-6:]
+
+
+def oom_run(progress):
+    with inject_oom(at=[0, 1, 2], form="memory_error"):
+        run_in_batches(
+            lambda start, stop: None,
+            10304,
+            batch_size=512,
+            device=FixedMemory(21 * GIB, total_bytes=24 * GIB),
+            progress=progress,
+            label="predict and stitch",
+            unit="patches",
+        )
+
+
+def test_a_wide_terminal_shows_everything():
+    text = "\n".join(drawn(200, oom_run))
+    for part in (
+        "predict and stitch",
+        "10,304/10,304 patches",
+        "512 → … → 64",
+        "3.00 / 21.0 GiB",
+        "batch size",
+        "memory used / free",
+    ):
+        assert part in text
+
+
+def test_80_columns_cut_nothing_that_counts():
+    lines = drawn(80, oom_run)
+    text = "\n".join(lines)
+    for part in ("predict and stitch", "10,304/10,304", "512→64", "3.00/21.0 GiB", "used/free"):
+        assert part in text
+    assert "…" not in text
+
+
+def test_a_note_stands_below_the_bars_in_80_columns_and_beside_them_in_200():
+    def train(progress):
+        with progress.stage("training", 40, "epochs") as stage:
+            stage.note("loss 0.0123")
+            stage.advance(3)
+            progress._bars.refresh()
+
+    narrow, wide = drawn(80, train), drawn(200, train)
+    assert narrow[-1].endswith("loss 0.0123")
+    assert "training" not in narrow[-1]
+    assert "training" in wide[-1]
+    assert wide[-1].endswith("loss 0.0123")
+
+
+def test_a_stage_that_fails_says_by_what():
+    def fail(progress):
+        with progress.stage("training", 40) as stage:
+            stage.advance(3)
+            raise KeyError("x")
+
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=200, color_system=None, _environ={})
+    progress = RichProgress(console)
+    with pytest.raises(KeyError):
+        fail(progress)
+    assert "3/40 items" in stream.getvalue()
+    assert "stopped by KeyError" in stream.getvalue()
+
+
+def test_a_stage_opens_and_closes_the_display_by_itself():
+    stream = io.StringIO()
+    progress = RichProgress(
+        Console(file=stream, force_terminal=True, width=120, color_system=None, _environ={})
+    )
+    with progress.stage("alone", 5) as stage:
+        assert progress._bars.live.is_started
+        stage.advance(5)
+    assert not progress._bars.live.is_started
+    assert "5/5 items" in stream.getvalue()
+
+
+def test_drawing_is_limited_however_many_batches_there_are(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(rich_side.time, "monotonic", clock)
+    progress = RichProgress(Console(file=io.StringIO(), width=120))
+    stage = progress.stage("many", 10_000)
+    drawings = []
+    with stage:
+        monkeypatch.setattr(stage, "_draw", lambda: drawings.append(clock.now_s))
+        for _ in range(10_000):
+            stage.advance(1)
+    assert len(drawings) == 1  # the one on leaving
+
+
+def test_memory_of_unknown_size_and_the_rate_of_slow_work():
+    memory = DeviceMemory(device="GPU:0", total_bytes=None, free_bytes=GIB, usable_bytes=GIB, source="test")
+
+    def act(progress):
+        with progress.stage("slow", 5) as stage:
+            stage.memory(memory)
+
+    assert "? / 1.00 GiB" in "\n".join(drawn(200, act))
+    assert [rich_side._rounded(rate) for rate in (0.123456, 99.96, 1234.5)] == ["0.123", "100", "1,234"]
+
+
+def test_a_run_reads_the_memory_at_most_once_a_second(caplog):
+    readings = []
+    now_s = iter(index * 0.3 for index in range(1000))
+    fixed = FixedMemory(5)
+
+    def probe():
+        readings.append(1)
+        return fixed()
+
+    run_in_batches(
+        lambda start, stop: None,
+        20,
+        batch_size=1,
+        device=probe,
+        progress=LogProgress(),
+        clock=lambda: next(now_s),
+    )
+    # Twenty batches take six seconds; one more reading names the allocator for the report.
+    assert len(readings) == 6
