@@ -81,7 +81,7 @@ def draw_correlations(ax: Axes, arms: Mapping[str, FrcCurves], channel: str, *, 
     curves = next(iter(arms.values()))
     _thresholds(ax, curves)
     for number, (label, own) in enumerate(arms.items()):
-        _correlation(ax, label, own.frequency, getattr(own, channel), number, frc_sigma)
+        _correlation(ax, label, own, getattr(own, channel), number, frc_sigma)
     _frequency_axes(ax, curves)
     ax.set_title(channel.capitalize(), fontsize=LARGE_PT, fontweight="bold")
     beside = len(arms) <= _ROOM_IN_AXES
@@ -104,15 +104,16 @@ def lowest_correlation(arms: Mapping[str, FrcCurves]) -> float:
 
 
 def _correlation(
-    ax: Axes, label: str, frequency: np.ndarray, curve: FrcCurve, number: int, frc_sigma: float
+    ax: Axes, label: str, curves: FrcCurves, curve: FrcCurve, number: int, frc_sigma: float
 ) -> None:
-    colour = _COLOURS[number % len(_COLOURS)]
     if curve.cutoffs is None:
         return
+    colour, frequency = _COLOURS[number % len(_COLOURS)], curves.frequency
     if frc_sigma > 0:
         ax.plot(frequency, curve.correlation, color=colour, linewidth=0.8, alpha=0.4)
     cutoff = curve.cutoffs.half
-    crossing = f"{'> ' if cutoff.beyond_last_ring else ''}{cutoff.frequency:.3g}"
+    digits = ".3f" if curves.unit == "cycles/pixel" else ".3g"
+    crossing = f"{'> ' if cutoff.beyond_last_ring else ''}{cutoff.frequency:{digits}}"
     values = smoothed(curve.correlation, frc_sigma)
     ax.plot(frequency, values, color=colour, linewidth=2.2, label=plain(f"{shortened(label)}: {crossing}"))
     if not cutoff.beyond_last_ring:
@@ -121,9 +122,9 @@ def _correlation(
 
 def _thresholds(ax: Axes, curves: FrcCurves) -> None:
     end = curves.frequency[-1]
-    for value, style, name in ((0.5, "--", "0.5"), (ONE_SEVENTH, ":", "1/7")):
+    for value, style, name, rise in ((0.5, "--", "0.5", 3), (ONE_SEVENTH, ":", "1/7", -12)):
         ax.axhline(value, color="0.45", linestyle=style, linewidth=1.2)
-        ax.annotate(name, (end, value), (-2, 3), textcoords="offset points", ha="right", color="0.35")
+        ax.annotate(name, (end, value), (-2, rise), textcoords="offset points", ha="right", color="0.35")
     if curves.half_bit is not None:
         ax.plot(curves.frequency, curves.half_bit, color="0.45", linewidth=1.2)
         spot = (end, curves.half_bit[-1])

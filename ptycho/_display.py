@@ -161,14 +161,14 @@ def scale_bar_px(width_px: int) -> int:
     return max(step * decade for step in (1, 2, 5) if step * decade <= room)
 
 
-def figures_of_merit(arm: ArmResult | None, channel: str) -> str:
+def figures_of_merit(arm: ArmResult | None, channel: str, *, separator: str = " · ") -> str:
     """Return the figures that stand above a panel; empty for the truth and for an arm without scores."""
     if arm is None or arm.metrics is None:
         return ""
     cutoff = ".3f" if arm.metrics.convention == "standard" else ".3g"
     formats = {"ssim": ("SSIM", ".3f"), "mae": ("MAE", "#.2g"), "frc50": ("FRC50", cutoff)}
     values = {name: getattr(getattr(arm.metrics, name), channel) for name in formats}
-    return " · ".join(
+    return separator.join(
         f"{heading} {'–' if values[name] is None else format(values[name], spec)}"
         for name, (heading, spec) in formats.items()
     )

@@ -54,7 +54,9 @@ FRC_PLOT = "frc_curves.png"
 PLOT_FILES = (COMPARISON_PLOT, ERROR_PLOT, FRC_PLOT)
 
 _DPI = 150
-_PANEL_INCHES = 3.1
+_PANEL_INCHES, _FIGURE_INCHES = 3.1, 20.0
+# Taller windows than this have panels too narrow for a line of figures.
+_TALL = 1.3
 _AMPLITUDE_MAP, _COVERAGE_MAP, _SIGNED_MAP, _CYCLIC_MAP = "gray", "viridis", "RdBu_r", "twilight_shifted"
 
 
@@ -124,6 +126,8 @@ def plot_comparison(
     panels = panels_of(result) if panels is None else panels
     figure, axes = _grid(result, n_rows=2, n_columns=len(panels))
     arms = {arm.label: arm for arm in result.arms}
+    height, width = result.window.shape_yx
+    separator = "\n" if height > _TALL * width else " · "
     reference = panels[-1:] if result.truth is not None else panels
     for row, channel in zip(axes, ("amplitude", "phase"), strict=True):
         is_phase = channel == "phase"
@@ -133,7 +137,7 @@ def plot_comparison(
             limits = options.phase_limits.get(panel.label, (None, None)) if is_phase else (None, None)
             own = scale.with_ends(*limits)
             _show(ax, getattr(panel, channel), own, _map_of(channel, own))
-            _title(ax, figures_of_merit(arms.get(panel.label), channel))
+            _title(ax, figures_of_merit(arms.get(panel.label), channel, separator=separator))
             if own != scale:
                 _note(ax, f"{own.low:.3g} … {own.high:.3g} rad")
         _colour_bar(figure, row, scale, _map_of(channel, scale), "phase (rad)" if is_phase else channel)
@@ -142,7 +146,7 @@ def plot_comparison(
     for ax, arm in zip(axes[0], result.arms, strict=False):
         if arm.collapsed:
             _note(ax, "collapsed")
-    _scale_bar(axes[0][0], result.window.shape_yx[1])
+    _scale_bar(axes[0][0], width)
     _caption(figure, comparison_caption(result, p_min=options.p_min, p_max=options.p_max))
     _save(figure, path)
 
@@ -261,9 +265,10 @@ def _grid(result: ComparisonResult, *, n_rows: int, n_columns: int) -> tuple[Fig
     if not n_columns:
         raise DataError("the comparison has no arm to plot; see its failures for the reasons.")
     height, width = result.window.shape_yx
-    # Wide windows get wider panels; narrow ones keep the width that their titles need.
-    panel_width = _PANEL_INCHES * min(max(1.0, (width / height) ** 0.5), 1.8)
-    panel_height = min(panel_width * height / width, 1.6 * _PANEL_INCHES)
+    widest = _PANEL_INCHES * min(max(1.0, (width / height) ** 0.5), 1.5)
+    widest = max(_PANEL_INCHES, min(widest, _FIGURE_INCHES / n_columns))
+    panel_height = min(widest * height / width, 1.6 * _PANEL_INCHES)
+    panel_width = max(min(widest, panel_height * width / height), _PANEL_INCHES / 2.5)
     figure = _new_figure(panel_width * n_columns + 1.2, (panel_height + 0.3) * n_rows + 0.7)
     axes = figure.subplots(n_rows, n_columns, squeeze=False)
     for ax in axes.flat:
@@ -308,7 +313,8 @@ def _title(ax: Axes, text: str) -> None:
 
 def _headings(row: Sequence[Axes], labels: Sequence[str]) -> None:
     """Write the names of the columns, at one height, above the titles that their first panels have."""
-    height = 2 * TEXT_PT if any(ax.get_title() for ax in row) else TEXT_PT / 2
+    n_lines = max(len(ax.get_title().splitlines()) for ax in row)
+    height = (1.25 * n_lines + 0.6) * TEXT_PT
     for ax, label in zip(row, labels, strict=True):
         ax.annotate(
             plain(shortened(label)),

@@ -1,0 +1,136 @@
+"""A `ComparisonResult` made by hand: asymmetric images, known figures, one arm of each kind."""
+
+import numpy as np
+from complex_objects import analytic_object
+
+from autobatch import Attempt, BatchCost, BatchPlan, BatchRun, DeviceMemory
+from ptycho.comparison import ArmResult, ComparisonResult, ComparisonSettings
+from ptycho.evaluation import ChannelPair, ImageMetrics, ScoredImages
+from ptycho.evaluation.frc import compute_frc
+from ptycho.image.cropping import Rectangle, largest_rectangle
+from ptycho.image.phase import PhaseRamp
+from ptycho.image.registration import Registration
+from ptycho.inference import InferenceRun, ObjectImage
+
+WINDOW = Rectangle(7, 47, 11, 67)
+CARD = DeviceMemory(
+    device="GPU:0", total_bytes=8000, free_bytes=6000, usable_bytes=5000, source="NVML", uuid="GPU-5e41a1"
+)
+
+
+def covered():
+    """Everything but a corner of 9 x 13 pixels."""
+    mask = np.ones(WINDOW.shape_yx, bool)
+    mask[-9:, :13] = False
+    return mask
+
+
+def image(seed=3):
+    """The object in the window, (40, 56) complex64."""
+    return WINDOW.of(analytic_object((60, 80), seed=seed)).astype(np.complex64)
+
+
+def registration(offset_yx=(0.25, -1.5), failure=None):
+    return Registration(offset_yx, PhaseRamp(0.1, (0.01, -0.02)), 0.9, 2000, failure)
+
+
+def batch_run():
+    """100 items: 64 do not fit, 32 do."""
+    plan = BatchPlan(
+        batch_size=64,
+        reason="5000 bytes hold 64 items",
+        limited_by="memory",
+        predicted_peak_bytes=4900,
+        cost=BatchCost(bytes_per_item=76),
+        memory=CARD,
+    )
+    failed = Attempt(
+        start=0, stop=64, batch_size=64, n_batches=1, outcome="out_of_memory", seconds=10.5, error="OOM"
+    )
+    done = Attempt(start=0, stop=96, batch_size=32, n_batches=3, outcome="done", seconds=3.0)
+    rest = Attempt(start=96, stop=100, batch_size=4, n_batches=1, outcome="done", seconds=0.25)
+    return BatchRun(n_items=100, plan=plan, attempts=(failed, done, rest), seconds=13.75)
+
+
+def inference_run(picture, coverage):
+    return InferenceRun(
+        image=ObjectImage(picture, coverage, (7.0, 11.0)),
+        prediction=batch_run(),
+        stitching=batch_run(),
+        stitch_batch_sizes=(32, 4),
+        n_stitch_oom=0,
+        predict_s=12.0,
+        stitch_s=0.5,
+        n_rejected=2,
+        collapsed=None,
+    )
+
+
+def metrics(*, amplitude, phase, **changes):
+    """Figures a, a + 1, … for the amplitude and likewise for the phase; FRC curves of real images."""
+    names = ("mae", "mse", "psnr", "ssim", "ms_ssim", "frc50", "frc1over7")
+    pairs = {name: ChannelPair(amplitude + i, phase + i) for i, name in enumerate(names)}
+    truth = image()
+    picture = truth + 0.05 * np.random.default_rng(1).standard_normal(truth.shape)
+    images = ScoredImages(
+        np.abs(picture), np.abs(truth), np.angle(picture), np.angle(truth), np.angle(picture)
+    )
+    values = {
+        "convention": "standard",
+        "ms_ssim_scales": 2,
+        "frc": compute_frc(
+            (images.amplitude, images.true_amplitude), (images.phase, images.true_phase), frc_sigma=0.0
+        ),
+        "window": largest_rectangle(covered()),
+        "ramp": PhaseRamp(0.5, (0.0, 0.125)),
+        "amplitude_scale": 1.25,
+        "images": images,
+        "notes": ("MS-SSIM uses 2 of 5 scales.",),
+    }
+    return ImageMetrics(**(pairs | values | changes))
+
+
+def model_arm(label="PtychoPINN", seed=4, **changes):
+    """A blurred, scaled, ramped view of the truth with an uncovered corner."""
+    y, x = np.mgrid[: WINDOW.shape_yx[0], : WINDOW.shape_yx[1]]
+    picture = 0.7 * (0.9 * image() + 0.1 * image(seed)) * np.exp(1j * (0.4 + 0.03 * y - 0.05 * x))
+    picture = np.where(covered(), picture, 0).astype(np.complex64)
+    coverage = np.where(covered(), 3 + (y > 20), 0).astype(np.float32)
+    values = {
+        "image": picture,
+        "covered": covered(),
+        "coverage": coverage,
+        "aligned": np.where(covered(), 1.5j * picture, 0).astype(np.complex64),
+        "aligned_covered": covered(),
+        "registration": registration(),
+        "metrics": metrics(amplitude=0.125, phase=100.0),
+        "run": inference_run(picture, coverage),
+        "seconds": {"reconstruct": 13.75, "predict": 12.0, "stitch": 0.5, "register": 0.1},
+    }
+    return ArmResult(label=label, **(values | changes))
+
+
+def finished_arm(label="ePIE", **changes):
+    """The truth itself, not registered."""
+    whole = np.ones(WINDOW.shape_yx, bool)
+    values = {
+        "image": image(),
+        "covered": whole,
+        "coverage": np.ones(WINDOW.shape_yx, np.float32),
+        "aligned": image(),
+        "aligned_covered": whole,
+        "metrics": metrics(amplitude=0.5, phase=200.0),
+    }
+    return ArmResult(label=label, **(values | changes))
+
+
+def comparison(*arms, truth=True, failures=(), **settings):
+    return ComparisonResult(
+        arms=arms,
+        failures=tuple(failures),
+        window=WINDOW,
+        truth=image() if truth else None,
+        scored=covered(),
+        n_frames=100,
+        settings=ComparisonSettings(**settings),
+    )

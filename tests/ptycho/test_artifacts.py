@@ -1,0 +1,258 @@
+import csv
+import json
+import zipfile
+from dataclasses import replace
+
+import made_results as made
+import numpy as np
+import pytest
+
+from ptycho import artifacts
+from ptycho.artifacts import ArmPrefixes, ArtifactOptions, arm_prefixes, staging, write_artifacts
+from ptycho.evaluation import ChannelPair, FrcCurve
+from ptycho.evaluation.frc import compute_frc
+
+
+@pytest.fixture(scope="module")
+def result():
+    return made.comparison(made.model_arm(), made.model_arm("Baseline", seed=5), made.finished_arm())
+
+
+def _rows(path):
+    with path.open(newline="") as file:
+        return list(csv.reader(file))
+
+
+def _metric_table(folder):
+    header, *rows = _rows(folder / "comparison_metrics.csv")
+    assert header == ["model", "metric", "amplitude", "phase", "value"]
+    return {(model, metric): tuple(cells) for model, metric, *cells in rows}
+
+
+def test_every_promised_file_is_written_and_the_report_comes_last(result, tmp_path):
+    files = write_artifacts(result, tmp_path / "new" / "folder")
+    assert [file.name for file in files] == [
+        "baseline_frc_curves.csv",
+        "comparison_metrics.csv",
+        "epie_frc_curves.csv",
+        "pinn_frc_curves.csv",
+        "reconstructions.npz",
+        "reconstructions_aligned.npz",
+        "run_report.json",
+    ]
+    assert sorted(files) == sorted((tmp_path / "new" / "folder").iterdir())
+
+
+@pytest.mark.parametrize("raw", [True, False])
+@pytest.mark.parametrize("aligned", [True, False])
+def test_each_npz_can_be_switched_off_by_itself(result, tmp_path, raw, aligned):
+    write_artifacts(result, tmp_path, options=ArtifactOptions(save_npz=raw, save_npz_aligned=aligned))
+    assert (tmp_path / "reconstructions.npz").exists() is raw
+    assert (tmp_path / "reconstructions_aligned.npz").exists() is aligned
+
+
+def test_the_metrics_table_is_tidy_with_six_decimals(result, tmp_path):
+    write_artifacts(result, tmp_path)
+    table = _metric_table(tmp_path)
+    assert table["PtychoPINN", "mae"] == ("0.125000", "100.000000", "")
+    assert table["PtychoPINN", "frc1over7"] == ("6.125000", "106.000000", "")
+    assert table["ePIE", "ssim"] == ("3.500000", "203.000000", "")
+    assert table["PtychoPINN", "registration_offset_dy"] == ("", "", "0.250000")
+    assert table["PtychoPINN", "registration_offset_dx"] == ("", "", "-1.500000")
+    assert table["PtychoPINN", "computation_time_s"] == ("", "", "13.750000")
+    assert table["PtychoPINN", "ms_ssim_scales"] == ("", "", "2.000000")
+    assert table["Baseline", "metric_convention_standard"] == ("", "", "1.000000")
+
+
+def test_the_bit_cut_offs_are_those_of_the_curves(result, tmp_path):
+    write_artifacts(result, tmp_path)
+    curves = result.arms[0].metrics.frc
+    expected = tuple(f"{c.cutoffs.half_bit.frequency:.6f}" for c in (curves.amplitude, curves.phase))
+    assert _metric_table(tmp_path)["PtychoPINN", "frc_half_bit"] == (*expected, "")
+
+
+def test_what_is_not_defined_has_no_row_and_no_nan(tmp_path):
+    scored = made.metrics(
+        amplitude=0.125, phase=1.0, ssim=ChannelPair(None, 0.5), psnr=ChannelPair(None, None), frc=None
+    )
+    arms = (
+        made.model_arm(metrics=scored, registration=None, seconds={}),
+        made.finished_arm(metrics=None),
+    )
+    write_artifacts(made.comparison(*arms), tmp_path)
+    table = _metric_table(tmp_path)
+    assert table["PtychoPINN", "ssim"] == ("", "0.500000", "")
+    metrics = {metric for _, metric in table}
+    assert metrics.isdisjoint(
+        {"psnr", "frc_half_bit", "frc_one_bit", "registration_offset_dy", "computation_time_s"}
+    )
+    assert {model for model, _ in table} == {"PtychoPINN"}
+    assert not list(tmp_path.glob("*_frc_curves.csv"))
+    assert "nan" not in (tmp_path / "comparison_metrics.csv").read_text().lower()
+
+
+def test_a_rejected_registration_is_not_reported_as_an_offset(tmp_path):
+    arm = made.model_arm(registration=made.registration((40.0, 3.0), failure="too far"))
+    write_artifacts(made.comparison(arm), tmp_path)
+    assert not [key for key in _metric_table(tmp_path) if "offset" in key[1]]
+    with np.load(tmp_path / "reconstructions_aligned.npz") as arrays:
+        assert np.isnan(arrays["pinn_offset_dy"])
+
+
+def test_frc_tables_hold_the_curves_with_empty_cells_where_nothing_is_heard(tmp_path):
+    scored = made.metrics(amplitude=0.0, phase=0.0)
+    correlation = scored.frc.phase.correlation.copy()
+    correlation[1] = np.nan
+    curves = replace(scored.frc, phase=FrcCurve(correlation, scored.frc.phase.cutoffs))
+    write_artifacts(made.comparison(made.model_arm(metrics=replace(scored, frc=curves))), tmp_path)
+    header, *rows = _rows(tmp_path / "pinn_frc_curves.csv")
+    assert header == ["model", "frequency_bin", "amplitude_frc", "phase_frc"]
+    assert {row[0] for row in rows} == {"PtychoPINN"}
+    assert rows[1][3] == ""
+    numbers = np.array([row[1:3] for row in rows], float)
+    np.testing.assert_allclose(numbers[:, 0], curves.frequency, atol=5e-7)
+    np.testing.assert_allclose(numbers[:, 1], curves.amplitude.correlation, atol=5e-7)
+
+
+def test_raw_arrays_are_the_images_in_plain_types(result, tmp_path):
+    write_artifacts(result, tmp_path)
+    with np.load(tmp_path / "reconstructions.npz", allow_pickle=False) as file:
+        arrays = dict(file)
+    arm = result.arms[1]
+    np.testing.assert_array_equal(arrays["baseline_complex"], arm.image)
+    np.testing.assert_array_equal(arrays["baseline_amplitude"], np.abs(arm.image))
+    np.testing.assert_array_equal(arrays["baseline_phase"], np.angle(arm.image))
+    np.testing.assert_array_equal(arrays["ptychopinn_coverage"], result.arms[0].coverage)
+    np.testing.assert_array_equal(arrays["epie_covered"], result.arms[2].covered)
+    np.testing.assert_array_equal(arrays["ground_truth_complex"], result.truth)
+    np.testing.assert_array_equal(arrays["window"], [7, 47, 11, 67])
+    assert {array.dtype.kind for array in arrays.values()} <= set("cfbi")
+    assert not [key for key in arrays if "offset" in key]
+
+
+def test_aligned_arrays_say_by_how_much_they_were_moved(result, tmp_path):
+    write_artifacts(result, tmp_path)
+    with np.load(tmp_path / "reconstructions_aligned.npz", allow_pickle=False) as file:
+        arrays = dict(file)
+    np.testing.assert_array_equal(arrays["ptychopinn_complex"], result.arms[0].aligned)
+    np.testing.assert_array_equal(arrays["scored"], result.scored)
+    assert (arrays["pinn_offset_dy"], arrays["pinn_offset_dx"]) == (0.25, -1.5)
+    assert arrays["baseline_offset_dx"].dtype == np.float64
+    # Not registered: NaN, neither 0 nor a pickled None.
+    assert np.isnan(arrays["epie_offset_dy"])
+
+
+def test_without_a_truth_there_is_none_in_the_files(tmp_path):
+    arm = made.model_arm(metrics=None, registration=None)
+    write_artifacts(made.comparison(arm, truth=False), tmp_path)
+    with np.load(tmp_path / "reconstructions.npz") as arrays:
+        assert not [key for key in arrays.files if key.startswith("ground_truth")]
+        assert "ptychopinn_complex" in arrays.files
+    assert set(_metric_table(tmp_path)) == {("PtychoPINN", "computation_time_s")}
+
+
+def test_an_object_array_can_never_be_written(tmp_path):
+    with pytest.raises(ValueError, match="allow_pickle"):
+        artifacts._write_arrays(tmp_path / "x.npz", iter([("offset", np.array(None, object))]))
+
+
+def test_only_one_array_of_an_npz_is_alive_at_a_time(tmp_path):
+    alive, peak = set(), 0
+
+    class Counted(np.ndarray):
+        def __del__(self):
+            alive.discard(id(self))
+
+    def arrays():
+        nonlocal peak
+        for key in "abc":
+            array = np.ones((3, 5)).view(Counted)
+            alive.add(id(array))
+            peak = max(peak, len(alive))
+            yield key, array
+            del array
+
+    artifacts._write_arrays(tmp_path / "x.npz", arrays())
+    assert peak <= 2
+    with zipfile.ZipFile(tmp_path / "x.npz") as archive:
+        assert archive.namelist() == ["a.npy", "b.npy", "c.npy"]
+
+
+def test_a_failure_halfway_leaves_the_earlier_results_untouched(result, tmp_path, monkeypatch):
+    write_artifacts(result, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    # Tables and the first NPZ of the new run are finished when the report fails.
+    monkeypatch.setattr(artifacts, "run_report", lambda *_, **__: {"not finite": float("nan")})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_artifacts(made.comparison(made.model_arm("other")), tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_results_of_an_earlier_run_do_not_survive_beside_new_ones(result, tmp_path):
+    write_artifacts(result, tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    write_artifacts(
+        made.comparison(made.model_arm("Baseline")), tmp_path, options=ArtifactOptions(save_npz=False)
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "baseline_frc_curves.csv",
+        "comparison_metrics.csv",
+        "notes.txt",
+        "reconstructions_aligned.npz",
+        "run_report.json",
+    ]
+
+
+def test_nothing_appears_before_a_stage_is_complete(tmp_path):
+    with staging(tmp_path) as stage:
+        (stage / "a.txt").write_text("new")
+        assert not (tmp_path / "a.txt").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_an_interrupted_stage_vanishes(tmp_path):
+    (tmp_path / "a.txt").write_text("old")
+
+    def stop_halfway():
+        with staging(tmp_path, replaces=["*.txt"]) as stage:
+            (stage / "a.txt").write_text("new")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stop_halfway()
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_the_two_classic_arms_have_fixed_prefixes_and_others_a_slug():
+    assert arm_prefixes(["PtychoPINN", "Baseline", "pty-chi (ePIE)"]) == {
+        "PtychoPINN": ArmPrefixes("pinn", "ptychopinn"),
+        "Baseline": ArmPrefixes("baseline", "baseline"),
+        "pty-chi (ePIE)": ArmPrefixes("pty_chi_epie", "pty_chi_epie"),
+    }
+
+
+def test_no_two_arms_share_a_prefix_nor_take_that_of_the_truth():
+    labels = ["Ground truth", "PINN", "my arm", "my-arm", "My Arm", "..", "重建", "x" * 300]
+    slugs = [prefixes.file for prefixes in arm_prefixes(labels).values()]
+    assert slugs == ["ground_truth_2", "pinn_2", "my_arm", "my_arm_2", "my_arm_3", "arm", "arm_2", "x" * 60]
+
+
+def test_the_report_names_the_prefixes_of_every_arm(result, tmp_path):
+    write_artifacts(result, tmp_path)
+    report = json.loads((tmp_path / "run_report.json").read_text())
+    prefixes = [(arm["label"], arm["file_prefix"], arm["array_prefix"]) for arm in report["arms"]]
+    assert prefixes == [
+        ("PtychoPINN", "pinn", "ptychopinn"),
+        ("Baseline", "baseline", "baseline"),
+        ("ePIE", "epie", "epie"),
+    ]
+
+
+def test_identical_images_have_an_infinite_psnr_and_a_full_cut_off(tmp_path):
+    picture = np.abs(made.image()), np.angle(made.image())
+    frc = compute_frc((picture[0],) * 2, (picture[1],) * 2, frc_sigma=0.0)
+    scored = made.metrics(amplitude=0.0, phase=0.0, psnr=ChannelPair(np.inf, 30.0), frc=frc)
+    write_artifacts(made.comparison(made.model_arm(metrics=scored)), tmp_path)
+    table = _metric_table(tmp_path)
+    assert table["PtychoPINN", "psnr"] == ("inf", "30.000000", "")
+    assert table["PtychoPINN", "frc_one_bit"] == ("0.500000", "0.500000", "")
