@@ -1,0 +1,215 @@
+import json
+
+import numpy as np
+import pytest
+
+from ptycho.cli.compare_models import main
+from ptycho.data import ScanData, write_npz
+from ptycho.models.bundle import save_bundle
+from ptycho.models.networks import Architecture, build_network
+from ptycho.models.patch_model import PatchModel
+from ptycho.simulation import SimulationSettings, simulate
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("compare")
+    scan = simulate(SimulationSettings(object_shape_yx=(120, 140), n_lines=12, step_px=8.0, seed=4))
+    write_npz(folder / "scan.npz", scan)
+    write_npz(
+        folder / "blind.npz",
+        ScanData(amplitude=scan.amplitude, positions_yx=scan.positions_yx, probe=scan.probe),
+    )
+    np.savez(
+        folder / "epie.npz",
+        reconstructed_object=scan.object_guess,
+        reconstructed_probe=scan.probe,
+        algorithm="ePIE",
+        computation_time_seconds=12.5,
+        positions_yx=scan.positions_yx,
+    )
+    for kind in ("pinn", "baseline"):
+        architecture = Architecture(kind=kind, patch_size=64, n_filters_scale=0.25)
+        save_bundle(folder / kind, PatchModel(build_network(architecture), architecture))
+    return folder
+
+
+def _arguments(folder, output, **changes):
+    values = {
+        "--pinn_dir": folder / "pinn",
+        "--baseline_dir": folder / "baseline",
+        "--test_data": folder / "scan.npz",
+        "--output_dir": output,
+    } | changes
+    return [str(word) for flag, value in values.items() if value is not None for word in (flag, value)]
+
+
+def _report(output):
+    return json.loads((output / "run_report.json").read_text())
+
+
+def test_three_arms_end_to_end(workplace, tmp_path, capsys):
+    output = tmp_path / "deep" / "out"
+    code = main([*_arguments(workplace, output), "--tike_recon_path", str(workplace / "epie.npz")])
+    assert code == 0
+    names = {path.name for path in output.iterdir()}
+    assert names >= {
+        "comparison_metrics.csv",
+        "pinn_frc_curves.csv",
+        "baseline_frc_curves.csv",
+        "comparison_plot.png",
+        "reconstructions.npz",
+        "reconstructions_aligned.npz",
+        "run_report.json",
+        "logs",
+    }
+    report = _report(output)
+    assert [arm["label"] for arm in report["arms"]] == ["PtychoPINN", "Baseline", "ePIE"]
+    assert report["arms"][0]["prediction"]["reason"]
+    rows = (output / "comparison_metrics.csv").read_text()
+    assert "ePIE,ssim,1.000000,1.000000," in rows
+    assert "ePIE,computation_time_s,,,12.500000" in rows
+    assert "comparison_plot.png" in capsys.readouterr().out
+
+
+def test_without_a_truth_it_says_so_and_succeeds(workplace, tmp_path, capsys):
+    output = tmp_path / "out"
+    assert main(_arguments(workplace, output, **{"--test_data": workplace / "blind.npz"})) == 0
+    assert "No ground truth" in capsys.readouterr().out
+    assert (output / "comparison_plot.png").is_file()
+    assert _report(output)["scan"]["has_truth"] is False
+
+
+def test_a_dry_run_writes_nothing(workplace, tmp_path, capsys):
+    assert main([*_arguments(workplace, tmp_path / "out"), "--dry-run"]) == 0
+    assert not (tmp_path / "out").exists()
+    printed = capsys.readouterr().out
+    assert "PtychoPINN" in printed
+    assert "nothing was written" in printed
+
+
+def test_results_are_not_overwritten_unasked(workplace, tmp_path, capsys):
+    (tmp_path / "run_report.json").write_text("precious")
+    assert main(_arguments(workplace, tmp_path)) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert (tmp_path / "run_report.json").read_text() == "precious"
+
+
+def test_explicit_batch_sizes_are_first_size_and_upper_limit(workplace, tmp_path):
+    sizes = {"--pinn-predict-batch-size": 16, "--baseline-chunk-size": 8, "--stitch-batch-size": 4}
+    assert main([*_arguments(workplace, tmp_path / "out", **sizes), "--no-save-npz"]) == 0
+    pinn, baseline = _report(tmp_path / "out")["arms"]
+    assert pinn["prediction"]["planned_batch_size"] == 16
+    assert baseline["prediction"]["planned_batch_size"] == 8
+    assert max(pinn["stitching"]["batch_sizes_used"]) == 4
+    assert not (tmp_path / "out" / "reconstructions.npz").exists()
+    assert (tmp_path / "out" / "reconstructions_aligned.npz").is_file()
+
+
+def test_a_subsample_is_the_published_draw_and_a_fixed_canvas_keeps_the_window(workplace, tmp_path):
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    assert main([*_arguments(workplace, whole), "--baseline-predict-batch-size", "32"]) == 0
+    sampled = {"--n-test-subsample": 20, "--test-subsample-seed": 5}
+    assert main([*_arguments(workplace, part, **sampled), "--fixed-canvas", "--skip-registration"]) == 0
+    report = _report(part)
+    assert report["scan"]["n_frames"] == 20
+    assert report["window"] == _report(whole)["window"]
+    assert report["arms"][0]["registration"] is None
+
+
+def test_an_older_spelling_is_mapped_with_a_warning(workplace, tmp_path, capsys):
+    older = {"--n-test-images": 12, "--subsample-seed": 1}
+    assert main(_arguments(workplace, tmp_path / "out", **older)) == 0
+    assert "--n-test-images is an older spelling; use --n-test-groups" in capsys.readouterr().err
+    assert _report(tmp_path / "out")["scan"]["n_frames"] == 12
+
+
+def test_a_failing_arm_exits_with_1_and_its_reason_last(workplace, tmp_path, capsys):
+    from autobatch.testing import inject_oom
+
+    with inject_oom(at=range(50), label="PtychoPINN"):
+        assert main(_arguments(workplace, tmp_path / "out")) == 1
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1].startswith("compare-models: error: PtychoPINN failed:")
+    assert "predict-batch-size" in lines[-1]
+    assert [failure["label"] for failure in _report(tmp_path / "out")["failures"]] == ["PtychoPINN"]
+
+
+def _broken(kind, folder):
+    """Write the broken input called `kind` into `folder` and return the flags that point at it."""
+    path = folder / "bad.npz"
+    with np.load(folder.parent / "scan.npz") as archive:
+        arrays = dict(archive)
+    if kind == "truncated":
+        path.write_bytes((folder.parent / "scan.npz").read_bytes()[:200_000])
+        return {"--test_data": path}
+    if kind == "no xcoords":
+        del arrays["xcoords"]
+    if kind == "intensity":
+        frames = "diffraction" if "diffraction" in arrays else "diff3d"
+        arrays[frames] = np.round(arrays[frames] ** 2).astype(np.float32)
+    if kind == "zero":
+        frames = "diffraction" if "diffraction" in arrays else "diff3d"
+        arrays[frames] = np.zeros_like(arrays[frames])
+    if kind == "far position":
+        arrays["xcoords"][3] = 1e9
+    np.savez(path, **arrays)
+    return {"--test_data": path}
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("truncated", "truncated"),
+        ("no xcoords", "xcoords"),
+        ("intensity", "intensity"),
+        ("zero", "zero"),
+        ("far position", "1e+09"),
+    ],
+)
+def test_broken_scans_are_named_in_one_line(workplace, tmp_path, capsys, kind, words):
+    folder = workplace / kind.replace(" ", "-")
+    folder.mkdir(exist_ok=True)
+    assert main(_arguments(workplace, tmp_path / "out", **_broken(kind, folder))) == 2
+    error = capsys.readouterr().err.strip()
+    assert words in error.splitlines()[-1]
+    assert "Traceback" not in error
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"--test_data": "nowhere.npz"}, "nowhere.npz"),
+        ({"--n-test-subsample": 5000}, "ask for 1 to"),
+        ({"--stitch-crop-size": 0}, "0 < M <= N = 64"),
+        ({"--stitch-crop-size": 65}, "0 < M <= N = 64"),
+        ({"--pinn_dir": "."}, "holds no model"),
+        ({"--pinn_dir": "nowhere"}, "nowhere"),
+        ({"--p_min": 95}, "p_min"),
+        ({"--baseline_dir": None}, "--baseline_dir must be given"),
+        ({"--device": "GPU:7"}, "GPU:7"),
+    ],
+)
+def test_wrong_use_is_one_sentence_and_exit_code_2(workplace, tmp_path, capsys, changes, words):
+    assert main(_arguments(workplace, tmp_path / "out", **changes)) == 2
+    error = capsys.readouterr().err.strip()
+    assert words in error.splitlines()[-1]
+    assert "Traceback" not in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_folder_beneath_a_file_is_refused(workplace, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(_arguments(workplace, tmp_path / "file" / "out")) == 2
+    assert "is a file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "flags", [["--stitch-crop-size", "abc"], ["--stitch-batch-size", "many"], ["--pinn-chunk-size", "0"]]
+)
+def test_words_for_numbers_are_refused_by_the_parser(workplace, tmp_path, capsys, flags):
+    with pytest.raises(SystemExit) as caught:
+        main([*_arguments(workplace, tmp_path / "out"), *flags])
+    assert caught.value.code == 2
+    assert flags[1] in capsys.readouterr().err
