@@ -15,6 +15,13 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --warnings=false
 
+# ptychodus, the peer that is compared with, asks for more than this needs: --no-deps.
+benchmark: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps ptychodus
+	mkdir -p build
+	$(BIN)/python -m pytest tests/benchmarks -q -m benchmark --benchmark-json=build/timings.json
+	PYTHONPATH=tests:. $(BIN)/python -m benchmarks.report build/timings.json
+
 slow: $(STAMP)
 	$(BIN)/python -m pytest -q -m slow
 

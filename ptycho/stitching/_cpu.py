@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import itertools
 import logging
-import math
 import os
 import threading
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ptycho.stitching._geometry import Placement, crop_start
-from ptycho.stitching._sources import CropReader, as_source, is_tensor
+from ptycho.stitching._sources import CropReader, aligned_empty, as_source, is_tensor
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -22,7 +21,6 @@ logger = logging.getLogger(__name__)
 
 # Weights up to this value count as "not covered"; the image is sum / (1e-9 + weight).
 WEIGHT_FLOOR = 1e-9
-_ALIGNMENT = 64
 # Starting a thread costs about as much as adding this many pixels.
 _PIXELS_PER_THREAD = 200_000
 # Larger copies only take memory: the loops are as fast on a few hundred patches.
@@ -152,7 +150,7 @@ def weighted_mean(
     values: np.ndarray, splats: np.ndarray, crop_size: int, n_threads: int | None
 ) -> np.ndarray:
     """Return ``values / (1e-9 + weight)``, 0 where the weight is at most 1e-9: (H, W) complex64."""
-    image = _aligned_empty(values.shape)
+    image = aligned_empty(values.shape)
     _box_blocks(np.empty((0, values.shape[1])), image, values, splats, crop_size, n_threads)
     return image
 
@@ -173,14 +171,6 @@ def _box_blocks(
         kernels.box_blocks(weights, reals, value_reals, WEIGHT_FLOOR, splats, crop_size, begin, end)
 
     run_bands(box_blocks, _even_bands(n_blocks, min(n_blocks, _n_bands(splats.size, n_threads))))
-
-
-def _aligned_empty(shape: tuple[int, ...]) -> np.ndarray:
-    """Return an empty complex64 array on a 64-byte boundary, which lets TensorFlow use it as it is."""
-    n_bytes = 8 * math.prod(shape)
-    raw = np.empty(n_bytes + _ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % _ALIGNMENT
-    return raw[start : start + n_bytes].view(np.complex64).reshape(shape)
 
 
 def extract(image: np.ndarray, placement: Placement, crop_size: int) -> np.ndarray:

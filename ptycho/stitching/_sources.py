@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from ptycho.stitching._checks import numpy_dtype
 from ptycho.stitching._geometry import crop_start
+
+_ALIGNMENT = 64
 
 
 class CropReader:
@@ -31,6 +34,14 @@ class CropReader:
     def __getitem__(self, items: slice) -> np.ndarray:
         """Read the crops of some patches."""
         return self._patches[items, self._crop, self._crop]
+
+
+def aligned_empty(shape: tuple[int, ...]) -> np.ndarray:
+    """Return an empty complex64 array on a 64-byte boundary: TensorFlow copies any other one."""
+    n_bytes = 8 * math.prod(shape)
+    raw = np.empty(n_bytes + _ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % _ALIGNMENT
+    return raw[start : start + n_bytes].view(np.complex64).reshape(shape)
 
 
 def is_tensor(patches: Any) -> bool:

@@ -13,13 +13,15 @@ import numpy as np
 
 from ptycho.stitching._cpu import add_splats
 from ptycho.stitching._geometry import Placement, crop_start
-from ptycho.stitching._sources import CropReader, as_source
+from ptycho.stitching._sources import CropReader, aligned_empty, as_source, is_tensor
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-# Measured peak of the temporaries: crop, two shifted copies, the blended footprint, indices.
-_BYTES_PER_PIXEL = 48
+# Peak of the temporaries: 38 to 55 were measured, as operations overlap in time or do not.
+_BYTES_PER_PIXEL = 56
+# Larger batches were slower, for fresh memory has to be mapped in; smaller ones copy the canvas more often.
+_WORTH_HAVING_BYTES = 2**30
 _LARGEST_INDEX = 2**31 - 1
 
 
@@ -75,12 +77,13 @@ class TensorFlowSums:
 
     def batch_bytes(self, patches: Any) -> tuple[int, int]:
         """Device memory for a batch: bytes per patch, and bytes whatever the number of patches."""
-        per_patch = _BYTES_PER_PIXEL * (self._crop_size + 1) ** 2 + 8 * int(patches.shape[1]) ** 2
-        return per_patch, self._flat.shape[0] * self._flat.dtype.size
+        return _BYTES_PER_PIXEL * (self._crop_size + 1) ** 2, self._flat.shape[0] * self._flat.dtype.size
 
     def largest_batch(self, patches: Any) -> int:
-        """Patches whose indices still fit into 32 bits."""
-        return max(1, _LARGEST_INDEX // (self._crop_size + 1) ** 2)
+        """Patches whose indices fit into 32 bits and whose temporaries outweigh the copy of the canvas."""
+        per_patch, canvas_bytes = self.batch_bytes(patches)
+        worth_having = max(_WORTH_HAVING_BYTES, 16 * canvas_bytes)
+        return max(1, min(worth_having // per_patch, _LARGEST_INDEX // (self._crop_size + 1) ** 2))
 
     def stage(self, patches: Any, placement: Placement) -> tuple[tf.Tensor, tf.Tensor, Placement]:
         """Compute the sums with these patches in; returns them and which patches were finite."""
@@ -99,8 +102,14 @@ class TensorFlowSums:
         return flat, finite[:n_patches], given
 
     def _loaded(self, patches: Any) -> Any:
+        """Return a tensor as it is, anything else as its crops alone in an array that can be handed over."""
         source = self.source(patches)
-        return source[:] if isinstance(source, CropReader) else source
+        if is_tensor(source):
+            return source
+        crops = source if isinstance(source, CropReader) else CropReader(source, self._crop_size)
+        loaded = aligned_empty(crops.shape)
+        loaded[...] = crops[:]
+        return loaded
 
     def commit(self, staged: tuple[tf.Tensor, tf.Tensor, Placement], splats: np.ndarray) -> np.ndarray:
         """Replace the sums by the staged ones and add the weights to `splats`; returns which were finite."""
@@ -180,14 +189,15 @@ def _shifted(crop: tf.Tensor, fraction: tf.Tensor, weight: tf.Tensor, *, axis: i
     """Shift each crop by a fraction of a pixel along one axis, which grows by one; weight 0 drops a crop."""
     import tensorflow as tf
 
-    before, after = [[0, 0], [0, 0], [0, 0]], [[0, 0], [0, 0], [0, 0]]
-    before[axis][0] = after[axis][1] = 1
+    padding = [[0, 0], [0, 0], [0, 0]]
+    padding[axis] = [1, 1]
+    padded = tf.pad(crop, padding)
+    here = padded[:, 1:] if axis == 1 else padded[:, :, 1:]
+    before = padded[:, :-1] if axis == 1 else padded[:, :, :-1]
     kept = tf.cast((1 - fraction) * weight, crop.dtype)[:, tf.newaxis, tf.newaxis]
     moved = tf.cast(fraction * weight, crop.dtype)[:, tf.newaxis, tf.newaxis]
     # multiply_no_nan: infinity times a weight of zero has to be zero here.
-    return tf.pad(tf.math.multiply_no_nan(crop, kept), after) + tf.pad(
-        tf.math.multiply_no_nan(crop, moved), before
-    )
+    return tf.math.multiply_no_nan(here, kept) + tf.math.multiply_no_nan(before, moved)
 
 
 def _pixel_indices(top_left: tf.Tensor, width: tf.Tensor, crop_size: int) -> tf.Tensor:
