@@ -2,6 +2,7 @@ import csv
 import json
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import made_results as made
 import numpy as np
@@ -41,6 +42,8 @@ def test_every_promised_file_is_written_and_the_report_comes_last(result, tmp_pa
         "run_report.json",
     ]
     assert sorted(files) == sorted((tmp_path / "new" / "folder").iterdir())
+    later_in_the_alphabet = write_artifacts(made.comparison(made.finished_arm("Tike")), tmp_path / "other")
+    assert later_in_the_alphabet[-1].name == "run_report.json"
 
 
 @pytest.mark.parametrize("raw", [True, False])
@@ -256,3 +259,17 @@ def test_identical_images_have_an_infinite_psnr_and_a_full_cut_off(tmp_path):
     table = _metric_table(tmp_path)
     assert table["PtychoPINN", "psnr"] == ("inf", "30.000000", "")
     assert table["PtychoPINN", "frc_one_bit"] == ("0.500000", "0.500000", "")
+
+
+def test_every_metric_and_every_array_is_documented(result, tmp_path):
+    text = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
+    write_artifacts(result, tmp_path)
+    names = {metric for _, metric in _metric_table(tmp_path)}
+    for file in ("reconstructions.npz", "reconstructions_aligned.npz"):
+        with np.load(tmp_path / file) as arrays:
+            names |= {
+                key.replace("baseline", "<a>").replace("<a>_offset", "<f>_offset") for key in arrays.files
+            }
+    mine = {name for name in names if not name.startswith(("ptychopinn", "pinn", "epie"))}
+    assert len(mine) > 25
+    assert {name for name in mine if f"`{name}`" not in text} == set()

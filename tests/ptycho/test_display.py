@@ -84,6 +84,7 @@ def test_an_amplitude_scale_spans_the_percentiles_of_all_visible_pixels():
 
 def test_a_phase_scale_is_symmetric_until_it_nearly_fills_a_turn():
     assert percentile_scale(_images([[-0.5, 0, 1.5]]), 0, 100, phase=True) == ColourScale(-1.5, 1.5)
+    assert percentile_scale(_images([[-0.75, 0, 0.5]]), 0, 100, phase=True) == ColourScale(-0.75, 0.75)
     assert percentile_scale(_images([[-2.5, 0, 2.5]]), 0, 100, phase=True) == ColourScale(
         -np.pi, np.pi, cyclic=True
     )

@@ -1,6 +1,7 @@
 import json
 import sys
 from datetime import datetime, timezone
+from pathlib import Path
 from types import SimpleNamespace
 
 import made_results as made
@@ -128,3 +129,21 @@ def test_only_what_is_loaded_already_is_asked_for_its_version(monkeypatch):
     assert versions["tensorflow"] == "2.99"
     assert "numba" not in versions
     assert "numba" not in sys.modules
+
+
+def _keys(value):
+    if isinstance(value, dict):
+        return set(value).union(*(_keys(item) for item in value.values()))
+    if isinstance(value, list):
+        return set().union(*(_keys(item) for item in value))
+    return set()
+
+
+def test_every_field_is_documented():
+    text = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
+    described = text[text.index("### `run_report.json`") :]
+    result = made.comparison(made.model_arm(), failures=[ArmFailure("Baseline", "it does not fit")])
+    report = _report(result, RunInfo(devices=(made.CARD,)))
+    # These two pass on the names of packages and of the settings' own attributes.
+    del report["versions"], report["settings"]
+    assert {key for key in _keys(report) if f"`{key}`" not in described} == set()
