@@ -174,8 +174,8 @@ class _Loop:
         clock: Callable[[], float],
     ) -> None:
         self._compute, self._first_size, self._stage = compute, first_size, stage
+        self._commit = commit
         self._outputs: list[Any] = []
-        self._commit = commit if commit is not None else self._keep
         self._record = AttemptRecord(clock)
         self._handled = sys.exc_info()[1]
         self._first: BaseException | None = None
@@ -238,11 +238,14 @@ class _Loop:
         self._finish(start, stop, result)
 
     def _finish(self, start: int, stop: int, result: Any) -> None:
-        net = _OutOfMemoryNet(self._handled)
-        with net:
-            self._commit(start, stop, result)
-        if net.caught is not None:
-            self._raise_interrupted(start, stop, net.caught)
+        if self._commit is None:
+            self._outputs.append(result)
+        else:
+            net = _OutOfMemoryNet(self._handled)
+            with net:
+                self._commit(start, stop, result)
+            if net.caught is not None:
+                self._raise_interrupted(start, stop, net.caught)
         self._cursor = stop
         if self._descent:
             self._descent.clear()
@@ -298,9 +301,6 @@ class _Loop:
             n_committed=start,
             interrupted=(start, stop),
         ) from error
-
-    def _keep(self, start: int, stop: int, result: Any) -> None:
-        self._outputs.append(result)
 
     def _as_run(self, plan: BatchPlan) -> BatchRun:
         statistics = _tensorflow.allocator_statistics(self._first_size.allocator())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-import traceback
 from enum import IntEnum
+from types import FrameType, TracebackType
 
 from autobatch.errors import AutobatchError
 
@@ -91,8 +91,32 @@ def release_frames(exc: BaseException, *, handled: BaseException | None = None) 
     They hold the tensors of the failed batch. Call it after the ``except`` block: inside, the frames are
     still referred to by the interpreter.
     """
-    for link in _chain(exc, handled):
-        traceback.clear_frames(link.__traceback__)
+    pending: list[BaseException | None] = [exc]
+    seen: list[BaseException] = []
+    while pending:
+        link = pending.pop()
+        if link is None or link is handled or any(link is known for known in seen):
+            continue
+        seen.append(link)
+        _clear(link.__traceback__)
+        # TensorFlow raises its own error "from None", which hides the first one but still holds it.
+        pending += [link.__cause__, link.__context__]
+
+
+def _clear(trace: TracebackType | None) -> None:
+    """Clear the frames of a traceback and those that called them, as far as they have ended.
+
+    Keras cuts its own frames out of the traceback, but the frames left in it still refer to them.
+    """
+    while trace is not None:
+        frame: FrameType | None = trace.tb_frame
+        while frame is not None:
+            try:
+                frame.clear()
+            except RuntimeError:  # still running: so are all that called it
+                break
+            frame = frame.f_back
+        trace = trace.tb_next
 
 
 def failed_allocation_bytes(exc: BaseException) -> int | None:

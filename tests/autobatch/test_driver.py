@@ -294,6 +294,58 @@ def test_a_kept_error_does_not_pin_the_memory_of_the_failed_batch():
     assert caught.value.first is not None
 
 
+def test_an_error_hidden_behind_the_one_raised_does_not_pin_memory_either():
+    pinned = []
+
+    def inner():
+        activations = np.zeros(8)
+        pinned.append(weakref.ref(activations))
+        raise OSError("status: not ok")
+
+    def compute(start, stop):
+        try:
+            inner()
+        except OSError:
+            raise MemoryError from None
+
+    with pytest.raises(DoesNotFitError) as caught:
+        run_in_batches(compute, 1, batch_size=1)
+    assert isinstance(caught.value.last.__context__, OSError)
+    assert [reference() for reference in pinned] == [None]
+
+
+def test_a_traceback_that_was_cut_does_not_pin_memory_either():
+    pinned = []
+
+    def innermost():
+        raise MemoryError
+
+    def library():
+        activations = np.zeros(8)
+        pinned.append(weakref.ref(activations))
+        innermost()
+
+    def compute(start, stop):
+        try:
+            library()
+        except MemoryError as error:
+            # As Keras does: leave out the library's own frame.
+            own, _, inner = (frame_of(error, depth) for depth in range(3))
+            own.tb_next = inner
+            raise error.with_traceback(own) from None
+
+    def frame_of(error, depth):
+        trace = error.__traceback__
+        for _ in range(depth):
+            trace = trace.tb_next
+        return trace
+
+    with pytest.raises(DoesNotFitError) as caught:
+        run_in_batches(compute, 1, batch_size=1)
+    assert caught.value.last is not None
+    assert [reference() for reference in pinned] == [None]
+
+
 def test_the_frames_of_the_error_that_the_caller_handles_are_left_alone():
     def failing():
         evidence = "for the debugger"
