@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from ptycho.comparison import ArmResult, ComparisonResult
 
 TRUTH_LABEL = "Ground truth"
+# More pixels a side than a panel has on paper cost memory and time and show nothing.
+_MOST_PIXELS = 1200
 # Phases that fill more than this much of a turn are better read from a cyclic map.
 _NEARLY_A_TURN = 1.5 * math.pi
 
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """One column of a figure, uncovered pixels masked.
+    """One column of a figure, uncovered pixels masked, (h, w) the window after `thinned`.
 
     Attributes
     ----------
@@ -76,16 +78,20 @@ def panels_of(result: ComparisonResult) -> list[Panel]:
     instead of the scored rectangle, so that a reader also sees what was left out.
     """
     method = result.settings.phase_align
+    images = [(arm.label, thinned(arm.aligned), thinned(arm.aligned_covered)) for arm in result.arms]
     if result.truth is None:
-        return [_alone(arm.label, arm.aligned, arm.aligned_covered, method) for arm in result.arms]
-    truth = result.truth.astype(np.complex128)
+        return [_alone(*image, method) for image in images]
+    truth = thinned(result.truth).astype(np.complex128)
     true_phase = _own_phase(truth, method)
-    arms = [
-        _beside_truth(arm.label, arm.aligned, arm.aligned_covered, truth, true_phase, method)
-        for arm in result.arms
-    ]
+    arms = [_beside_truth(*image, truth, true_phase, method) for image in images]
     nowhere = np.zeros(truth.shape, bool)
     return [*arms, Panel(TRUTH_LABEL, _masked(np.abs(truth), nowhere), _masked(true_phase, nowhere))]
+
+
+def thinned(image: np.ndarray) -> np.ndarray:
+    """Return every k-th row and column of `image` (H, W), k the least that leaves 1200 a side."""
+    step = -(-max(image.shape) // _MOST_PIXELS)
+    return image[::step, ::step]
 
 
 def _alone(label: str, image: np.ndarray, covered: np.ndarray, method: PhaseAlignMethod) -> Panel:

@@ -34,6 +34,7 @@ from ptycho._display import (
     plain,
     scale_bar_px,
     shortened,
+    thinned,
 )
 from ptycho.artifacts import staging
 from ptycho.errors import DataError
@@ -136,7 +137,7 @@ def plot_comparison(
         for ax, panel in zip(row, panels, strict=True):
             limits = options.phase_limits.get(panel.label, (None, None)) if is_phase else (None, None)
             own = scale.with_ends(*limits)
-            _show(ax, getattr(panel, channel), own, _map_of(channel, own))
+            _show(ax, getattr(panel, channel), own, _map_of(channel, own), result.window)
             _title(ax, figures_of_merit(arms.get(panel.label), channel, separator=separator))
             if own != scale:
                 _note(ax, f"{own.low:.3g} … {own.high:.3g} rad")
@@ -168,7 +169,7 @@ def plot_errors(
         images = [getattr(panel, f"{channel}_error") for panel in panels]
         scale = error_scale(images)
         for ax, image, arm in zip(row, images, result.arms, strict=True):
-            _show(ax, image, scale, _SIGNED_MAP)
+            _show(ax, image, scale, _SIGNED_MAP, result.window)
             if arm.metrics is not None:
                 _outline(ax, arm.metrics.window)
                 _title(ax, f"MAE {getattr(arm.metrics.mae, channel):#.2g}")
@@ -182,10 +183,13 @@ def plot_errors(
 
 
 def _coverage_row(figure: Figure, row: Sequence[Axes], result: ComparisonResult) -> None:
-    depths = [np.ma.MaskedArray(arm.coverage, ~arm.covered | (arm.run is None)) for arm in result.arms]
+    depths = [
+        np.ma.MaskedArray(thinned(arm.coverage), ~thinned(arm.covered) | (arm.run is None))
+        for arm in result.arms
+    ]
     scale = ColourScale(0.0, max((float(depth.max()) for depth in depths if depth.count()), default=1.0))
     for ax, arm, depth in zip(row, result.arms, depths, strict=True):
-        _show(ax, depth, scale, _COVERAGE_MAP)
+        _show(ax, depth, scale, _COVERAGE_MAP, result.window)
         _title(ax, f"{arm.covered.mean():.1%} of the window")
         if arm.run is None:
             ax.patch.set(facecolor="white", hatch=None)
@@ -284,8 +288,11 @@ def _new_figure(width_inches: float, height_inches: float) -> Figure:
     return Figure(figsize=(width_inches, height_inches), dpi=_DPI, layout="compressed")
 
 
-def _show(ax: Axes, image: np.ma.MaskedArray, scale: ColourScale, colour_map: str) -> None:
-    ax.imshow(scale.fold(image), cmap=colour_map, vmin=scale.low, vmax=scale.high)
+def _show(ax: Axes, image: np.ma.MaskedArray, scale: ColourScale, colour_map: str, window: Rectangle) -> None:
+    height, width = window.shape_yx
+    # In pixels of the window, however many of them the image has kept.
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    ax.imshow(scale.fold(image), cmap=colour_map, vmin=scale.low, vmax=scale.high, extent=extent)
 
 
 def _map_of(channel: str, scale: ColourScale) -> str:

@@ -70,6 +70,12 @@ def test_without_a_truth_an_arm_loses_its_own_ramp():
     assert panel.phase_error is None
 
 
+def test_large_images_are_thinned_to_what_a_panel_can_show():
+    image = np.arange(3 * 2500).reshape(3, 2500)
+    np.testing.assert_array_equal(_display.thinned(image), image[::3, ::3])
+    np.testing.assert_array_equal(_display.thinned(image[:, :1200]), image[:, :1200])
+
+
 def test_an_arm_without_any_covered_pixel_is_all_masked():
     nowhere = np.zeros((40, 56), bool)
     arm, _ = panels_of(made.comparison(made.model_arm(aligned_covered=nowhere)))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from ptycho import plotting
+from ptycho import _display, plotting
 from ptycho.comparison import ArmFailure
 from ptycho.errors import DataError
 from ptycho.plotting import (
@@ -147,6 +147,14 @@ def test_the_scored_rectangle_is_outlined_on_the_errors(result, drawn):
     plot_errors(result, "x.png")
     (frame,) = _panels(drawn[0])[1][2].patches
     assert (frame.get_x(), frame.get_y(), frame.get_width(), frame.get_height()) == (-0.5, -0.5, 56, 31)
+
+
+def test_thinned_images_keep_the_coordinates_of_the_window(result, drawn, monkeypatch):
+    monkeypatch.setattr(_display, "_MOST_PIXELS", 20)
+    plot_errors(result, "x.png")
+    for ax in _panels(drawn[0])[:, 0]:
+        assert ax.images[0].get_array().shape == (14, 19)
+        assert ax.images[0].get_extent() == [-0.5, 55.5, 39.5, -0.5]
 
 
 def test_a_finished_image_has_no_coverage_of_its_own(result, drawn):
