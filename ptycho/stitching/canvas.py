@@ -86,11 +86,12 @@ class Canvas:
             accumulate, backend = "float64", _checks.check_choice(backend, (None, "cpu"), "backend") or "cpu"
         self._n_threads = _checks.check_threads(n_threads)
         _checks.check_canvas_fits(self.shape_yx, _bytes_per_pixel(accumulate, overlap_variance))
+        self._dtype = np.dtype(np.complex64 if accumulate == "float32" else np.complex128)
         self._sums = make_sums(
             backend,
             self.shape_yx,
             crop_size=self.crop_size,
-            dtype=np.dtype(np.complex64 if accumulate == "float32" else np.complex128),
+            dtype=self._dtype,
             n_threads=self._n_threads,
         )
         height, width = self.shape_yx
@@ -205,7 +206,8 @@ class Canvas:
     def n_bytes(self) -> int:
         """Memory of the sums and weights, whatever the number of patches."""
         squares = 0 if self._squares is None else self._squares.nbytes
-        return self._sums.values.nbytes + self._splats.nbytes + squares
+        height, width = self.shape_yx
+        return height * width * self._dtype.itemsize + self._splats.nbytes + squares
 
     @property
     def device(self) -> str | None:
@@ -353,5 +355,5 @@ class Canvas:
 
 
 def _bytes_per_pixel(accumulate: str, overlap_variance: bool) -> int:
-    """Sums, point weights and, at the end, the image and its weights in passing."""
+    """Values, point weights, second moment."""
     return 32 if overlap_variance else 16 if accumulate == "float32" else 24

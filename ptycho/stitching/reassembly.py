@@ -32,6 +32,7 @@ def add_in_batches(
     batch_size: BatchSize = "auto",
     progress: Progress | None = None,
     label: str = "stitching",
+    warn: bool = True,
 ) -> BatchRun:
     """Add patches to a canvas, as many at once as fit into memory.
 
@@ -51,6 +52,9 @@ def add_in_batches(
         when memory runs out; None is one batch up to 1,000 patches, else "auto".
     progress : Progress, optional
         Display that gets one stage called `label`, counting patches.
+    warn : bool
+        Log a warning if patches were left out as not finite. Pass False where a stream of such calls ends
+        with one `Canvas.warn_of_rejected`.
 
     Returns
     -------
@@ -81,7 +85,8 @@ def add_in_batches(
         unit="patches",
         remedy=_REMEDY,
     )
-    canvas.warn_of_rejected(since=rejected_before)
+    if warn:
+        canvas.warn_of_rejected(since=rejected_before)
     return run
 
 

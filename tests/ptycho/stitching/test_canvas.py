@@ -82,6 +82,14 @@ def test_a_patch_that_is_not_finite_is_left_out_whole_and_named(caplog):
     assert (canvas.image()[weights == 0] == 0).all()
 
 
+@pytest.mark.parametrize("options", [{}, {"accumulate": "float64"}, {"overlap_variance": True}])
+def test_n_bytes_is_the_memory_of_the_sums(options):
+    canvas = Canvas((30, 41), crop_size=6, **options)
+    state = canvas.state()
+    squares = 0 if state.squares is None else state.squares.nbytes
+    assert canvas.n_bytes == state.values.nbytes + state.splats.nbytes + squares
+
+
 def test_refusals_name_the_value_and_the_remedy():
     patches = np.ones((3, 8, 8), np.complex64)
     positions = np.zeros((3, 2))

@@ -243,6 +243,19 @@ def test_a_canvas_that_cannot_fit_names_the_most_extreme_position():
         stitch_patches(patches, offsets_of(positions), crop_size=7)
 
 
+def test_a_stream_of_calls_may_warn_once_at_its_end(caplog):
+    patches, positions = scan()
+    patches[3, 6, 6] = patches[20, 5, 7] = np.nan
+    canvas = Canvas.around(positions, crop_size=6)
+    for start in (0, 10, 20):
+        items = slice(start, start + 10)
+        add_in_batches(canvas, patches[items], positions[items], warn=False)
+    assert not caplog.records
+    canvas.warn_of_rejected()
+    assert "2 of 29 patches" in caplog.text
+    assert canvas.first_rejected == (3, 20)
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_one_warning_names_the_patches_left_out(backend, caplog):
     patches, positions = scan()
