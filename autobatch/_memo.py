@@ -38,7 +38,6 @@ class _Entry:
 
     good: int
     bad: int | None
-    is_limit: bool
     usable_bytes: int
 
     def merged(self, newer: _Entry) -> _Entry:
@@ -46,11 +45,10 @@ class _Entry:
         if not _is_like(newer.usable_bytes, self.usable_bytes):
             return newer
         bads = [bad for bad in (self.bad, newer.bad) if bad is not None and bad > newer.good]
-        good = max([newer.good, *(g for g in (self.good,) if not bads or g < min(bads))])
+        good = max(newer.good, self.good if not bads or self.good < min(bads) else 0)
         return _Entry(
             good=good,
             bad=min(bads, default=None),
-            is_limit=newer.is_limit or self.is_limit,
             usable_bytes=newer.usable_bytes,
         )
 
@@ -80,7 +78,7 @@ class BatchMemo:
         """Return the size that worked under the same conditions, or None."""
         entries = self._load()
         entry = (entries or {}).get(self._full_key(memory))
-        if entry is None or not entry.is_limit or not _is_like(memory.usable_bytes, entry.usable_bytes):
+        if entry is None or not _is_like(memory.usable_bytes, entry.usable_bytes):
             return None
         return entry.good
 
@@ -121,12 +119,12 @@ def _observed(plan: BatchPlan, attempts: tuple[Attempt, ...], memory: DeviceMemo
     failed = [attempt.batch_size for attempt in attempts if attempt.outcome == "out_of_memory"]
     done = [attempt.batch_size for attempt in attempts if attempt.outcome == "done"]
     good = max((size for size in done if not failed or size < min(failed)), default=0)
-    if good == 0:
+    met_a_limit = bool(failed) or plan.limited_by in ("memory", "memo")
+    if good == 0 or not met_a_limit:
         return None
     return _Entry(
         good=good,
         bad=min(failed, default=None),
-        is_limit=bool(failed) or plan.limited_by in ("memory", "memo"),
         usable_bytes=memory.usable_bytes,
     )
 

@@ -290,7 +290,7 @@ def test_a_kept_error_does_not_pin_the_memory_of_the_failed_batch():
     with pytest.raises(DoesNotFitError) as caught:
         run_in_batches(compute, 2, batch_size=2)
     assert len(pinned) == 2
-    assert [reference() for reference in pinned] == [None, None]
+    assert [reference() is None for reference in pinned] == [True, True]
     assert caught.value.first is not None
 
 
@@ -311,7 +311,7 @@ def test_an_error_hidden_behind_the_one_raised_does_not_pin_memory_either():
     with pytest.raises(DoesNotFitError) as caught:
         run_in_batches(compute, 1, batch_size=1)
     assert isinstance(caught.value.last.__context__, OSError)
-    assert [reference() for reference in pinned] == [None]
+    assert [reference() is None for reference in pinned] == [True]
 
 
 def test_a_traceback_that_was_cut_does_not_pin_memory_either():
@@ -343,7 +343,7 @@ def test_a_traceback_that_was_cut_does_not_pin_memory_either():
     with pytest.raises(DoesNotFitError) as caught:
         run_in_batches(compute, 1, batch_size=1)
     assert caught.value.last is not None
-    assert [reference() for reference in pinned] == [None]
+    assert [reference() is None for reference in pinned] == [True]
 
 
 def test_the_frames_of_the_error_that_the_caller_handles_are_left_alone():
