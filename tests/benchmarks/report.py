@@ -135,6 +135,10 @@ def draw(by_count: list[dict], by_side: list[dict]) -> None:
         )
         axes[1, column].loglog(x, [run["peak_growth_bytes"] / 2**20 for run in runs], "o-")
         axes[1, column].set_xlabel(label)
+        # Whole decades, so that memory which hardly changes also looks so.
+        axes[1, column].set_ylim(1, 10_000)
+        axes[1, column].set_xticks(x, [f"{value:,}" for value in x], minor=False, rotation=30)
+        axes[1, column].minorticks_off()
     axes[0, 0].set_ylabel("time / s")
     axes[1, 0].set_ylabel("memory above start / MiB")
     axes[0, 0].legend()
