@@ -22,35 +22,26 @@ BatchSize = int | Literal["auto"]
 class Arm:
     """One column of the comparison: a model to run, or a finished reconstruction.
 
-    Exactly one of `model` and `reconstruction` is given.
-
     Attributes
     ----------
     label : str
         Its name in every table, file and plot.
-    model : PatchModel, optional
-    reconstruction : ObjectImage, optional
-        With ``origin_yx=None`` if it is not known where the image lies: it is then registered over the
-        whole range.
+    source : PatchModel or ObjectImage
+        A model to run, or an image that is finished; one with ``origin_yx=None`` (it is not known where it
+        lies) is registered over the whole range.
     predict_batch_size : "auto" or int
-        Groups of frames that the model predicts at once; an integer is the first size and the upper limit.
+        Groups of frames that a model predicts at once; an integer is the first size and the upper limit.
     max_predict_batch_size : int, optional
         Upper limit of the planned size.
     seconds : float, optional
-        How long the finished reconstruction took, as its file says.
+        How long a finished reconstruction took, as its file says.
     """
 
     label: str
-    model: PatchModel | None = None
-    reconstruction: ObjectImage | None = None
+    source: PatchModel | ObjectImage
     predict_batch_size: BatchSize = "auto"
     max_predict_batch_size: int | None = None
     seconds: float | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse an arm with both or with neither."""
-        if (self.model is None) == (self.reconstruction is None):
-            raise ValueError(f"arm {self.label!r} needs a model or a reconstruction, and not both.")
 
 
 def load_arm(
@@ -83,7 +74,7 @@ def load_arm(
     model = load_bundle(path)
     return Arm(
         label=label or {"pinn": "PtychoPINN", "baseline": "Baseline"}[model.architecture.kind],
-        model=model,
+        source=model,
         predict_batch_size=predict_batch_size,
         max_predict_batch_size=max_predict_batch_size,
     )
@@ -95,6 +86,6 @@ def _finished_arm(path: Path, label: str | None, scan: ScanData | None) -> Arm:
     coverage = np.ones(finished.object.shape, np.float32)
     return Arm(
         label=label or finished.label,
-        reconstruction=ObjectImage(finished.object, coverage, origin),
+        source=ObjectImage(finished.object, coverage, origin),
         seconds=finished.seconds,
     )

@@ -33,6 +33,7 @@ from ptycho.inference import (
     plan_inference,
     reconstruct,
 )
+from ptycho.models.patch_model import PatchModel
 
 logger = logging.getLogger(__name__)
 
@@ -223,9 +224,9 @@ def check_arms(arms: Sequence[Arm], scan: ScanData, settings: ComparisonSettings
             "pass another --stitch-crop-size."
         )
     for arm in arms:
-        if arm.model is not None:
-            check_fits(arm.model, scan)
-        elif arm.reconstruction.origin_yx is None and scan.object_guess is None:
+        if not isinstance(arm.source, ObjectImage):
+            check_fits(arm.source, scan)
+        elif arm.source.origin_yx is None and scan.object_guess is None:
             raise DataError(
                 f"{arm.label} does not say where its image lies and the scan has no objectGuess to register it to; "
                 "leave it out, or give a reconstruction with positions_yx."
@@ -234,10 +235,10 @@ def check_arms(arms: Sequence[Arm], scan: ScanData, settings: ComparisonSettings
 
 def plan_arm(arm: Arm, scan: ScanData, settings: ComparisonSettings) -> InferencePlan:
     """Return what `compare` would do for a model's arm; predicts nothing."""
-    if arm.model is None:
+    if isinstance(arm.source, ObjectImage):
         raise ValueError(f"arm {arm.label!r} is a finished reconstruction; there is nothing to plan.")
     return plan_inference(
-        arm.model,
+        arm.source,
         scan,
         crop_size=settings.crop_size,
         predict_batch_size=arm.predict_batch_size,
@@ -268,8 +269,11 @@ def _place(
     progress: Progress,
 ) -> ArmResult:
     """Run one arm, put its image into the window and register it if that is asked for."""
-    run = None if arm.model is None else _run(arm, scan, settings, progress)
-    image = arm.reconstruction if run is None else run.image
+    if isinstance(arm.source, ObjectImage):
+        run, image = None, arm.source
+    else:
+        run = _run(arm, arm.source, scan, settings, progress)
+        image = run.image
     placed, coverage = _in_window(image, window)
     registration, began = None, time.perf_counter()
     if truth is not None and _wants_registration(arm, image, settings):
@@ -298,9 +302,11 @@ def _place(
     )
 
 
-def _run(arm: Arm, scan: ScanData, settings: ComparisonSettings, progress: Progress) -> InferenceRun:
+def _run(
+    arm: Arm, model: PatchModel, scan: ScanData, settings: ComparisonSettings, progress: Progress
+) -> InferenceRun:
     run = reconstruct(
-        arm.model,
+        model,
         scan,
         crop_size=settings.crop_size,
         predict_batch_size=arm.predict_batch_size,
@@ -320,7 +326,7 @@ def _run(arm: Arm, scan: ScanData, settings: ComparisonSettings, progress: Progr
 def _wants_registration(arm: Arm, image: ObjectImage, settings: ComparisonSettings) -> bool:
     if image.origin_yx is None:
         return True
-    return settings.register == "all" or (settings.register == "finished" and arm.model is None)
+    return settings.register == "all" or (settings.register == "finished" and image is arm.source)
 
 
 def _in_window(image: ObjectImage, window: Rectangle) -> tuple[PlacedImage, np.ndarray]:

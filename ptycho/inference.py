@@ -203,7 +203,9 @@ def _groups(model: PatchModel, scan: ScanData, n_groups: int | None, seed: int) 
 
 def _canvas(groups: Groups, crop_size: int) -> Canvas:
     window = object_window(groups.centres_yx, crop_size)
-    return Canvas(window.shape_yx, crop_size=crop_size, origin_yx=window.origin_yx)
+    # Predictions arrive on the host; adding them there costs less than carrying them back to a card, and
+    # leaves its memory to the network.
+    return Canvas(window.shape_yx, crop_size=crop_size, origin_yx=window.origin_yx, backend="cpu")
 
 
 def check_fits(model: PatchModel, scan: ScanData) -> None:
@@ -235,7 +237,7 @@ class _Stream:
         self, model: PatchModel, scan: ScanData, groups: Groups, canvas: Canvas, stitch_batch_size: BatchSize
     ) -> None:
         self._model, self._scan, self._groups, self._canvas = model, scan, groups, canvas
-        self._stitch_batch_size = stitch_batch_size
+        self._stitch_batch_size: BatchSize = stitch_batch_size
         self._factor = np.float32(scan.normalisation)
         self._first_stitching: BatchRun | None = None
         self._stitch_sizes: dict[int, None] = {}
@@ -265,7 +267,11 @@ class _Stream:
         if start == 0:
             self._collapsed = collapse_reason(patches)
         run = add_in_batches(
-            self._canvas, patches, self._groups.centres_yx[start:stop], batch_size=self._stitch_batch_size
+            self._canvas,
+            patches,
+            self._groups.centres_yx[start:stop],
+            batch_size=self._stitch_batch_size,
+            warn=False,
         )
         self._first_stitching = self._first_stitching or run
         self._stitch_sizes.update(dict.fromkeys(run.batch_sizes))

@@ -72,7 +72,12 @@ def extract_patches(object_image: np.ndarray, positions_yx: np.ndarray, patch_si
     image = np.asarray(object_image, dtype=np.complex64)
     positions = np.asarray(positions_yx, dtype=np.float64)
     _check_inside(image.shape, positions, patch_size)
-    coefficients = scipy.ndimage.spline_filter(image, order=3, mode="mirror", output=np.complex64)
+    coefficients = scipy.ndimage.spline_filter(
+        image,
+        order=3,
+        mode="mirror",
+        output=np.complex64,  # pyright: ignore[reportArgumentType]
+    )
     taps = patch_size + 3
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(coefficients, 2, mode="reflect"), (taps, taps))
     corners = positions - patch_size / 2
@@ -82,11 +87,17 @@ def extract_patches(object_image: np.ndarray, positions_yx: np.ndarray, patch_si
     for start in range(0, len(positions), _BATCH):
         batch = slice(start, start + _BATCH)
         chosen = windows[whole[batch, 0] + 1, whole[batch, 1] + 1]
-        rows = sum(weights[batch, tap, 0, None, None] * chosen[:, tap : tap + patch_size] for tap in range(4))
-        patches[batch] = sum(
-            weights[batch, tap, 1, None, None] * rows[:, :, tap : tap + patch_size] for tap in range(4)
-        )
+        rows = _weighted_taps(chosen, weights[batch, :, 0], patch_size)
+        patches[batch] = _weighted_taps(rows.swapaxes(1, 2), weights[batch, :, 1], patch_size).swapaxes(1, 2)
     return patches
+
+
+def _weighted_taps(windows: np.ndarray, weights: np.ndarray, size: int) -> np.ndarray:
+    """Sum four views of `windows` (n, size + 3, ·), each a row further down, with `weights` (n, 4)."""
+    total = weights[:, 0, None, None] * windows[:, :size]
+    for tap in range(1, 4):
+        total += weights[:, tap, None, None] * windows[:, tap : tap + size]
+    return total
 
 
 def random_lines(
@@ -175,7 +186,7 @@ def random_positions(
 
 
 def _far_field_intensity(exit_waves: np.ndarray) -> np.ndarray:
-    far_field = scipy.fft.fft2(exit_waves, norm="ortho", workers=-1)
+    far_field = np.asarray(scipy.fft.fft2(exit_waves, norm="ortho", workers=-1))
     intensity = far_field.real**2 + far_field.imag**2
     return scipy.fft.fftshift(intensity, axes=(-2, -1))
 

@@ -13,12 +13,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
 
-from autobatch import NoProgress, Progress
+from autobatch import NoProgress, Progress, Stage
 from ptycho.data.illumination import consistent_probe
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
@@ -43,7 +43,7 @@ class TrainingSettings:
     epochs: int = 50
     batch_size: int = 32
     learning_rate: float = 1e-3
-    schedule: str = "plateau"
+    schedule: Literal["plateau", "cosine"] = "plateau"
     plateau_patience: int = 2
     stop_patience: int = 3
     validation_fraction: float = 0.05
@@ -240,14 +240,14 @@ def _fit(
     if settings.schedule == "plateau":
         callbacks.append(keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=settings.plateau_patience))
     with progress.stage(label, settings.epochs * training.n_items, "frames") as stage:
-        callbacks.append(_Report(stage, training.n_items, settings))
+        callbacks.append(_Report(trainer, stage, training.n_items, settings))
         fitted = trainer.fit(
             training,
             validation_data=validation,
             epochs=settings.epochs,
             shuffle=False,
             callbacks=callbacks,
-            verbose=0,
+            verbose=0,  # pyright: ignore[reportArgumentType]
         )
     return {name: [float(value) for value in values] for name, values in fitted.history.items()}
 
@@ -255,9 +255,9 @@ def _fit(
 class _Report(keras.callbacks.Callback):
     """Moves the bar, says the loss, and ends training when its time is up."""
 
-    def __init__(self, stage: Any, n_items: int, settings: TrainingSettings) -> None:
+    def __init__(self, trainer: keras.Model, stage: Stage, n_items: int, settings: TrainingSettings) -> None:
         super().__init__()
-        self._stage, self._n_items, self._settings = stage, n_items, settings
+        self._trainer, self._stage, self._n_items, self._settings = trainer, stage, n_items, settings
         self._started = time.monotonic()
         self._left_in_epoch = n_items
 
@@ -278,7 +278,7 @@ class _Report(keras.callbacks.Callback):
         limit = self._settings.max_minutes
         if limit is not None and time.monotonic() - self._started > 60 * limit:
             logger.info("training stops after epoch %d: %g minutes are over", epoch + 1, limit)
-            self.model.stop_training = True
+            self._trainer.stop_training = True
 
 
 def _collapse(model: PatchModel, validation: _Batches) -> str | None:

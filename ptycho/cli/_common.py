@@ -80,7 +80,7 @@ def add_display_flags(parser: argparse.ArgumentParser) -> None:
     flags.add_argument("--console-level", choices=_LEVELS, default="INFO", help="least level (default INFO)")
 
 
-def add_device_flag(parser: argparse.ArgumentParser) -> None:
+def add_device_flag(parser: argparse._ActionsContainer) -> None:
     """Add ``--device``; its value is None for ``auto``, else TensorFlow's name of the device."""
     parser.add_argument(
         "--device", type=_device, metavar="auto|cpu|GPU:i", help="where to compute (default auto)"

@@ -37,6 +37,7 @@ def print_summary(result: ComparisonResult, files: Sequence[Path]) -> None:
 def print_plan(arms: Sequence[Arm], scan: ScanData, settings: ComparisonSettings) -> None:
     """Print what a comparison would do and the memory it would take; computes nothing."""
     from ptycho.comparison import plan_arm
+    from ptycho.inference import ObjectImage
 
     console = _console()
     console.print(
@@ -45,7 +46,7 @@ def print_plan(arms: Sequence[Arm], scan: ScanData, settings: ComparisonSettings
     )
     table = _table("arm", "patches", "batch size", "memory of a batch", "canvas", "why")
     for arm in arms:
-        if arm.model is None:
+        if isinstance(arm.source, ObjectImage):
             table.add_row(arm.label, "-", "-", "-", "-", "a finished reconstruction")
             continue
         plan = plan_arm(arm, scan, settings)

@@ -17,7 +17,7 @@ from ptycho.cli._compare_arguments import build_parser
 
 if TYPE_CHECKING:
     from ptycho.arms import Arm
-    from ptycho.comparison import ComparisonSettings
+    from ptycho.comparison import ComparisonSettings, Registered
     from ptycho.data.scan import ScanData
     from ptycho.image.cropping import Rectangle
 
@@ -29,7 +29,7 @@ _OLDER_SPELLINGS = {
     "subsample_seed": "test_subsample_seed",
 }
 _LABELS = {"pinn": "PtychoPINN", "baseline": "Baseline"}
-_RESULTS = ("comparison_metrics.csv", "run_report.json", "comparison_plot.png", "reconstructions.npz")
+_RESULTS = ("comparison_*", "run_report.json", "reconstructions*.npz", "*_frc_curves.csv")
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +156,7 @@ def _arms(arguments: argparse.Namespace, scan: ScanData) -> list[Arm]:
     return arms + [load_arm(path, label, scan=scan) for label, path in arguments.arm]
 
 
-def _registered(arguments: argparse.Namespace) -> str:
+def _registered(arguments: argparse.Namespace) -> Registered:
     if arguments.skip_registration:
         return "none"
     return "finished" if arguments.register_ptychi_only else "all"
@@ -203,7 +203,7 @@ def _check_usage(arguments: argparse.Namespace) -> None:
 
 def _check_output(folder: Path, *, overwrite: bool) -> None:
     _common.check_output_folder(folder)
-    there = [name for name in _RESULTS if (folder / name).exists()]
+    there = sorted(path.name for pattern in _RESULTS for path in folder.glob(pattern))
     if there and not overwrite:
         raise _common.UsageError(
             f"{folder} already holds results ({', '.join(there)}); pass --overwrite to replace them, "

@@ -83,8 +83,8 @@ def _shift_matrices(offsets_yx: Any, canvas_side: int, patch_side: int) -> tuple
     patch = tf.range(patch_side, dtype=tf.float32) - patch_side // 2
     offsets = tf.cast(offsets_yx, tf.float32)[..., None, None, :]
     distance = (canvas[:, None] - patch[None, :])[..., None] - offsets
-    weights = tf.nn.relu(1.0 - tf.abs(distance))
-    return weights[..., 0], weights[..., 1]
+    rows, columns = tf.unstack(tf.nn.relu(1.0 - tf.abs(distance)), axis=-1)
+    return rows, columns
 
 
 def poisson_deviance(measured: Any, predicted: Any) -> Any:

@@ -28,7 +28,7 @@ def _finished(scan, origin_yx=(0.0, 0.0), image=None):
 @pytest.mark.parametrize("register", ["none", "all"])
 def test_perfect_patches_of_a_lopsided_scan_need_no_registration(scan, oracle, register):
     settings = ComparisonSettings(crop_size=16, register=register)
-    (arm,) = compare([Arm(label="oracle", model=oracle)], scan, settings=settings).arms
+    (arm,) = compare([Arm(label="oracle", source=oracle)], scan, settings=settings).arms
     assert arm.metrics.mae.amplitude < 2e-3
     assert arm.metrics.mae.phase < 4e-3
     if register == "all":
@@ -36,7 +36,7 @@ def test_perfect_patches_of_a_lopsided_scan_need_no_registration(scan, oracle, r
 
 
 def test_the_truth_as_an_arm_scores_ideally(scan):
-    (arm,) = compare([Arm(label="truth", reconstruction=_finished(scan))], scan).arms
+    (arm,) = compare([Arm(label="truth", source=_finished(scan))], scan).arms
     assert arm.metrics.ssim.amplitude == pytest.approx(1, abs=1e-6)
     assert arm.metrics.mae.phase == pytest.approx(0, abs=1e-5)
 
@@ -44,21 +44,21 @@ def test_the_truth_as_an_arm_scores_ideally(scan):
 def test_a_reconstruction_of_known_origin_is_placed_by_it(scan):
     larger = np.pad(scan.object_guess, ((7, 0), (0, 3)), constant_values=1)
     settings = ComparisonSettings(register="none")
-    arm = Arm(label="iterative", reconstruction=_finished(scan, (-7.0, 0.0), larger))
+    arm = Arm(label="iterative", source=_finished(scan, (-7.0, 0.0), larger))
     (result,) = compare([arm], scan, settings=settings).arms
     assert result.metrics.mae.amplitude == pytest.approx(0, abs=1e-5)
 
 
 def test_a_reconstruction_of_unknown_origin_is_found_over_the_whole_range(scan):
     cut = scan.object_guess[10:140, 22:170]
-    (result,) = compare([Arm(label="cut", reconstruction=_finished(scan, None, cut))], scan).arms
+    (result,) = compare([Arm(label="cut", source=_finished(scan, None, cut))], scan).arms
     assert result.registration.plausible
     assert result.metrics.mae.amplitude < 1e-3
 
 
 def test_a_shift_beyond_the_bound_is_reported_and_not_applied(scan):
     moved = shift_image(scan.object_guess, (23.0, -4.0)).image
-    (result,) = compare([Arm(label="moved", reconstruction=_finished(scan, image=moved))], scan).arms
+    (result,) = compare([Arm(label="moved", source=_finished(scan, image=moved))], scan).arms
     assert "beyond the plausible" in result.registration.failure
     np.testing.assert_array_equal(result.aligned, result.image)
 
@@ -67,7 +67,7 @@ def test_all_arms_are_scored_on_the_same_pixels(scan, oracle):
     coverage = np.ones(scan.object_guess.shape, np.float32)
     coverage[:40] = 0
     partial = ObjectImage(scan.object_guess, coverage, (0.0, 0.0))
-    arms = [Arm(label="oracle", model=oracle), Arm(label="partial", reconstruction=partial)]
+    arms = [Arm(label="oracle", source=oracle), Arm(label="partial", source=partial)]
     result = compare(arms, scan, settings=ComparisonSettings(crop_size=16))
     windows = {arm.metrics.window for arm in result.arms}
     assert len(windows) == 1
@@ -76,11 +76,13 @@ def test_all_arms_are_scored_on_the_same_pixels(scan, oracle):
 
 def test_without_a_truth_there_are_images_and_no_metrics(scan, oracle):
     blind = ScanData(amplitude=scan.amplitude, positions_yx=scan.positions_yx, probe=scan.probe)
-    result = compare([Arm(label="oracle", model=oracle)], blind, settings=ComparisonSettings(crop_size=16))
+    result = compare([Arm(label="oracle", source=oracle)], blind, settings=ComparisonSettings(crop_size=16))
     assert result.truth is None
     assert result.arms[0].metrics is None
     assert result.arms[0].covered.mean() > 0.9
-    with_truth = compare([Arm(label="oracle", model=oracle)], scan, settings=ComparisonSettings(crop_size=16))
+    with_truth = compare(
+        [Arm(label="oracle", source=oracle)], scan, settings=ComparisonSettings(crop_size=16)
+    )
     rows, columns = np.subtract(with_truth.window.origin_yx, result.window.origin_yx)
     height, width = with_truth.window.shape_yx
     np.testing.assert_array_equal(
@@ -89,7 +91,7 @@ def test_without_a_truth_there_are_images_and_no_metrics(scan, oracle):
 
 
 def test_an_arm_that_fails_is_named_and_the_others_go_on(scan, oracle):
-    arms = [Arm(label="doomed", model=oracle), Arm(label="truth", reconstruction=_finished(scan))]
+    arms = [Arm(label="doomed", source=oracle), Arm(label="truth", source=_finished(scan))]
     with inject_oom(at=range(100), label="doomed"):
         result = compare(arms, scan)
     assert [failure.label for failure in result.failures] == ["doomed"]
@@ -103,7 +105,7 @@ def test_a_fixed_window_lines_subsets_up(scan, oracle):
     window = score_window(scan, 16)
     part = scan.select(np.arange(0, scan.n_frames, 3))
     result = compare(
-        [Arm(label="oracle", model=OracleModel(part))],
+        [Arm(label="oracle", source=OracleModel(part))],
         part,
         settings=ComparisonSettings(crop_size=16),
         window=window,
@@ -115,12 +117,12 @@ def test_a_fixed_window_lines_subsets_up(scan, oracle):
 def test_an_impossible_crop_is_refused_before_any_work(scan, oracle, crop_size):
     before = len(oracle.batch_sizes)
     with pytest.raises(DataError, match=f"stitch_crop_size is {crop_size} but must satisfy 0 < M <= N = 32"):
-        compare([Arm(label="oracle", model=oracle)], scan, settings=ComparisonSettings(crop_size=crop_size))
+        compare([Arm(label="oracle", source=oracle)], scan, settings=ComparisonSettings(crop_size=crop_size))
     assert len(oracle.batch_sizes) == before
 
 
 def test_equal_labels_and_no_arms_are_refused(scan, oracle):
-    arm = Arm(label="same", model=oracle)
+    arm = Arm(label="same", source=oracle)
     with pytest.raises(DataError, match="needs a label of its own"):
         check_arms([arm, arm], scan, ComparisonSettings())
     with pytest.raises(DataError, match="at least one arm"):
