@@ -83,7 +83,8 @@ def run_in_batches(
     usable_fraction : float
         Share of the usable memory to plan with, in (0, 1].
     max_batch_size : int, optional
-        Upper limit in either mode.
+        Upper limit in either mode. None is no limit, except that an estimated cost leads to at most 32
+        items on the host: larger batches are slower there.
     recover : bool
         False raises the first out-of-memory error as it came.
     progress : Progress, optional

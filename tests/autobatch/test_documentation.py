@@ -13,6 +13,6 @@ def test_the_examples_run(tmp_path, monkeypatch, capsys):
     for example in examples:
         exec(compile(example, str(PAGE), "exec"), names)
     assert len(examples) == 3
-    assert capsys.readouterr().out.endswith("[64] 0\n")
+    assert capsys.readouterr().out.endswith("[32, 32] 0\n")
     assert names["classes"].shape == (64,)
     assert names["run"].n_oom == 1

@@ -1,7 +1,7 @@
 """The plan is arithmetic; every number here was worked out by hand."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autobatch import BatchCost, plan_batch_size
@@ -56,16 +56,16 @@ def test_items_that_cost_nothing_are_taken_together():
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("changes", "message"),
     [
         ({"n_items": -1}, "n_items is -1"),
         ({"max_batch_size": 0}, "max_batch_size is 0"),
         ({"usable_fraction": 1.1}, "usable_fraction is 1.1"),
     ],
 )
-def test_refuses_senseless_numbers(settings, message):
+def test_refuses_senseless_numbers(changes, message):
     with pytest.raises(ValueError, match=message):
-        plan_batch_size(**{"usable_bytes": 1, "cost": BatchCost(bytes_per_item=1), "n_items": 1} | settings)
+        plan_batch_size(**{"usable_bytes": 1, "cost": BatchCost(bytes_per_item=1), "n_items": 1} | changes)
 
 
 def test_a_cost_cannot_be_negative():
@@ -73,6 +73,7 @@ def test_a_cost_cannot_be_negative():
         BatchCost(bytes_per_item=-5)
 
 
+@settings(deadline=None)
 @given(
     usable=st.integers(0, 1 << 40),
     per_item=st.integers(0, 1 << 34),

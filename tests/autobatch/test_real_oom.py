@@ -51,7 +51,7 @@ report = {"free_bytes": free_bytes, "memory": device_memory().as_dict()}
 report["in_use"] = tf.config.experimental.get_memory_info("CPU:0")["current"]
 report["far_too_large"] = told(run_in_batches(predict, 700, batch_size=320))
 report["auto_measured"] = told(run_in_batches(predict, 700))
-report["auto_estimated"] = told(run_in_batches(predict, 700, cost=keras_model_cost(model)))
+report["auto_estimated"] = told(run_in_batches(predict, 700, cost=keras_model_cost(model), max_batch_size=700))
 print(json.dumps(report))
 """
 
