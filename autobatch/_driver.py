@@ -84,7 +84,7 @@ def run_in_batches(
         Share of the usable memory to plan with, in (0, 1].
     max_batch_size : int, optional
         Upper limit in either mode. None is no limit, except that an estimated cost leads to at most 32
-        items on the host: larger batches are slower there.
+        items on the host, where more gains little.
     recover : bool
         False raises the first out-of-memory error as it came.
     progress : Progress, optional

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Where neither a cost nor allocator statistics exist there is nothing to plan from. Frameworks are
 # reasonably fast at this size, and a mistake is halved away.
 FALLBACK_BATCH_SIZE = 32
-# On a CPU larger batches fall out of the caches and are slower (docs/autobatch.md has the figures).
+# On a CPU larger batches gain little and cost memory (docs/autobatch.md has the figures).
 HOST_MAX_BATCH_SIZE = 32
 
 
