@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import keras
 
 COLLAPSED_BELOW = 0.01
+# Where no central square lies, PtychoPINN divides by this; elsewhere it is a rounding of the count.
+SUPPORT_FLOOR = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,12 +30,21 @@ class PatchModel:
         The normalised illumination of its training, to be compared with that of a test scan.
     training : dict
         Seeds, losses and data of the training, for the record; nothing is computed from it.
+    combine : {"polar", "rectangular"}
+        How the two images become a patch: ``amplitude * exp(i * phase)``, or ``amplitude + i * phase`` as
+        in PtychoPINN's first bundles.
+    support_size : int, optional
+        Side of the central square of a patch that the training counted; None if it counted all of it.
+        PtychoPINN counts N/2: a sum of patches is divided by the number of such squares on a pixel plus
+        0.001, so that around them a patch is multiplied by 1000.
     """
 
     network: keras.Model
     architecture: Architecture
     probe: np.ndarray | None = None
     training: dict[str, Any] = field(default_factory=dict)
+    combine: Literal["polar", "rectangular"] = "polar"
+    support_size: int | None = None
 
     @property
     def patch_size(self) -> int:
@@ -44,6 +55,11 @@ class PatchModel:
     def gridsize(self) -> int:
         """The network sees gridsize² frames at once."""
         return self.architecture.gridsize
+
+    @property
+    def trusted_crop_size(self) -> int:
+        """Side in pixels of the largest central crop whose values mean the object."""
+        return self.support_size or self.patch_size
 
     def predict_batch(self, frames: np.ndarray, offsets_yx: np.ndarray | None = None) -> np.ndarray:
         """Return one object patch (B, N, N) complex64 for each group of frames.
@@ -56,19 +72,37 @@ class PatchModel:
             Position of each frame relative to the centre of its group, in pixels; only read if C > 1, where
             the C predicted patches are averaged on the central N x N pixels about that centre.
         """
+        join = _polar if self.combine == "polar" else _rectangular
         amplitude, phase = self.network.predict_on_batch(frames)
         if self.gridsize == 1:
-            return _polar(amplitude[..., 0], phase[..., 0])
+            patches = join(amplitude[..., 0], phase[..., 0])
+            return patches if self.support_size is None else patches * self._support_factor()
         from ptycho.models.physics import merge_patches
 
-        merged = merge_patches(_polar(amplitude, phase), offsets_yx, self.patch_size)
+        merged = merge_patches(
+            join(amplitude, phase), offsets_yx, self.patch_size, support_size=self.support_size
+        )
         return merged.numpy()
+
+    def _support_factor(self) -> np.ndarray:
+        """Return the factor (N, N) float32 of a patch that is alone."""
+        side = self.patch_size
+        start = (side - self.trusted_crop_size) // 2
+        counts = np.zeros((side, side), np.float32)
+        counts[start : side - start, start : side - start] = 1
+        return 1 / (counts + np.float32(SUPPORT_FLOOR))
 
 
 def _polar(amplitude: np.ndarray, phase: np.ndarray) -> np.ndarray:
     patches = np.empty(amplitude.shape, np.complex64)
     np.multiply(amplitude, np.cos(phase), out=patches.real)
     np.multiply(amplitude, np.sin(phase), out=patches.imag)
+    return patches
+
+
+def _rectangular(real: np.ndarray, imaginary: np.ndarray) -> np.ndarray:
+    patches = np.empty(real.shape, np.complex64)
+    patches.real, patches.imag = real, imaginary
     return patches
 
 

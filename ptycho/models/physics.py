@@ -13,6 +13,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ptycho.models.patch_model import SUPPORT_FLOOR
+
 
 class FarField(keras.layers.Layer):
     """Diffraction intensity of predicted object patches.
@@ -55,18 +57,23 @@ def polar(amplitude: Any, phase: Any) -> Any:
     return tf.complex(amplitude * tf.cos(phase), amplitude * tf.sin(phase))
 
 
-def merge_patches(patches: Any, offsets_yx: Any, side: int) -> Any:
+def merge_patches(patches: Any, offsets_yx: Any, side: int, *, support_size: int | None = None) -> Any:
     """Average the patches of each group on a canvas of `side` pixels about the group's centre.
 
     `patches` is (B, N, N, C) complex64, `offsets_yx` (B, C, 2) in pixels; the result is (B, side, side)
-    complex64, zero where no patch reaches.
+    complex64, zero where no patch reaches. With `support_size` the sum of the patches is divided, instead
+    of by their number on a pixel, by that of their central squares of this side, plus `SUPPORT_FLOOR`.
     """
     rows, columns = _shift_matrices(offsets_yx, side, patches.shape[1])
     summed = tf.einsum(
         "bcir,brsc,bcjs->bij", tf.cast(rows, tf.complex64), patches, tf.cast(columns, tf.complex64)
     )
+    if support_size is not None:
+        start = (patches.shape[1] - support_size) // 2
+        rows, columns = (matrix[..., start : start + support_size] for matrix in (rows, columns))
     weights = tf.einsum("bci,bcj->bij", tf.reduce_sum(rows, -1), tf.reduce_sum(columns, -1))
-    return summed / tf.cast(tf.maximum(weights, 1e-3), tf.complex64)
+    divisor = tf.maximum(weights, 1e-3) if support_size is None else weights + SUPPORT_FLOOR
+    return summed / tf.cast(divisor, tf.complex64)
 
 
 def cut_patches(canvas: Any, offsets_yx: Any, side: int) -> Any:
