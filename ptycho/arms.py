@@ -12,7 +12,9 @@ import numpy as np
 from ptycho.data.reconstruction import read_reconstruction
 from ptycho.data.scan import ScanData
 from ptycho.inference import ObjectImage
-from ptycho.models.bundle import load_bundle
+from ptycho.models.bundle import is_bundle, load_bundle
+from ptycho.models.legacy_bundle import is_legacy, load_legacy
+from ptycho.models.networks import ModelKind
 from ptycho.models.patch_model import PatchModel
 
 BatchSize = int | Literal["auto"]
@@ -49,29 +51,36 @@ def load_arm(
     label: str | None = None,
     *,
     scan: ScanData | None = None,
+    role: ModelKind | None = None,
     predict_batch_size: BatchSize = "auto",
     max_predict_batch_size: int | None = None,
 ) -> Arm:
-    """Open a model's folder, or the NPZ of a finished reconstruction.
+    """Open a model, of this project or of PtychoPINN, or the NPZ of a finished reconstruction.
 
     Parameters
     ----------
     path : path
-        A folder written by ``ptycho-train``, or an NPZ with `reconstructed_object`.
+        A folder written by ``ptycho-train``; PtychoPINN's ``wts.h5.zip`` or ``baseline_model.h5``, or a
+        folder that holds one, the latter at any depth; or an NPZ with `reconstructed_object`.
     label : str, optional
         Default: the kind of the model or the name of the algorithm.
     scan : ScanData, optional
         The whole scan that a finished reconstruction was made from: where both know the positions, the
         image's place in the scan's frame follows from them.
+    role : {"pinn", "baseline"}, optional
+        Which model to take from a folder of PtychoPINN's that holds both.
 
     Raises
     ------
     FileNotFoundError, DataError
         If there is nothing to open, or it is damaged.
     """
-    if Path(path).is_file():
+    if not is_bundle(path) and is_legacy(path):
+        model = load_legacy(path, role)
+    elif Path(path).is_file():
         return _finished_arm(Path(path), label, scan)
-    model = load_bundle(path)
+    else:
+        model = load_bundle(path)
     return Arm(
         label=label or {"pinn": "PtychoPINN", "baseline": "Baseline"}[model.architecture.kind],
         source=model,

@@ -5,6 +5,7 @@ No array of all patches ever exists, so memory is that of the frames, the canvas
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from typing import Literal
@@ -19,6 +20,8 @@ from ptycho.grouping import Groups, neighbour_groups
 from ptycho.image.cropping import Rectangle
 from ptycho.models.patch_model import PatchModel, collapse_reason
 from ptycho.stitching import Canvas, add_in_batches
+
+logger = logging.getLogger(__name__)
 
 BatchSize = int | Literal["auto"]
 _REMEDY = "pass a smaller --pinn-predict-batch-size or --baseline-predict-batch-size, or --device cpu"
@@ -148,6 +151,15 @@ def reconstruct(
     autobatch.DoesNotFitError
         If not even one item fits into memory.
     """
+    if crop_size > model.trusted_crop_size:
+        logger.warning(
+            "%s: M = %d stitches pixels outside the central %d of each patch, which this model's training left "
+            "about 1000 times too bright; pass --stitch-crop-size %d or less",
+            label,
+            crop_size,
+            model.trusted_crop_size,
+            model.trusted_crop_size,
+        )
     groups = _groups(model, scan, n_groups, seed)
     stream = _Stream(model, scan, groups, _canvas(groups, crop_size), stitch_batch_size)
     prediction = run_in_batches(

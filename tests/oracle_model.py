@@ -19,6 +19,7 @@ class OracleModel:
     batch_sizes: list[int] = field(default_factory=list)
 
     def __post_init__(self):
+        self.trusted_crop_size = self.patch_size
         self.architecture = Architecture(kind="baseline", patch_size=self.patch_size, n_filters_scale=0.25)
         self.network = build_network(self.architecture)
         self._index = {_fingerprint(frame): i for i, frame in enumerate(self.scan.amplitude)}

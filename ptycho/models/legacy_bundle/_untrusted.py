@@ -1,0 +1,232 @@
+"""Zip archives and HDF5 files opened without trust: bounded reads, nothing extracted, no way out of the file."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ptycho.errors import DataError
+
+if TYPE_CHECKING:
+    import h5py
+
+# The largest network of the family, N = 256 with eight times the filters, and its optimiser's state fit.
+MAX_ARCHIVE_BYTES = 4 << 30
+MAX_MEMBER_BYTES = 1 << 30
+MAX_MEMBERS = 1000
+_PIECE_BYTES = 1 << 20
+# What zipfile and zlib raise on damaged input; RuntimeError covers encrypted members and, through
+# NotImplementedError, unknown compression methods.
+_ZIP_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, OSError)
+_HDF5_DAMAGE = (OSError, KeyError, ValueError, TypeError, RuntimeError)
+
+
+class ZipMembers:
+    """The members of one zip archive whose names and declared sizes have been checked."""
+
+    def __init__(self, zipped: zipfile.ZipFile, name: str) -> None:
+        self.name = name
+        self._zipped = zipped
+        members = zipped.infolist()
+        self._members = {member.filename: member for member in members}
+        self._refuse_bad_names(members)
+        self._refuse_bombs(members)
+
+    def __contains__(self, member: str) -> bool:
+        return member in self._members
+
+    def read(self, member: str) -> bytes:
+        """Return the bytes of `member`, never more than it declares."""
+        if member not in self:
+            raise DataError(
+                f"{self.name} has no member {member}; it holds {', '.join(self._members) or 'nothing'}, so "
+                "copy it again or name another file."
+            )
+        declared = self._members[member].file_size
+        if declared > MAX_MEMBER_BYTES:
+            raise DataError(
+                f"{member} in {self.name} declares {declared} bytes but a model has at most {MAX_MEMBER_BYTES}; "
+                "the archive is not what it seems, so it is not unpacked."
+            )
+        pieces, n_bytes = [], 0
+        try:
+            with self._zipped.open(member) as stream:
+                while piece := stream.read(_PIECE_BYTES):
+                    pieces.append(piece)
+                    n_bytes += len(piece)
+                    if n_bytes > declared:
+                        raise zipfile.BadZipFile(f"more than the declared {declared} bytes")
+        except _ZIP_DAMAGE as error:
+            raise DataError(
+                f"{member} in {self.name} cannot be unpacked ({error}); the archive is damaged, so copy it again."
+            ) from error
+        return b"".join(pieces)
+
+    def _refuse_bad_names(self, members: list[zipfile.ZipInfo]) -> None:
+        if len(self._members) < len(members):
+            raise DataError(
+                f"{self.name} lists a member twice; it is not what PtychoPINN writes, write it anew."
+            )
+        for name in self._members:
+            parts = PurePosixPath(name).parts
+            if name.startswith("/") or ".." in parts or "\\" in name or ":" in name:
+                raise DataError(
+                    f"{self.name} has a member {name!r} that leads out of the archive; it is not opened."
+                )
+
+    def _refuse_bombs(self, members: list[zipfile.ZipInfo]) -> None:
+        declared = sum(member.file_size for member in members)
+        if len(members) > MAX_MEMBERS or declared > MAX_ARCHIVE_BYTES:
+            raise DataError(
+                f"{self.name} declares {declared} bytes in {len(members)} members but a model has at most "
+                f"{MAX_ARCHIVE_BYTES} in {MAX_MEMBERS}; the archive is not what it seems, so it is not unpacked."
+            )
+
+
+@contextmanager
+def open_zip(source: Path | bytes, name: str) -> Iterator[ZipMembers]:
+    """Open a zip archive, on disk or in memory, called `name` in messages.
+
+    Raises
+    ------
+    DataError
+        It is no zip archive, truncated, or declares sizes or names that no model has.
+    """
+    try:
+        zipped = zipfile.ZipFile(BytesIO(source) if isinstance(source, bytes) else source)
+    except _ZIP_DAMAGE as error:
+        raise DataError(
+            f"{name} is no zip archive, or a truncated one ({error}); copy it again or name another file."
+        ) from error
+    with zipped:
+        yield ZipMembers(zipped, name)
+
+
+class Hdf5Numbers:
+    """The datasets and attributes of one HDF5 file in which every link has been checked."""
+
+    def __init__(self, file: h5py.File, name: str) -> None:
+        self.name = name
+        self._datasets, self._groups = _everything_in(file, name)
+
+    def paths(self) -> list[str]:
+        """Return the paths of all datasets."""
+        return list(self._datasets)
+
+    def texts(self, group: str, attribute: str) -> list[str]:
+        """Return an attribute that is one text or a list of texts; empty if there is none."""
+        found = self._groups.get(group)
+        try:
+            value = None if found is None else found.attrs.get(attribute)
+        except _HDF5_DAMAGE as error:
+            raise self._damaged(f"attribute {attribute}", error) from error
+        values = [] if value is None else np.ravel(np.asarray(value, dtype=object)).tolist()
+        return [text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text) for text in values]
+
+    def shape(self, path: str, layer: str) -> tuple[int, ...]:
+        """Return the shape of the dataset at `path`, which belongs to `layer`."""
+        return self._dataset(path, layer).shape
+
+    def read(self, path: str, shape: tuple[int, ...], layer: str) -> np.ndarray:
+        """Return the dataset at `path` as float32; refuse any but finite numbers of `shape`."""
+        dataset = self._dataset(path, layer)
+        if dataset.shape != shape or dataset.dtype.kind != "f":
+            raise DataError(
+                f"layer {layer} in {self.name} has weights {dataset.dtype} of shape {dataset.shape} at {path} "
+                f"but this network takes float32 of shape {shape}; only PtychoPINN's own networks can be read."
+            )
+        try:
+            values = np.asarray(dataset[()], np.float32)
+        except _HDF5_DAMAGE as error:
+            raise self._damaged(path, error) from error
+        if not np.isfinite(values).all():
+            raise DataError(f"layer {layer} in {self.name} has NaN or infinite weights; train it anew.")
+        return values
+
+    def _dataset(self, path: str, layer: str) -> h5py.Dataset:
+        if path not in self._datasets:
+            raise DataError(
+                f"layer {layer} has no weights in {self.name} ({path} is missing); copy the file again."
+            )
+        return self._datasets[path]
+
+    def _damaged(self, what: str, error: Exception) -> DataError:
+        return DataError(
+            f"{what} in {self.name} cannot be read ({error}); the file is damaged, copy it again."
+        )
+
+
+@contextmanager
+def open_hdf5(source: Path | bytes, name: str) -> Iterator[Hdf5Numbers]:
+    """Open an HDF5 file, on disk or in memory, called `name` in messages.
+
+    Raises
+    ------
+    DataError
+        It is no HDF5 file, truncated, or links to something outside itself.
+    """
+    import h5py
+
+    try:
+        file = h5py.File(BytesIO(source) if isinstance(source, bytes) else source, "r")
+    except _HDF5_DAMAGE as error:
+        raise DataError(
+            f"{name} is no HDF5 file, or a damaged one ({error}); copy it again or name another file."
+        ) from error
+    with file:
+        yield Hdf5Numbers(file, name)
+
+
+def _everything_in(file: h5py.File, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return datasets and groups by path; refuse any link or storage that is not plainly in the file."""
+    import h5py
+
+    datasets: dict[str, Any] = {}
+    groups: dict[str, Any] = {"": file}
+    waiting, seen = [""], set()
+    try:
+        while waiting:
+            parent = waiting.pop()
+            for key in groups[parent]:
+                path = f"{parent}/{key}".removeprefix("/")
+                _refuse_way_out(groups[parent].get(key, getlink=True), path, name)
+                child = groups[parent][key]
+                address = h5py.h5o.get_info(child.id).addr
+                if isinstance(child, h5py.Dataset):
+                    _refuse_outside_storage(child, path, name)
+                    datasets[path] = child
+                elif isinstance(child, h5py.Group) and address not in seen:
+                    # Hard links may form a ring.
+                    seen.add(address)
+                    groups[path] = child
+                    waiting.append(path)
+    except DataError:
+        raise
+    except _HDF5_DAMAGE as error:
+        raise DataError(f"{name} cannot be read ({error}); the file is damaged, copy it again.") from error
+    return datasets, groups
+
+
+def _refuse_way_out(link: Any, path: str, name: str) -> None:
+    import h5py
+
+    if not isinstance(link, h5py.HardLink):
+        kind = "an external link" if isinstance(link, h5py.ExternalLink) else "a symbolic link"
+        raise DataError(
+            f"{path} in {name} is {kind}, which no trained model has; the file is not read any further."
+        )
+
+
+def _refuse_outside_storage(dataset: h5py.Dataset, path: str, name: str) -> None:
+    if dataset.external or dataset.is_virtual:
+        raise DataError(
+            f"{path} in {name} keeps its numbers in another file, which no trained model does; "
+            "the file is not read any further."
+        )

@@ -1,0 +1,487 @@
+import io
+import json
+import struct
+import subprocess
+import sys
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+from ptychopinn_files import (
+    Description,
+    baseline_description,
+    baseline_twin,
+    bundle_members,
+    merge_twin,
+    pinn_description,
+    pinn_twin,
+    weights_hdf5,
+    write_bundle,
+    write_keras2_baseline,
+    zipped,
+)
+
+from ptycho.data.scan import ScanData
+from ptycho.errors import DataError
+from ptycho.inference import reconstruct
+from ptycho.models.legacy_bundle import is_legacy, load_legacy
+from ptycho.models.networks import Architecture
+
+OFFSETS = np.array([[2.3, -1.6], [-3.1, 0.4], [0.5, 3.25], [0.3, -2.05]])
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    return write_bundle(tmp_path / "wts.h5.zip", pinn_description(64, 1, 0.25))
+
+
+def _frames(n_channels, side=64):
+    return np.random.default_rng(5).random((2, side, side, n_channels), dtype=np.float32)
+
+
+def _rewrite(bundle, **changes):
+    """Replace members of the inner archive; a callable changes the parsed config."""
+    with zipfile.ZipFile(bundle) as outer:
+        members = {name: outer.read(name) for name in outer.namelist()}
+    with zipfile.ZipFile(io.BytesIO(members["diffraction_to_obj/model.keras"])) as inner:
+        parts = {name: inner.read(name) for name in inner.namelist()}
+    if "config" in changes:
+        config = json.loads(parts["config.json"])
+        changes["config"]({layer["name"]: layer for layer in config["config"]["layers"]})
+        parts["config.json"] = json.dumps(config).encode()
+    if "hdf5" in changes:
+        buffer = io.BytesIO(parts["model.weights.h5"])
+        with h5py.File(buffer, "r+") as file:
+            changes["hdf5"](file)
+        parts["model.weights.h5"] = buffer.getvalue()
+    parts |= changes.get("parts", {})
+    members["diffraction_to_obj/model.keras"] = zipped(parts)
+    bundle.write_bytes(zipped(members | changes.get("members", {})))
+
+
+@pytest.mark.parametrize("use_polar", [True, False, None])
+def test_single_frames_are_predicted_as_by_a_plain_twin(tmp_path, use_polar):
+    made = pinn_description(64, 1, 0.25, use_polar=use_polar)
+    model = load_legacy(write_bundle(tmp_path / "wts.h5.zip", made))
+    frames = _frames(1)
+    found = model.predict_batch(frames)
+    counts = np.pad(np.ones((32, 32)), 16) + 1e-3
+    for patch, frame in zip(found, frames, strict=True):
+        amplitude, phase = pinn_twin(frame, made.weights)
+        expected = amplitude * np.exp(1j * phase) if use_polar else amplitude + 1j * phase
+        np.testing.assert_allclose(patch * counts, expected[..., 0], atol=1e-5)
+    assert np.ptp(np.abs(found[:, 16:48, 16:48])) > 0.1
+
+
+@pytest.mark.parametrize("use_polar", [True, False])
+def test_groups_of_four_are_merged_as_by_a_plain_twin(tmp_path, use_polar):
+    made = pinn_description(64, 2, 0.25, use_polar=use_polar)
+    model = load_legacy(write_bundle(tmp_path / "wts.h5.zip", made))
+    frames, offsets = _frames(4), np.stack([OFFSETS, OFFSETS[::-1, ::-1]])
+    found = model.predict_batch(frames, offsets)
+    for patch, frame, shifts in zip(found, frames, offsets, strict=True):
+        amplitude, phase = pinn_twin(frame, made.weights)
+        patches = amplitude * np.exp(1j * phase) if use_polar else amplitude + 1j * phase
+        sums, counts = merge_twin(patches, shifts)
+        np.testing.assert_allclose(patch * (counts + 1e-3), sums, atol=1e-5)
+
+
+def test_what_a_bundle_is_follows_from_its_shapes(tmp_path):
+    for side, gridsize, scale in ((64, 2, 0.5), (128, 2, 0.25)):
+        path = write_bundle(tmp_path / f"{side}.h5.zip", pinn_description(side, gridsize, scale))
+        model = load_legacy(path)
+        assert model.architecture == Architecture(
+            kind="pinn", patch_size=side, gridsize=gridsize, n_filters_scale=scale
+        )
+        assert model.trusted_crop_size == side // 2
+
+
+@pytest.mark.parametrize("side", [128, 256])
+def test_larger_frames_are_predicted_as_by_a_plain_twin(tmp_path, side):
+    made = pinn_description(side, 1, 0.25)
+    model = load_legacy(write_bundle(tmp_path / "wts.h5.zip", made))
+    frames = _frames(1, side)[:1]
+    amplitude, phase = pinn_twin(frames[0], made.weights)
+    counts = np.pad(np.ones((side // 2, side // 2)), side // 4) + 1e-3
+    expected = (amplitude * np.exp(1j * phase))[..., 0]
+    np.testing.assert_allclose(model.predict_batch(frames)[0] * counts, expected, atol=1e-5)
+
+
+def test_the_order_of_the_description_is_free(tmp_path):
+    made = pinn_description(64, 1, 0.25)
+    straight = load_legacy(write_bundle(tmp_path / "a.h5.zip", made)).predict_batch(_frames(1))
+    made.layers.reverse()
+    shuffled = write_bundle(tmp_path / "b.h5.zip", made, weights=made.weights[::-1])
+    np.testing.assert_array_equal(load_legacy(shuffled).predict_batch(_frames(1)), straight)
+
+
+def test_another_amplitude_activation_is_honoured(tmp_path):
+    made = pinn_description(64, 1, 0.25, activation="softplus")
+    found = load_legacy(write_bundle(tmp_path / "wts.h5.zip", made)).predict_batch(_frames(1)[:1])
+    amplitude, _ = pinn_twin(_frames(1)[0], made.weights, activation=lambda x: np.logaddexp(0, x))
+    np.testing.assert_allclose(np.abs(found[0, 16:48, 16:48]) * 1.001, amplitude[16:48, 16:48, 0], atol=1e-5)
+
+
+def test_a_file_saved_by_keras_itself_gives_its_own_prediction(tmp_path):
+    network = _keras_baseline()
+    network.save(tmp_path / "model.keras")
+    members = bundle_members({}, b"") | {
+        "diffraction_to_obj/model.keras": (tmp_path / "model.keras").read_bytes()
+    }
+    (tmp_path / "wts.h5.zip").write_bytes(zipped(members))
+    network.save(tmp_path / "baseline_model.h5")
+    amplitude, phase = network.predict_on_batch(_frames(1, 32))
+    expected = (amplitude * np.exp(1j * phase))[..., 0]
+    for name in ("wts.h5.zip", "baseline_model.h5"):
+        model = load_legacy(tmp_path / name)
+        np.testing.assert_allclose(model.predict_batch(_frames(1, 32)), expected, atol=1e-5)
+        assert model.trusted_crop_size == 32
+
+
+def _keras_baseline():
+    """A baseline whose layers were made in another order than ours, with names that count on from 100."""
+    from keras import Input, Model, layers
+
+    def convolve(x, filters, activation="relu"):
+        convolve.number += 1
+        name = f"conv2d_{convolve.number}"
+        return layers.Conv2D(filters, 3, padding="same", activation=activation, name=name)(x)
+
+    convolve.number = 99
+    frames = x = Input((32, 32, 1), name="input")
+    for filters in (8, 16, 32):
+        x = layers.MaxPooling2D()(convolve(convolve(x, filters), filters))
+    phase = amplitude = x
+    for filters in (32, 16, 8):
+        phase = layers.UpSampling2D()(convolve(convolve(phase, filters), filters))
+        amplitude = layers.UpSampling2D()(convolve(convolve(amplitude, filters), filters))
+    phase = convolve(phase, 1, "linear")
+    return Model(frames, [convolve(amplitude, 1, "linear"), phase])
+
+
+@pytest.fixture
+def baseline(tmp_path):
+    return write_keras2_baseline(tmp_path / "baseline_model.h5", *baseline_description(32, 0.25))
+
+
+def test_a_baseline_of_keras_2_is_predicted_as_by_a_plain_twin(baseline):
+    made, _ = baseline_description(32, 0.25)
+    found = load_legacy(baseline).predict_batch(_frames(1, 32))
+    for patch, frame in zip(found, _frames(1, 32), strict=True):
+        amplitude, phase = baseline_twin(frame, made.weights)
+        np.testing.assert_allclose(patch, (amplitude * np.exp(1j * phase))[..., 0], atol=1e-5)
+
+
+def _trap(path):
+    """A pickle that makes the file `path` when it is loaded."""
+    return f"cbuiltins\nopen\n(V{path}\nVw\ntR.".encode()
+
+
+def test_pickles_in_a_bundle_are_never_loaded(tmp_path):
+    sprung = tmp_path / "sprung"
+    (tmp_path / "trap").write_bytes(_trap(sprung))
+    load = "import pickle, sys; pickle.load(open(sys.argv[1], 'rb'))"
+    subprocess.run([sys.executable, "-c", load, tmp_path / "trap"], check=True)
+    assert sprung.exists()
+    sprung.unlink()
+
+    path = write_bundle(tmp_path / "wts.h5.zip", pinn_description(64, 1, 0.25), dill=_trap(sprung))
+    load_legacy(path).predict_batch(_frames(1))
+    assert not sprung.exists()
+
+
+def test_only_the_model_is_taken_out_of_a_bundle(bundle, monkeypatch):
+    opened = []
+    original = zipfile.ZipFile.open
+
+    def recording(self, name, *args, **options):
+        opened.append(getattr(name, "filename", name))
+        return original(self, name, *args, **options)
+
+    monkeypatch.setattr(zipfile.ZipFile, "open", recording)
+    load_legacy(bundle)
+    assert opened == ["diffraction_to_obj/model.keras", "config.json", "model.weights.h5"]
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.9, 0.999])
+def test_a_truncated_bundle_is_refused(bundle, kept):
+    content = bundle.read_bytes()
+    bundle.write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(DataError, match="truncated"):
+        load_legacy(bundle)
+
+
+def _declare(content, sizes):
+    """Forge the declared sizes of members in the table of contents of a zip archive."""
+    content = bytearray(content)
+    at = content.index(b"PK\x01\x02")
+    while content[at : at + 4] == b"PK\x01\x02":
+        lengths = struct.unpack_from("<3H", content, at + 28)
+        name = bytes(content[at + 46 : at + 46 + lengths[0]]).decode()
+        if name in sizes:
+            struct.pack_into("<I", content, at + 24, sizes[name])
+        at += 46 + sum(lengths)
+    return bytes(content)
+
+
+MODEL = "diffraction_to_obj/model.keras"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({MODEL: 3 << 30, "manifest.dill": 3 << 30}, "in 9 members but a model has at most"),
+        ({MODEL: 2 << 30}, "declares 2147483648 bytes but a model has at most"),
+        ({MODEL: 5000}, "cannot be unpacked"),
+    ],
+)
+def test_sizes_that_no_model_has_or_that_lie_are_refused(bundle, sizes, message):
+    bundle.write_bytes(_declare(bundle.read_bytes(), sizes))
+    with pytest.raises(DataError, match=message):
+        load_legacy(bundle)
+
+
+def test_an_inner_bomb_is_refused(bundle):
+    with zipfile.ZipFile(bundle) as outer:
+        inner = _declare(outer.read(MODEL), {"config.json": 2 << 30})
+    _rewrite(bundle, members={MODEL: inner})
+    with pytest.raises(DataError, match=r"config\.json in .*model\.keras declares 2147483648 bytes"):
+        load_legacy(bundle)
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/../../evil", "C:/evil", "a\\..\\evil"])
+def test_names_that_lead_out_of_the_archive_are_refused(bundle, name):
+    _rewrite(bundle, members={name: b""})
+    with pytest.raises(DataError, match="leads out of the archive"):
+        load_legacy(bundle)
+
+
+def test_a_bundle_without_the_model_says_what_it_holds(tmp_path):
+    path = tmp_path / "wts.h5.zip"
+    path.write_bytes(zipped({"manifest.dill": b"x"}))
+    with pytest.raises(
+        DataError, match=r"no member diffraction_to_obj/model\.keras; it holds manifest\.dill"
+    ):
+        load_legacy(path)
+
+
+def _as_external_link(file, tmp_path):
+    with h5py.File(tmp_path / "elsewhere.h5", "w") as other:
+        other["numbers"] = file["layers/conv2d_3/vars/0"][()]
+    del file["layers/conv2d_3/vars/0"]
+    file["layers/conv2d_3/vars/0"] = h5py.ExternalLink(str(tmp_path / "elsewhere.h5"), "/numbers")
+
+
+def _as_soft_link(file, tmp_path):
+    file["elsewhere"] = h5py.SoftLink("/layers/conv2d")
+
+
+def _as_outside_storage(file, tmp_path):
+    (tmp_path / "secret").write_bytes(bytes(4 * 8))
+    del file["layers/conv2d/vars/1"]
+    file.create_dataset("layers/conv2d/vars/1", (8,), "f4", external=[(str(tmp_path / "secret"), 0, 32)])
+
+
+def _as_virtual_dataset(file, tmp_path):
+    layout = h5py.VirtualLayout((8,), "f4")
+    layout[:] = h5py.VirtualSource(str(tmp_path / "elsewhere.h5"), "numbers", (8,))
+    del file["layers/conv2d/vars/1"]
+    file.create_virtual_dataset("layers/conv2d/vars/1", layout)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_as_external_link, r"layers/conv2d_3/vars/0 in .* is an external link"),
+        (_as_soft_link, "elsewhere in .* is a symbolic link"),
+        (_as_outside_storage, "keeps its numbers in another file"),
+        (_as_virtual_dataset, "keeps its numbers in another file"),
+    ],
+)
+def test_weights_that_reach_outside_their_file_are_refused(bundle, tmp_path, change, message):
+    _rewrite(bundle, hdf5=lambda file: change(file, tmp_path))
+    with pytest.raises(DataError, match=message):
+        load_legacy(bundle)
+
+
+def test_a_ring_of_groups_is_walked_once(bundle):
+    def close_ring(file):
+        file["layers/back"] = file["layers"]
+
+    _rewrite(bundle, hdf5=close_ring)
+    assert load_legacy(bundle).patch_size == 64
+
+
+def test_a_layer_of_another_shape_is_named_with_both_shapes(tmp_path):
+    made = pinn_description(64, 1, 0.25)
+    made.weights[12] = (np.zeros((5, 5, 8, 8), "f"), made.weights[12][1])
+    path = write_bundle(tmp_path / "wts.h5.zip", made)
+    with pytest.raises(DataError, match=r"layer conv2d_49 .*\(5, 5, 8, 8\).*\(3, 3, 8, 8\)"):
+        load_legacy(path)
+
+
+def test_a_missing_layer_is_named(tmp_path):
+    made = pinn_description(64, 1, 0.25)
+    path = write_bundle(tmp_path / "wts.h5.zip", made, weights=made.weights[:-1])
+    with pytest.raises(
+        DataError, match=r"layer conv2d_58 has no weights .*layers/conv2d_21/vars/0 is missing"
+    ):
+        load_legacy(path)
+
+
+def _set(layer, setting, value):
+    def change(layers):
+        layers[layer]["config"][setting] = value
+
+    return change
+
+
+def _make_lambda(layers):
+    layers["first_0"]["class_name"] = "Lambda"
+
+
+def _average(layers):
+    next(layer for layer in layers.values() if layer["class_name"] == "MaxPooling2D")["class_name"] = "Mean"
+
+
+def _skip_a_layer(layers):
+    layers["conv2d_47"]["inbound_nodes"] += layers["conv2d_45"]["inbound_nodes"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            _set("amp", "activation_name", "mystery"),
+            "layer amp .* is mystery times 1 but must be one of sigmoid",
+        ),
+        (_set("amp", "scale", 2.0), "layer amp .* is sigmoid times 2"),
+        (_set("amp", "activation_name", {"class_name": "f"}), "layer amp .* does not name its activation"),
+        (_set("phi", "scale", 1.0), "layer phi .* is tanh times 1 but must be tanh times pi"),
+        (_set("conv2d_40", "padding", "valid"), "layer conv2d_40 .* has padding valid .* has same"),
+        (_set("conv2d_40", "activation", "elu"), "layer conv2d_40 .* has activation elu .* has relu"),
+        (_set("input", "batch_shape", [None, 64, 48, 1]), r"input .* has shape \[None, 64, 48, 1\]"),
+        (_set("input", "batch_shape", [None, 64, 64, 3]), "C a square number"),
+        (_set("input", "batch_shape", [None, 72, 72, 1]), "patch size N is 72"),
+        (_set("input", "batch_shape", [None, 128, 128, 1]), "wires 22 convolutions .* which has 28"),
+        (_make_lambda, "layer first_0 .* is a Lambda"),
+        (_average, "has 2 layers of MaxPooling2D but this network has 3"),
+        (_skip_a_layer, "layer conv2d_47 is the first that differs"),
+    ],
+)
+def test_a_network_that_computes_something_else_is_refused(bundle, change, message):
+    _rewrite(bundle, config=change)
+    with pytest.raises(DataError, match=message):
+        load_legacy(bundle)
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"[]", b"{}", b'{"config": {"layers": 3}}', b"\xff\xfe", b"[" * 100_000], ids=repr
+)
+def test_a_description_that_is_none_is_refused(bundle, text):
+    _rewrite(bundle, parts={"config.json": text})
+    with pytest.raises(DataError, match="does not describe a functional Keras model"):
+        load_legacy(bundle)
+
+
+def test_weights_that_are_no_hdf5_are_refused(bundle):
+    _rewrite(bundle, parts={"model.weights.h5": b"\x89HDF\r\n\x1a\n" + bytes(100)})
+    with pytest.raises(DataError, match=r"model\.weights\.h5 is no HDF5 file, or a damaged one"):
+        load_legacy(bundle)
+
+
+def test_trained_numbers_without_a_layer_are_refused(bundle):
+    def normalise(file):
+        file["layers/batch_normalization/vars/0"] = np.ones(8, "f")
+
+    _rewrite(bundle, hdf5=normalise)
+    with pytest.raises(DataError, match="trained numbers at layers/batch_normalization/vars/0"):
+        load_legacy(bundle)
+
+
+def test_weights_noted_for_another_layer_are_refused(bundle):
+    def rename(file):
+        file["layers/conv2d_5/vars"].attrs["name"] = "conv2d_99"
+
+    _rewrite(bundle, hdf5=rename)
+    with pytest.raises(DataError, match=r"belongs to layer conv2d_99 but config\.json has conv2d_42"):
+        load_legacy(bundle)
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    made = pinn_description(64, 1, 0.25)
+    made.weights[7][0][1, 2, 0, 0] = np.nan
+    with pytest.raises(DataError, match=r"layer conv2d_44 .* NaN"):
+        load_legacy(write_bundle(tmp_path / "wts.h5.zip", made))
+
+
+def test_a_lambda_in_a_baseline_is_refused_by_name(tmp_path):
+    made, outputs = baseline_description(32, 0.25)
+    made.layers[3]["class_name"] = "Lambda"
+    path = write_keras2_baseline(tmp_path / "baseline_model.h5", made, outputs)
+    with pytest.raises(DataError, match=r"layer max_pooling2d_3 .* is a Lambda, which is stored as code"):
+        load_legacy(path)
+
+
+def test_an_unknown_layer_in_a_baseline_is_refused_by_name(tmp_path):
+    made, outputs = baseline_description(32, 0.25)
+    made.layers[3]["class_name"] = "AveragePooling2D"
+    path = write_keras2_baseline(tmp_path / "baseline_model.h5", made, outputs)
+    with pytest.raises(DataError, match=r"layer max_pooling2d_3 .* is a AveragePooling2D"):
+        load_legacy(path)
+
+
+def test_a_baseline_with_an_external_link_is_refused(baseline, tmp_path):
+    with h5py.File(baseline, "r+") as file:
+        file["optimizer_weights"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/")
+    with pytest.raises(DataError, match=r"optimizer_weights .* is an external link"):
+        load_legacy(baseline)
+
+
+def test_a_file_of_weights_alone_is_refused(tmp_path):
+    made = Description(np.random.default_rng(0))
+    (tmp_path / "baseline_model.h5").write_bytes(weights_hdf5(made.weights))
+    with pytest.raises(DataError, match="no model_config"):
+        load_legacy(tmp_path / "baseline_model.h5")
+
+
+def test_a_folder_is_searched_for_the_file_of_its_role(bundle, baseline, tmp_path):
+    deep = tmp_path / "runs" / "2024" / "model"
+    deep.mkdir(parents=True)
+    baseline.rename(deep / "baseline_model.h5")
+    assert is_legacy(tmp_path)
+    assert is_legacy(tmp_path / "runs")
+    assert not is_legacy(deep.parent.parent.parent / "nowhere")
+    assert load_legacy(tmp_path / "runs").architecture.kind == "baseline"
+    assert load_legacy(tmp_path, "baseline").architecture.kind == "baseline"
+    assert load_legacy(tmp_path, "pinn").architecture.kind == "pinn"
+    with pytest.raises(
+        DataError, match=r"holds 2 models \(wts\.h5\.zip, runs/2024/model/baseline_model\.h5\)"
+    ):
+        load_legacy(tmp_path)
+
+
+def test_other_files_and_folders_are_not_taken_for_legacy(tmp_path):
+    np.savez(tmp_path / "scan.npz", a=1)
+    assert not is_legacy(tmp_path)
+    assert not is_legacy(tmp_path / "scan.npz")
+    with pytest.raises(DataError, match="holds neither"):
+        load_legacy(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["wts.h5.zip", "baseline_model.h5"])
+def test_a_file_that_is_not_there_is_not_called_damaged(tmp_path, name):
+    with pytest.raises(FileNotFoundError):
+        load_legacy(tmp_path / name)
+
+
+@pytest.mark.parametrize(("crop_size", "n_warnings"), [(32, 0), (33, 1)])
+def test_stitching_beyond_the_central_half_is_warned_of(bundle, caplog, crop_size, n_warnings):
+    model = load_legacy(bundle)
+    positions = np.array([[40.0, 41.5], [44.25, 47.0]])
+    scan = ScanData(amplitude=_frames(1)[..., 0], positions_yx=positions, probe=np.ones((64, 64)))
+    reconstruct(model, scan, crop_size=crop_size, predict_batch_size=2)
+    warnings = [record.getMessage() for record in caplog.records if "1000 times" in record.getMessage()]
+    assert len(warnings) == n_warnings
+    assert all("--stitch-crop-size 32 or less" in warning for warning in warnings)

@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+from ptychopinn_files import (
+    baseline_description,
+    pinn_description,
+    write_bundle,
+    write_keras2_baseline,
+)
+
+from ptycho.arms import load_arm
+from ptycho.errors import DataError
+from ptycho.models.bundle import save_bundle
+from ptycho.models.networks import Architecture, build_network
+from ptycho.models.patch_model import PatchModel
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A folder of PtychoPINN's with both models, the baseline further down."""
+    folder = tmp_path / "run"
+    (folder / "09-10-2024").mkdir(parents=True)
+    write_bundle(folder / "wts.h5.zip", pinn_description(64, 1, 0.25))
+    write_keras2_baseline(folder / "09-10-2024" / "baseline_model.h5", *baseline_description(32, 0.25))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("inside", "role", "label", "patch_size"),
+    [
+        (".", "pinn", "PtychoPINN", 64),
+        (".", "baseline", "Baseline", 32),
+        ("wts.h5.zip", None, "PtychoPINN", 64),
+        ("09-10-2024", None, "Baseline", 32),
+        ("09-10-2024/baseline_model.h5", None, "Baseline", 32),
+    ],
+)
+def test_a_model_of_ptychopinn_is_opened_by_folder_or_by_file(run, inside, role, label, patch_size):
+    arm = load_arm(run / inside, role=role, max_predict_batch_size=7)
+    assert isinstance(arm.source, PatchModel)
+    assert (arm.label, arm.source.patch_size, arm.max_predict_batch_size) == (label, patch_size, 7)
+
+
+def test_a_folder_of_this_project_stays_one_whatever_lies_below(run):
+    architecture = Architecture(kind="baseline", patch_size=48, n_filters_scale=0.25)
+    save_bundle(run, PatchModel(build_network(architecture), architecture))
+    assert load_arm(run).source.patch_size == 48
+
+
+def test_an_npz_is_a_finished_reconstruction(tmp_path):
+    image = np.arange(12).reshape(3, 4) * (1 + 2j)
+    path = tmp_path / "recon.npz"
+    np.savez(path, reconstructed_object=image, reconstructed_probe=np.ones((2, 2), complex), algorithm="ePIE")
+    arm = load_arm(path)
+    assert arm.label == "ePIE"
+    np.testing.assert_array_equal(arm.source.image, image.astype(np.complex64))
+
+
+def test_a_folder_with_no_model_is_refused(tmp_path):
+    with pytest.raises(DataError, match="holds no model"):
+        load_arm(tmp_path)
