@@ -91,7 +91,11 @@ def build_network(architecture: Architecture, *, precision: Precision = "float32
     the training speed where the hardware has bfloat16 units.
     """
     build = _pinn if architecture.kind == "pinn" else _baseline
-    return build(architecture, precision)
+    network = build(architecture, precision)
+    # By default Keras compiles predictions with XLA, anew for every batch size; for these networks that takes
+    # seconds and computes no faster.
+    network.compile(jit_compile=False)
+    return network
 
 
 def _pinn(architecture: Architecture, precision: Precision) -> keras.Model:
