@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 
 .PHONY: demo test lint benchmark slow clean
 demo: $(STAMP)
-	$(BIN)/compare-models --demo --output_dir demo-output --overwrite
+	$(BIN)/compare-models --demo --output_dir demo-output --overwrite --stitch-crop-size 24
 
 test: $(STAMP) lint
 	$(BIN)/python -m pytest -q

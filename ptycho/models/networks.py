@@ -94,7 +94,7 @@ def build_network(architecture: Architecture, *, precision: Precision = "float32
     network = build(architecture, precision)
     # By default Keras compiles predictions with XLA, anew for every batch size; for these networks that takes
     # seconds and computes no faster.
-    network.compile(jit_compile=False)
+    network.jit_compile = False
     return network
 
 
