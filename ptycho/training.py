@@ -118,7 +118,7 @@ def train(
     trainer.compile(
         optimizer=keras.optimizers.Adam(_learning_rate(settings, len(training)), clipnorm=1.0),
         loss=poisson_deviance if architecture.kind == "pinn" else "mae",
-        jit_compile=False,
+        jit_compile=False,  # pyright: ignore[reportArgumentType]
     )
     history = _fit(trainer, training, validation, settings, progress or NoProgress(), architecture.kind)
 
