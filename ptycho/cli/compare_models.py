@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ptycho.comparison import ComparisonSettings, Registered
     from ptycho.data.scan import ScanData
     from ptycho.image.cropping import Rectangle
+    from ptycho.models.networks import ModelKind
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ _OLDER_SPELLINGS = {
     "n_subsample": "n_test_subsample",
     "subsample_seed": "test_subsample_seed",
 }
-_LABELS = {"pinn": "PtychoPINN", "baseline": "Baseline"}
+_LABELS: dict[ModelKind, str] = {"pinn": "PtychoPINN", "baseline": "Baseline"}
 _RESULTS = ("comparison_*", "run_report.json", "reconstructions*.npz", "*_frc_curves.csv")
 
 
@@ -138,13 +139,17 @@ def _arms(arguments: argparse.Namespace, scan: ScanData) -> list[Arm]:
     if arguments.demo:
         from ptycho.demo import model_folder
 
-        folders = {"pinn": model_folder("pinn"), "baseline": model_folder("baseline")}
+        folders: dict[ModelKind, Path | None] = {
+            "pinn": model_folder("pinn"),
+            "baseline": model_folder("baseline"),
+        }
     else:
         folders = {"pinn": arguments.pinn_dir, "baseline": arguments.baseline_dir}
     arms = [
         load_arm(
             folder,
             _LABELS[role],
+            role=role,
             predict_batch_size=getattr(arguments, f"{role}_predict_batch_size"),
             max_predict_batch_size=getattr(arguments, f"{role}_chunk_size"),
         )
