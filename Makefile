@@ -13,7 +13,7 @@ test: $(STAMP) lint
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright --warnings=false
+	$(BIN)/pyright
 
 # ptychodus, the peer that is compared with, asks for more than this needs: --no-deps.
 benchmark: $(STAMP)
