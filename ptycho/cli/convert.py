@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ptycho.cli import _common
-from ptycho.data import (
-    ScanData,
-    consistent_probe,
-    detect_format,
-    probe_energy_ratio,
-    read_npz,
-    read_reconstruction,
-    read_tike,
-    with_reconstruction,
-    write_npz,
-)
 
-_READERS: dict[str, Callable[[Path], ScanData]] = {"npz": read_npz, "tike": read_tike}
+if TYPE_CHECKING:
+    from ptycho.data import ScanData
+
+_LAYOUTS = ("npz", "tike")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -32,7 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("input", metavar="IN", type=Path, help="the scan to read; it is not changed")
     parser.add_argument("output", metavar="OUT", type=Path, help="the NPZ to write")
     parser.add_argument(
-        "--from", dest="layout", choices=sorted(_READERS), help="layout of IN (default: told from its keys)"
+        "--from", dest="layout", choices=_LAYOUTS, help="layout of IN (default: told from its keys)"
     )
     parser.add_argument(
         "--object",
@@ -48,9 +41,19 @@ def build_parser() -> argparse.ArgumentParser:
 
 def convert(arguments: argparse.Namespace) -> int:
     """Read, merge, write and say what was written."""
+    from ptycho.data import (
+        consistent_probe,
+        detect_format,
+        read_npz,
+        read_reconstruction,
+        read_tike,
+        with_reconstruction,
+        write_npz,
+    )
+
     _common.check_output_file(arguments.output, overwrite=arguments.overwrite)
     layout = arguments.layout or detect_format(arguments.input)
-    scan = _READERS[layout](arguments.input)
+    scan = {"npz": read_npz, "tike": read_tike}[layout](arguments.input)
     if arguments.object is not None:
         scan = with_reconstruction(scan, read_reconstruction(arguments.object))
     scan = consistent_probe(scan)
@@ -67,6 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _summary(path: Path, layout: str, scan: ScanData) -> str:
+    from ptycho.data import probe_energy_ratio
+
     side = scan.patch_size
     low, high = scan.positions_yx.min(axis=0), scan.positions_yx.max(axis=0)
     image = "no object" if scan.object_guess is None else "object {}x{}".format(*scan.object_guess.shape)
