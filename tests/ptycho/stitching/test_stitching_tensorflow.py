@@ -105,6 +105,8 @@ def run_with_statistics(code):
         "TF_ENABLE_ONEDNN_OPTS": "0",
         "TF_CPU_ALLOCATOR_USE_BFC": "1",
         "TF_CPU_BFC_MEM_LIMIT_IN_MB": "800",
+        # One operation at a time, as on the one stream of a GPU: how they overlap would be the scheduler's luck.
+        "TF_NUM_INTEROP_THREADS": "1",
     }
     command = [sys.executable, "-c", prelude + code]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
