@@ -40,6 +40,11 @@ def save_bundle(folder: str | os.PathLike[str], model: PatchModel) -> None:
 
     The description is renamed into place last: a folder that has one is complete.
     """
+    if model.combine != "polar" or model.support_size is not None:
+        raise DataError(
+            f"the model joins its images as {model.combine} with a support of {model.support_size} px, which only "
+            "PtychoPINN's own files can say; keep using those."
+        )
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     description = {

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -36,6 +37,13 @@ def test_no_file_is_a_pickle(model, tmp_path):
     assert (tmp_path / "network.weights.h5").read_bytes()[:4] == b"\x89HDF"
     json.loads((tmp_path / "bundle.json").read_text())
     np.load(tmp_path / "probe.npy", allow_pickle=False)
+
+
+@pytest.mark.parametrize("change", [{"combine": "rectangular"}, {"support_size": 16}])
+def test_what_a_bundle_cannot_say_is_not_silently_lost(model, tmp_path, change):
+    with pytest.raises(DataError, match="only PtychoPINN's own files can say"):
+        save_bundle(tmp_path / "new", replace(model, **change))
+    assert not (tmp_path / "new").exists()
 
 
 def _rewrite(folder, **changes):
