@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from autobatch import BatchPlan, BatchRun, Progress, keras_model_cost, plan_batches, run_in_batches
+from ptycho.data.reconstruction import Reconstruction
 from ptycho.data.sampling import subsample_indices
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
@@ -176,6 +177,19 @@ def reconstruct(
         remedy=_REMEDY,
     )
     return stream.finished(prediction)
+
+
+def as_reconstruction(run: InferenceRun, scan: ScanData, *, label: str) -> Reconstruction:
+    """Return the image of `run` on `scan` as a finished reconstruction, ready for a file or for `compare`."""
+    assert run.image.origin_yx is not None  # `reconstruct` always knows it
+    return Reconstruction(
+        label=label,
+        object=run.image.image,
+        probe=scan.probe,
+        seconds=run.prediction.seconds,
+        positions_yx=scan.positions_yx - run.image.origin_yx,
+        coverage=run.image.coverage,
+    )
 
 
 def plan_inference(
