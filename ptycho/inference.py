@@ -242,10 +242,12 @@ def check_fits(model: PatchModel, scan: ScanData) -> None:
             f"{model.architecture.kind} was trained on {model.patch_size}x{model.patch_size}; "
             "use a model of the same size, or crop the frames."
         )
-    if scan.n_frames < model.gridsize**2:
+    # A group is drawn from the neighbours of a scan point, itself left out.
+    n_needed = 1 if model.gridsize == 1 else model.gridsize**2 + 1
+    if scan.n_frames < n_needed:
         raise DataError(
-            f"the scan has {scan.n_frames} frames but the model takes groups of {model.gridsize**2}; "
-            "choose a model of smaller gridsize."
+            f"the scan has {scan.n_frames} frames but the model groups {model.gridsize**2} neighbours of each, "
+            f"which needs at least {n_needed}; pass more frames or choose a model of smaller gridsize."
         )
 
 

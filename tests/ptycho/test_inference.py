@@ -5,7 +5,7 @@ from oracle_model import OracleModel, lopsided_scan
 from autobatch import DoesNotFitError
 from autobatch.testing import inject_oom
 from ptycho.errors import DataError
-from ptycho.inference import plan_inference, reconstruct
+from ptycho.inference import check_fits, plan_inference, reconstruct
 from ptycho.models.networks import Architecture, build_network
 from ptycho.models.patch_model import PatchModel
 
@@ -141,3 +141,11 @@ def test_frames_of_another_size_are_refused(scan):
     architecture = Architecture(kind="baseline", patch_size=64, n_filters_scale=0.25)
     with pytest.raises(DataError, match="frames of 32x32 pixels but the baseline was trained on 64x64"):
         reconstruct(PatchModel(build_network(architecture), architecture), scan, crop_size=16)
+
+
+def test_a_group_needs_one_frame_more_than_it_holds(scan):
+    model = OracleModel(scan, gridsize=2)
+    with pytest.raises(DataError, match=r"4 frames but the model groups 4 neighbours .* at least 5"):
+        check_fits(model, scan.select(np.arange(4)))
+    check_fits(model, scan.select(np.arange(5)))
+    check_fits(OracleModel(scan), scan.select([7]))
