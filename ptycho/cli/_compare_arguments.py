@@ -65,6 +65,13 @@ def _add_batching(parser: argparse.ArgumentParser) -> None:
             metavar="N",
             help="older memory knob: an upper limit of the batch",
         )
+    group.add_argument(
+        "--batch-memo",
+        type=Path,
+        metavar="PATH",
+        help="file in which the networks' batch sizes that worked and failed are kept for later runs, by network, "
+        "frames, crop, device and TensorFlow's version (default none)",
+    )
     _common.add_device_flag(group)
 
 

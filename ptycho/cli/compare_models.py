@@ -48,6 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     _map_older_spellings(arguments)
     _check_usage(arguments)
     _check_output(arguments.output_dir, overwrite=arguments.overwrite)
+    _check_batch_memo(arguments.batch_memo)
 
     from ptycho.models.devices import computing_on
 
@@ -123,6 +124,7 @@ def _open(arguments: argparse.Namespace) -> _Job:
         frc_sigma=arguments.frc_sigma,
         n_groups=arguments.n_test_groups if arguments.n_test_subsample else None,
         device=arguments.device,
+        batch_memo=None if arguments.batch_memo is None else str(arguments.batch_memo),
         seed=arguments.test_subsample_seed or 0,
     )
     n_frames = arguments.n_test_subsample or arguments.n_test_groups
@@ -214,6 +216,15 @@ def _check_output(folder: Path, *, overwrite: bool) -> None:
             f"{folder} already holds results ({', '.join(there)}); pass --overwrite to replace them, "
             "or another --output_dir."
         )
+
+
+def _check_batch_memo(path: Path | None) -> None:
+    if path is None:
+        return
+    from autobatch import BatchMemo
+
+    _common.check_output_file(path, overwrite=True)
+    BatchMemo(path, "").check()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
