@@ -6,13 +6,22 @@ No array of all patches ever exists, so memory is that of the frames, the canvas
 from __future__ import annotations
 
 import logging
+import os
 import time
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from autobatch import BatchPlan, BatchRun, Progress, keras_model_cost, plan_batches, run_in_batches
+from autobatch import (
+    BatchMemo,
+    BatchPlan,
+    BatchRun,
+    Progress,
+    keras_model_cost,
+    plan_batches,
+    run_in_batches,
+)
 from ptycho.data.reconstruction import Reconstruction
 from ptycho.data.sampling import subsample_indices
 from ptycho.data.scan import ScanData
@@ -113,6 +122,7 @@ def reconstruct(
     max_predict_batch_size: int | None = None,
     n_groups: int | None = None,
     device: str | None = None,
+    batch_memo: str | os.PathLike[str] | None = None,
     seed: int = 0,
     progress: Progress | None = None,
     label: str = "patches",
@@ -135,6 +145,8 @@ def reconstruct(
         Evaluate that many groups, drawn with `seed`; all by default.
     device : str, optional
         The device whose memory is planned with, "CPU" or "GPU:0"; by default TensorFlow's own choice.
+    batch_memo : path, optional
+        File that remembers predicted batch sizes from run to run, by network, crop and device.
     seed : int
         Draws the neighbours of each group if the model's gridsize is above 1.
     progress : Progress, optional
@@ -171,6 +183,7 @@ def reconstruct(
         cost=keras_model_cost(model.network),
         device=device,
         max_batch_size=max_predict_batch_size,
+        memo=_memo(batch_memo, model, scan, crop_size),
         progress=progress,
         label=label,
         unit="patches",
@@ -201,6 +214,7 @@ def plan_inference(
     max_predict_batch_size: int | None = None,
     n_groups: int | None = None,
     device: str | None = None,
+    batch_memo: str | os.PathLike[str] | None = None,
     seed: int = 0,
 ) -> InferencePlan:
     """Return what `reconstruct` would do with the same arguments; predicts nothing."""
@@ -212,10 +226,22 @@ def plan_inference(
         cost=keras_model_cost(model.network),
         device=device,
         max_batch_size=max_predict_batch_size,
+        memo=_memo(batch_memo, model, scan, crop_size),
     )
     return InferencePlan(
         batches=batches, n_patches=len(groups), canvas_shape_yx=canvas.shape_yx, canvas_bytes=canvas.n_bytes
     )
+
+
+def _memo(
+    path: str | os.PathLike[str] | None, model: PatchModel, scan: ScanData, crop_size: int
+) -> BatchMemo | None:
+    """Name what a batch's memory depends on; device, precision by default and TensorFlow are the memo's own."""
+    if path is None:
+        return None
+    precisions = sorted({layer.compute_dtype for layer in model.network.layers})
+    key = f"{model.architecture} M={crop_size} {'+'.join(precisions)}"
+    return BatchMemo(path, key, items=[scan.amplitude])
 
 
 def _groups(model: PatchModel, scan: ScanData, n_groups: int | None, seed: int) -> Groups:

@@ -24,6 +24,27 @@ def add_stitch_batch_size(group: argparse._ActionsContainer) -> None:
     add_batch_size(group, "--stitch-batch-size", "patches entering the canvas at once")
 
 
+def add_batch_memo(group: argparse._ActionsContainer) -> None:
+    """Add ``--batch-memo``; `check_batch_memo` looks at the file."""
+    group.add_argument(
+        "--batch-memo",
+        type=Path,
+        metavar="PATH",
+        help="file in which the networks' batch sizes that worked and failed are kept for later runs, by network, "
+        "frames, crop, device and TensorFlow's version (default none)",
+    )
+
+
+def check_batch_memo(path: Path | None) -> None:
+    """Refuse a file that cannot be a memo."""
+    if path is None:
+        return
+    from autobatch import BatchMemo
+
+    _common.check_output_file(path, overwrite=True)
+    BatchMemo(path, "").check()
+
+
 def add_crop_size(group: argparse._ActionsContainer) -> None:
     """Add ``--stitch-crop-size``; whether it fits the frames is checked when they are known."""
     group.add_argument(

@@ -60,6 +60,7 @@ def _add_batching(parser: argparse.ArgumentParser) -> None:
             metavar="N",
             help="older memory knob: an upper limit of the batch",
         )
+    _arguments.add_batch_memo(group)
     _common.add_device_flag(group)
 
 

@@ -45,6 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     _map_older_spellings(arguments)
     _check_usage(arguments)
     _common.check_no_results(arguments.output_dir, _RESULTS, overwrite=arguments.overwrite)
+    _arguments.check_batch_memo(arguments.batch_memo)
 
     from ptycho.models.devices import computing_on
 
@@ -110,6 +111,7 @@ def _open(arguments: argparse.Namespace) -> _Job:
         frc_sigma=arguments.frc_sigma,
         n_groups=arguments.n_test_groups if arguments.n_test_subsample else None,
         device=arguments.device,
+        batch_memo=None if arguments.batch_memo is None else str(arguments.batch_memo),
         seed=arguments.test_subsample_seed or 0,
     )
     n_frames = arguments.n_test_subsample or arguments.n_test_groups

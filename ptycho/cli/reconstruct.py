@@ -43,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _arguments.add_batch_size(batches, "--predict-batch-size", "frames predicted at once")
     _arguments.add_stitch_batch_size(batches)
+    _arguments.add_batch_memo(batches)
     _common.add_device_flag(batches)
 
     output = parser.add_argument_group("output")
@@ -56,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Reconstruct and write; the work of `main` once the arguments are parsed."""
     _arguments.check_colour_scale(arguments)
     _common.check_no_results(arguments.output_dir, _RESULTS, overwrite=arguments.overwrite)
+    _arguments.check_batch_memo(arguments.batch_memo)
 
     from ptycho.models.devices import computing_on
 
@@ -88,6 +90,7 @@ def _open(arguments: argparse.Namespace) -> tuple[Arm, ScanData, ComparisonSetti
         stitch_batch_size=arguments.stitch_batch_size,
         register="none",
         device=arguments.device,
+        batch_memo=None if arguments.batch_memo is None else str(arguments.batch_memo),
     )
     check_arms([arm], scan, settings)
     return arm, scan, settings
