@@ -1,3 +1,5 @@
+"""From frames to an image: exact placement, and the same bits for every batch size and after errors."""
+
 import numpy as np
 import pytest
 from oracle_model import OracleModel, lopsided_scan

@@ -1,3 +1,5 @@
+"""The TensorFlow backend: eager, graph and XLA, its temporaries, and 100,000 patches in one graph."""
+
 import os
 import subprocess
 import sys
