@@ -28,6 +28,8 @@ INDEX = Path("docs/development/TEST_SUITE_INDEX.md")
 GUIDE = Path("docs/TESTING_GUIDE.md")
 REPORTS = Path("plans/active/FIX-OBJECT-REASSEMBLY-BATCH-001/reports")
 HEADING = "## 2. "
+# Where a test may be named as the one that guards something.
+PAGES = ("docs", "specs", "plans")
 # benchmark_*.py is run by name alone; such a file is as much a part of the suite.
 PATTERNS = ("test_*.py", "benchmark_*.py")
 # What pytest and its plugins put on a test says nothing of when it runs.
@@ -46,6 +48,7 @@ class Collected:
     n_tests: int = 0
     n_default: int = 0
     markers: Counter[str] = field(default_factory=Counter)
+    names: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +92,10 @@ class _Collector:
             self._note(item).n_default += 1
 
     def _note(self, item: pytest.Item) -> Collected:
-        module = self.modules.setdefault(item.nodeid.partition("::")[0], Collected())
+        path, _, name = item.nodeid.partition("::")
+        module = self.modules.setdefault(path, Collected())
         module.n_tests += 1
+        module.names.add(name.partition("[")[0])
         module.markers.update({marker.name for marker in item.iter_markers()} - _PLAIN_MARKERS)
         return module
 
@@ -237,16 +242,29 @@ def with_section(guide: str, section: str) -> str:
 
 
 def faults(modules: Sequence[SuiteModule]) -> list[str]:
-    """Return what is wrong with the suite itself, whatever the lists say."""
+    """Return what making the lists anew would not mend."""
     found = [
         f"{module.path} is Active but holds no test; add one, delete the file, or begin its docstring with 'Archived'."
         for module in modules
         if module.state == "Active" and not module.collected.n_tests
     ]
-    return found + [
+    found += [
         f"{module.path} has no docstring; say in one line what its tests show."
         for module in modules
         if not module.docstring
+    ]
+    return found + _stale_mentions(modules)
+
+
+def _stale_mentions(modules: Sequence[SuiteModule]) -> list[str]:
+    """Return a sentence for each test that a page names and the suite does not hold."""
+    names = {module.path: module.collected.names for module in modules}
+    pages = [page for folder in PAGES for page in sorted(Path(folder).rglob("*.md"))]
+    return [
+        f"{page} names {path}::{name}, which pytest does not collect; name the test that took its place."
+        for page in pages
+        for path, name in re.findall(r"(tests/[\w/]+\.py)::(\w+)", page.read_text(encoding="utf-8"))
+        if name not in names.get(path, ())
     ]
 
 

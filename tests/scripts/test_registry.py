@@ -137,6 +137,18 @@ def test_a_module_without_a_docstring_is_named(suite):
     assert "tests/test_mute.py has no docstring; say in one line" in registry(suite).stderr
 
 
+def test_a_page_may_name_only_tests_that_exist(suite):
+    page = suite / "docs" / "findings.md"
+    page.write_text("Held by `tests/test_sweep.py::test_all`, `tests/ptycho/test_canvas.py::test_adds[2]`.\n")
+    assert registry(suite, "--check").returncode == 0
+    page.write_text("Held by `tests/test_sweep.py::test_some`.\n")
+    run = registry(suite, "--check")
+    assert run.returncode == 1
+    assert (
+        "docs/findings.md names tests/test_sweep.py::test_some, which pytest does not collect" in run.stderr
+    )
+
+
 def test_a_module_that_cannot_be_imported_is_told_in_pytests_words(suite):
     (suite / "tests" / "test_broken.py").write_text('"""Broken."""\nimport no_such_package\n')
     run = registry(suite, "--check")
