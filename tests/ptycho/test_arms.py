@@ -1,3 +1,5 @@
+"""What a path on the command line is taken for: a model, or a finished reconstruction."""
+
 import numpy as np
 import pytest
 from ptychopinn_files import (

@@ -1,3 +1,5 @@
+"""From frames to an image: exact placement, and the same bits for every batch size and after errors."""
+
 from dataclasses import replace
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""The pictures of a comparison, read back from what was drawn."""
+
 import os
 import subprocess
 import sys

@@ -1,3 +1,5 @@
+"""A saved model predicts the same when it is read back; a damaged bundle is refused."""
+
 import json
 from dataclasses import replace
 

@@ -1,3 +1,5 @@
+"""PtychoPINN's files: predicted as by a plain twin, refused with a reason, and nothing in them is run."""
+
 import io
 import json
 import struct

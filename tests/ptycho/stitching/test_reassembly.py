@@ -1,3 +1,5 @@
+"""`reassemble_position` and `stitch_patches`: one image for every batch size and after any out-of-memory error."""
+
 import logging
 import warnings
 

@@ -1,3 +1,5 @@
+"""The TensorFlow backend: eager, graph and XLA, its temporaries, and 100,000 patches in one graph."""
+
 import os
 import subprocess
 import sys
@@ -170,16 +172,34 @@ def test_xla_compiles_once_per_bucket():
     assert [bucket(n) for n in (1, 2, 3, 5, 8, 9)] == [1, 2, 4, 8, 8, 16]
 
 
+def many_patches(n_patches):
+    """Patches and positions that repeat, so that a float64 sum of them has hardly any rounding."""
+    rng = np.random.default_rng(9)
+    positions = np.round(reference.random_positions(rng, n_patches, (40, 25)) * 4) / 4
+    return reference.random_patches(rng, 50, 4)[np.arange(n_patches) % 50], positions
+
+
+def image_of(patches, positions, *, backend, jit_compile=False):
+    canvas = Canvas.around(positions, crop_size=3, backend=backend, accumulate="float64")
+    if jit_compile:
+        canvas._sums = TensorFlowSums(
+            canvas.shape_yx, crop_size=3, dtype=np.dtype(np.complex128), jit_compile=True
+        )
+    canvas.add(patches, positions)
+    return canvas.image()
+
+
 @pytest.mark.parametrize("n_patches", [10_000, 100_000])
 def test_many_patches_go_through_one_graph(n_patches):
     """Canvas shapes from run-time values, and one warp per patch, once failed beyond 5,000 and 1,000."""
-    rng = np.random.default_rng(9)
-    patches = reference.random_patches(rng, 50, 4)
-    which = np.arange(n_patches) % 50
-    positions = np.round(reference.random_positions(rng, n_patches, (40, 25)) * 4) / 4
-    images = {}
-    for backend in ("tensorflow", "cpu"):
-        canvas = Canvas.around(positions, crop_size=3, backend=backend, accumulate="float64")
-        canvas.add(patches[which], positions)
-        images[backend] = canvas.image()
-    assert np.abs(images["tensorflow"] - images["cpu"]).max() <= 1e-6 * np.abs(images["cpu"]).max()
+    patches, positions = many_patches(n_patches)
+    image, expected = (image_of(patches, positions, backend=backend) for backend in ("tensorflow", "cpu"))
+    assert np.abs(image - expected).max() <= 1e-6 * np.abs(expected).max()
+
+
+def test_many_patches_compile_under_xla():
+    """One warp per patch once failed under XLA beyond about 1,000 patches."""
+    patches, positions = many_patches(10_000)
+    image = image_of(patches, positions, backend="tensorflow", jit_compile=True)
+    expected = image_of(patches, positions, backend="cpu")
+    assert np.abs(image - expected).max() <= 1e-6 * np.abs(expected).max()
