@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from benchmarks.page import machine, replace_part
+from benchmarks.report import machine, replace_part
 from capped import Copy
 from capped_work import CROP_SIZE, PATCH_SIZE, fits_at_once, import_everything, whole
 
@@ -88,7 +88,7 @@ def table(rows: list[Row]) -> str:
     """Return the part of docs/benchmarks.md."""
     lines = [
         "## Planned batch sizes",
-        f"Made by `make slow` on {machine('tensorflow', 'keras')}. TensorFlow's GPU allocator serves the CPU "
+        f"Made by `make slow` on {machine(('tensorflow', 'keras'))}. TensorFlow's GPU allocator serves the CPU "
         'and is full at the cap. Every row is a run with `"auto"`: patches and frames of '
         f"{PATCH_SIZE} × {PATCH_SIZE} pixels, M = {CROP_SIZE}, networks of random weights, the limit of 32 items on "
         f"a CPU lifted. *Fits* is the largest single batch that did not run out of memory, within {RESOLUTION:.0%}; "
@@ -111,7 +111,7 @@ def main() -> None:
     cells = [(work, cap_mb) for work in ITEMS_PER_MB for cap_mb in CAPS_MB]
     rows = measured(cells)
     text = table(rows)
-    replace_part("planned sizes", text)
+    replace_part(text, "<!-- planned sizes: begin -->", "<!-- planned sizes: end -->")
     print(text)  # noqa: T201
     bad = [f"{row.work} at {row.cap_mb} MB: {row.reason}" for row in rows if not row.is_good]
     if bad:
