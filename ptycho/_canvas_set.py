@@ -10,8 +10,7 @@ import numpy as np
 
 from autobatch import BatchRun
 from ptycho.image.cropping import Rectangle
-from ptycho.stitching import Canvas, add_in_batches
-from ptycho.stitching._checks import check_canvas_fits
+from ptycho.stitching import Canvas, add_in_batches, check_canvas_fits
 
 _FIRST_FEW = 5
 # Sums and point weights; two halves and their sum, each in double precision and with a second moment.

@@ -49,6 +49,8 @@ class ComparisonSettings:
         Groups of frames to evaluate, drawn with `seed`; all by default.
     device : str, optional
         "CPU" or "GPU:0"; by default TensorFlow's own choice.
+    batch_memo : str, optional
+        File that remembers predicted batch sizes from run to run; none by default.
     seed : int
         Draws `n_groups`, and the neighbours of each group for models of gridsize above 1.
     """
@@ -64,6 +66,7 @@ class ComparisonSettings:
     self_consistency: bool = True
     n_groups: int | None = None
     device: str | None = None
+    batch_memo: str | None = None
     seed: int = 0
 
 

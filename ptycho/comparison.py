@@ -153,6 +153,7 @@ def plan_arm(arm: Arm, scan: ScanData, settings: ComparisonSettings) -> Inferenc
         n_groups=settings.n_groups,
         max_groups=arm.max_groups,
         device=settings.device,
+        batch_memo=settings.batch_memo,
         seed=settings.seed,
         **_canvases(scan, settings),
     )
@@ -238,6 +239,7 @@ def _run(
         stitch_batch_size=settings.stitch_batch_size,
         max_predict_batch_size=arm.max_predict_batch_size,
         device=settings.device,
+        batch_memo=settings.batch_memo,
         n_groups=settings.n_groups,
         max_groups=arm.max_groups,
         seed=settings.seed,

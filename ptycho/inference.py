@@ -6,6 +6,7 @@ No array of all patches ever exists, so memory is that of the frames, the canvas
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,10 +14,19 @@ from typing import Literal
 
 import numpy as np
 
-from autobatch import BatchPlan, BatchRun, Progress, keras_model_cost, plan_batches, run_in_batches
+from autobatch import (
+    BatchMemo,
+    BatchPlan,
+    BatchRun,
+    Progress,
+    keras_model_cost,
+    plan_batches,
+    run_in_batches,
+)
 from ptycho._canvas_set import CanvasSet, HalfSets
 from ptycho._canvas_set import ObjectImage as ObjectImage
 from ptycho._canvas_set import object_window as object_window
+from ptycho.data.reconstruction import Reconstruction
 from ptycho.data.sampling import subsample_indices
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
@@ -105,6 +115,7 @@ def reconstruct(
     n_groups: int | None = None,
     max_groups: int | None = None,
     device: str | None = None,
+    batch_memo: str | os.PathLike[str] | None = None,
     seed: int = 0,
     self_consistency: bool = False,
     mean_centred: bool = False,
@@ -132,6 +143,8 @@ def reconstruct(
         Evaluate no more than the first so many of these.
     device : str, optional
         The device whose memory is planned with, "CPU" or "GPU:0"; by default TensorFlow's own choice.
+    batch_memo : path, optional
+        File that remembers predicted batch sizes from run to run, by network, crop and device.
     seed : int
         Draws the neighbours of each group if the model's gridsize is above 1.
     self_consistency : bool
@@ -178,12 +191,26 @@ def reconstruct(
         cost=keras_model_cost(model.network),
         device=device,
         max_batch_size=max_predict_batch_size,
+        memo=_memo(batch_memo, model, scan, crop_size),
         progress=progress,
         label=label,
         unit="patches",
         remedy=_REMEDY,
     )
     return stream.finished(prediction)
+
+
+def as_reconstruction(run: InferenceRun, scan: ScanData, *, label: str) -> Reconstruction:
+    """Return the image of `run` on `scan` as a finished reconstruction, ready for a file or for `compare`."""
+    assert run.image.origin_yx is not None  # `reconstruct` always knows it
+    return Reconstruction(
+        label=label,
+        object=run.image.image,
+        probe=scan.probe,
+        seconds=run.prediction.seconds,
+        positions_yx=scan.positions_yx - run.image.origin_yx,
+        coverage=run.image.coverage,
+    )
 
 
 def plan_inference(
@@ -196,6 +223,7 @@ def plan_inference(
     n_groups: int | None = None,
     max_groups: int | None = None,
     device: str | None = None,
+    batch_memo: str | os.PathLike[str] | None = None,
     seed: int = 0,
     self_consistency: bool = False,
     mean_centred: bool = False,
@@ -211,6 +239,7 @@ def plan_inference(
         cost=keras_model_cost(model.network),
         device=device,
         max_batch_size=max_predict_batch_size,
+        memo=_memo(batch_memo, model, scan, crop_size),
     )
     return InferencePlan(
         batches=batches,
@@ -218,6 +247,17 @@ def plan_inference(
         canvas_shape_yx=canvases.shape_yx,
         canvas_bytes=canvases.n_bytes,
     )
+
+
+def _memo(
+    path: str | os.PathLike[str] | None, model: PatchModel, scan: ScanData, crop_size: int
+) -> BatchMemo | None:
+    """Name what a batch's memory depends on; device, precision by default and TensorFlow are the memo's own."""
+    if path is None:
+        return None
+    precisions = sorted({layer.compute_dtype for layer in model.network.layers})
+    key = f"{model.architecture} M={crop_size} {'+'.join(precisions)}"
+    return BatchMemo(path, key, items=[scan.amplitude])
 
 
 def _groups(

@@ -1,3 +1,5 @@
+"""`compare`: placing, registering and scoring arms alike, and going on when one fails."""
+
 import numpy as np
 import pytest
 from legacy_scores import plain_placement, plain_scores

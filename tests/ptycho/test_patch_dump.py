@@ -1,3 +1,5 @@
+"""What went into a network and what came out, as files."""
+
 import json
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""PtychoPINN's placement and metrics, against the same steps in plain loops."""
+
 import math
 
 import numpy as np
