@@ -114,6 +114,26 @@ def run_with_statistics(code):
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 
 
+def test_the_sum_runs_where_only_deterministic_operations_are_allowed():
+    """An operation without a deterministic form raises under this setting; on a CPU all of them have one."""
+    code = """
+tf.config.experimental.enable_op_determinism()
+rng = np.random.default_rng(4)
+patches = rng.standard_normal((500, 12, 24)).astype(np.float32).view(np.complex64)
+positions = rng.uniform(0, 30, (500, 2))
+images = set()
+for _ in range(3):
+    canvas = Canvas.around(positions, crop_size=9, backend="tensorflow")
+    canvas.add(patches, positions)
+    images.add(canvas.image().tobytes())
+reference = Canvas.around(positions, crop_size=9, backend="cpu")
+reference.add(patches, positions)
+error = np.abs(canvas.image() - reference.image()).max() / np.abs(reference.image()).max()
+print(len(images), error <= 1e-6)
+"""
+    assert run_with_statistics(code).split() == ["1", "True"]
+
+
 def test_a_crop_flush_with_the_lower_right_corner_stays_on_the_canvas():
     patches, _ = scan(n=1, patch_size=5)
     canvas = Canvas((9, 7), crop_size=5, backend="tensorflow")
