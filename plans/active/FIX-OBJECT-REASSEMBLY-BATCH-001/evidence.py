@@ -25,6 +25,8 @@ SCAN, OUTPUT = "build/fly64-size.npz", "build/fly64-size"
 SIMULATE = [SCAN, "--seed", "64", "--object-size", "232", "232", "--n-positions", "10304", "--overwrite"]
 COMPARE = ["--pinn_dir", "ptycho/demo/pinn", "--baseline_dir", "ptycho/demo/baseline", "--test_data", SCAN]
 COMPARE += ["--output_dir", OUTPUT, "--overwrite", "--no-save-npz", "--no-save-npz-aligned"]
+# The default of --stitch-crop-size.
+CROP_SIZE = 20
 CAP = {"TF_ENABLE_ONEDNN_OPTS": "0", "TF_CPU_ALLOCATOR_USE_BFC": "1", "TF_CPU_BFC_MEM_LIMIT_IN_MB": "400"}
 
 
@@ -105,7 +107,7 @@ def compare_naively() -> None:
             self._kept = [*getattr(self, "_kept", []), patches]
 
         def finished(self, prediction):
-            naive_tf.stitch(np.concatenate(self._kept), self._groups.centres_yx, self._canvas.crop_size)
+            naive_tf.stitch(np.concatenate(self._kept), self._groups.centres_yx, CROP_SIZE)
 
     with mock.patch.object(inference, "_Stream", FullCanvas):
         sys.exit(compare_models.main(COMPARE))
