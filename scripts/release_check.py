@@ -82,14 +82,16 @@ def raise_if_missing(path: Path, expected: set[str], names: set[str]) -> None:
             f"{path.name} lacks {len(missing)} of {len(expected)} files ({', '.join(missing[:5])}); "
             "name them in MANIFEST.in or in package-data of pyproject.toml."
         )
-    print(f"{path.name}: all {len(expected)} files, {path.stat().st_size / 2**20:.1f} MiB")
+    print(f"{path.name}: all {len(expected)} files")
 
 
 def try_alone(wheel: Path, folder: Path) -> None:
     """Install `wheel` into an empty environment in `folder` and run the demo from there."""
     _output(sys.executable, "-m", "venv", str(folder / "env"), cwd=ROOT)
     binaries = folder / "env" / "bin"
-    _output(str(binaries / "python"), "-m", "pip", "install", "--quiet", str(wheel), cwd=folder)
+    _output(
+        str(binaries / "python"), "-m", "pip", "install", "--quiet", "--no-compile", str(wheel), cwd=folder
+    )
     where = _output(str(binaries / "python"), "-c", "import ptycho; print(ptycho.__file__)", cwd=folder)
     if not where.startswith(str(folder)):
         raise GapError(f"ptycho was imported from {where} but must come from the wheel; unset PYTHONPATH.")
