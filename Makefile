@@ -3,17 +3,21 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test lint benchmark slow docs release-check clean
+.PHONY: demo test lint registry benchmark slow docs release-check clean
 demo: $(STAMP)
 	$(BIN)/compare-models --demo --output_dir demo-output --overwrite --stitch-crop-size 24
 
 test: $(STAMP) lint
+	$(BIN)/python scripts/registry.py --check
 	$(BIN)/python -m pytest -q
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+registry: $(STAMP)
+	$(BIN)/python scripts/registry.py
 
 # ptychodus, the peer that is compared with, asks for more than this needs: --no-deps.
 benchmark: $(STAMP)

@@ -50,7 +50,9 @@ class FirstSize:
         return remembered
 
     def planned(self, cost: BatchCost) -> BatchPlan:
-        """Plan from a cost and what is free at this moment."""
+        """Plan from a cost and what is free at this moment, which only a batch that takes memory has to know."""
+        if cost.peak_bytes(1) == 0:
+            return self._free_of_charge(cost)
         memory = self.probe()
         if not memory.is_known:
             return replace(self.fallback(f"the free memory of {memory.device} is not known"), memory=memory)
@@ -92,6 +94,16 @@ class FirstSize:
             limited_by="caller",
             predicted_peak_bytes=None if self.cost is None else self.cost.peak_bytes(size),
             cost=self.cost,
+        )
+
+    def _free_of_charge(self, cost: BatchCost) -> BatchPlan:
+        size = self._limited(self.n_items)
+        return BatchPlan(
+            batch_size=size,
+            reason="a batch takes no memory of its own",
+            limited_by="items" if size == self.n_items else "max_batch_size",
+            predicted_peak_bytes=0,
+            cost=cost,
         )
 
     def _limited(self, size: int) -> int:

@@ -20,6 +20,8 @@ _logger = logging.getLogger(__name__)
 _SCHEMA = "autobatch-memo-1"
 # Free memory differs a little from run to run; beyond this the remembered size says nothing.
 _SAME_MEMORY = (0.95, 1.5)
+# What reading a file of another kind can raise.
+_NOT_A_MEMO = (ValueError, KeyError, TypeError, AttributeError)
 
 
 class ArrayLike(Protocol):
@@ -74,6 +76,15 @@ class BatchMemo:
         self.path = Path(path)
         self._key = [key, *(f"{tuple(item.shape[1:])} {item.dtype}" for item in items)]
 
+    def check(self) -> None:
+        """Raise `ValueError` if the file is something else, `OSError` if it cannot be read; runs only warn."""
+        try:
+            self._read()
+        except _NOT_A_MEMO as error:
+            raise ValueError(
+                f"{self.path} is no memo of batch sizes ({error}); pass a new name, or a file made by an earlier run."
+            ) from error
+
     def recall(self, memory: DeviceMemory) -> int | None:
         """Return the size that worked under the same conditions, or None."""
         entries = self._load()
@@ -104,15 +115,19 @@ class BatchMemo:
     def _load(self) -> dict[str, _Entry] | None:
         """Return the entries, empty for a new file, None for a file that is no memo."""
         try:
-            content = json.loads(self.path.read_text(encoding="utf-8"))
-            if content["schema"] != _SCHEMA:
-                raise ValueError(f"its schema is {content['schema']!r}")
-            return {key: _Entry(**entry) for key, entry in content["entries"].items()}
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            return self._read()
+        except (OSError, *_NOT_A_MEMO) as error:
             _logger.warning("%s is not used: it is no memo of batch sizes (%s)", self.path, error)
             return None
+
+    def _read(self) -> dict[str, _Entry]:
+        try:
+            content = json.loads(self.path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        if content["schema"] != _SCHEMA:
+            raise ValueError(f"its schema is {content['schema']!r}")
+        return {key: _Entry(**entry) for key, entry in content["entries"].items()}
 
 
 def _observed(plan: BatchPlan, attempts: tuple[Attempt, ...], memory: DeviceMemory) -> _Entry | None:

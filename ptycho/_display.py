@@ -182,10 +182,9 @@ def figures_of_merit(arm: ArmResult | None, channel: str, *, separator: str = " 
 
 def comparison_caption(result: ComparisonResult, *, p_min: float, p_max: float) -> str:
     """Return what a reader has to know beside the images, failed arms included."""
-    height, width = result.window.shape_yx
     reference = "over all arms" if result.truth is None else "of the ground truth"
     sentences = [
-        f"{result.n_frames:,} frames, crops of {result.settings.crop_size} px on {height}×{width} px.",
+        _extent(result),
         f"Colours span percentiles {p_min:g} to {p_max:g} {reference};",
         f"each phase has its {result.settings.phase_align} removed. Hatched: not reconstructed.",
     ]
@@ -198,6 +197,19 @@ def comparison_caption(result: ComparisonResult, *, p_min: float, p_max: float) 
         sentences.append("Without a ground truth there are no metrics.")
     sentences += [f"{failure.label} failed: {shortened(failure.reason, 160)}" for failure in result.failures]
     return " ".join(sentences)
+
+
+def reconstruction_caption(result: ComparisonResult, *, p_min: float, p_max: float) -> str:
+    """Return what a reader has to know beside the image of a single arm."""
+    return (
+        f"{shortened(result.arms[0].label)}: {_extent(result)} Colours span percentiles {p_min:g} to {p_max:g}; "
+        f"the phase has its {result.settings.phase_align} removed. Hatched: not reconstructed."
+    )
+
+
+def _extent(result: ComparisonResult) -> str:
+    height, width = result.window.shape_yx
+    return f"{result.n_frames:,} frames, crops of {result.settings.crop_size} px on {height}×{width} px."
 
 
 def shortened(text: str, longest: int = 28) -> str:

@@ -92,7 +92,9 @@ def load_arm(
 def _finished_arm(path: Path, label: str | None, scan: ScanData | None) -> Arm:
     finished = read_reconstruction(path)
     origin = None if scan is None else finished.origin_in(scan)
-    coverage = np.ones(finished.object.shape, np.float32)
+    coverage = finished.coverage
+    if coverage is None:
+        coverage = np.ones(finished.object.shape, np.float32)
     return Arm(
         label=label or finished.label,
         source=ObjectImage(finished.object, coverage, origin),

@@ -102,11 +102,16 @@ def write_artifacts(
             _write_arrays(stage / RAW_FILE, _raw_arrays(result, prefixes))
         if options.save_npz_aligned:
             _write_arrays(stage / ALIGNED_FILE, _aligned_arrays(result, prefixes))
-        contents = run_report(result, report or RunInfo(), prefixes=prefixes)
-        text = json.dumps(contents, indent=2, allow_nan=False, ensure_ascii=False)
-        (stage / REPORT_FILE).write_text(text + "\n", encoding="utf-8")
+        write_report(stage / REPORT_FILE, result, report or RunInfo())
         names = _in_order(stage)
     return [Path(folder) / name for name in names]
+
+
+def write_report(path: Path, result: ComparisonResult, info: RunInfo) -> None:
+    """Write `run_report.json` of a comparison as strict JSON."""
+    contents = run_report(result, info, prefixes=arm_prefixes([arm.label for arm in result.arms]))
+    text = json.dumps(contents, indent=2, allow_nan=False, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 @contextmanager

@@ -68,6 +68,8 @@ class ComparisonSettings:
         Groups of frames to evaluate, drawn with `seed`; all by default.
     device : str, optional
         "CPU" or "GPU:0"; by default TensorFlow's own choice.
+    batch_memo : str, optional
+        File that remembers predicted batch sizes from run to run; none by default.
     seed : int
         Draws `n_groups`, and the neighbours of each group for models of gridsize above 1.
     """
@@ -81,6 +83,7 @@ class ComparisonSettings:
     frc_sigma: float = 0.0
     n_groups: int | None = None
     device: str | None = None
+    batch_memo: str | None = None
     seed: int = 0
 
 
@@ -245,6 +248,7 @@ def plan_arm(arm: Arm, scan: ScanData, settings: ComparisonSettings) -> Inferenc
         max_predict_batch_size=arm.max_predict_batch_size,
         n_groups=settings.n_groups,
         device=settings.device,
+        batch_memo=settings.batch_memo,
         seed=settings.seed,
     )
 
@@ -313,6 +317,7 @@ def _run(
         stitch_batch_size=settings.stitch_batch_size,
         max_predict_batch_size=arm.max_predict_batch_size,
         device=settings.device,
+        batch_memo=settings.batch_memo,
         n_groups=settings.n_groups,
         seed=settings.seed,
         progress=progress,

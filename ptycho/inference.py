@@ -6,13 +6,23 @@ No array of all patches ever exists, so memory is that of the frames, the canvas
 from __future__ import annotations
 
 import logging
+import os
 import time
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from autobatch import BatchPlan, BatchRun, Progress, keras_model_cost, plan_batches, run_in_batches
+from autobatch import (
+    BatchMemo,
+    BatchPlan,
+    BatchRun,
+    Progress,
+    keras_model_cost,
+    plan_batches,
+    run_in_batches,
+)
+from ptycho.data.reconstruction import Reconstruction
 from ptycho.data.sampling import subsample_indices
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
@@ -112,6 +122,7 @@ def reconstruct(
     max_predict_batch_size: int | None = None,
     n_groups: int | None = None,
     device: str | None = None,
+    batch_memo: str | os.PathLike[str] | None = None,
     seed: int = 0,
     progress: Progress | None = None,
     label: str = "patches",
@@ -134,6 +145,8 @@ def reconstruct(
         Evaluate that many groups, drawn with `seed`; all by default.
     device : str, optional
         The device whose memory is planned with, "CPU" or "GPU:0"; by default TensorFlow's own choice.
+    batch_memo : path, optional
+        File that remembers predicted batch sizes from run to run, by network, crop and device.
     seed : int
         Draws the neighbours of each group if the model's gridsize is above 1.
     progress : Progress, optional
@@ -170,12 +183,26 @@ def reconstruct(
         cost=keras_model_cost(model.network),
         device=device,
         max_batch_size=max_predict_batch_size,
+        memo=_memo(batch_memo, model, scan, crop_size),
         progress=progress,
         label=label,
         unit="patches",
         remedy=_REMEDY,
     )
     return stream.finished(prediction)
+
+
+def as_reconstruction(run: InferenceRun, scan: ScanData, *, label: str) -> Reconstruction:
+    """Return the image of `run` on `scan` as a finished reconstruction, ready for a file or for `compare`."""
+    assert run.image.origin_yx is not None  # `reconstruct` always knows it
+    return Reconstruction(
+        label=label,
+        object=run.image.image,
+        probe=scan.probe,
+        seconds=run.prediction.seconds,
+        positions_yx=scan.positions_yx - run.image.origin_yx,
+        coverage=run.image.coverage,
+    )
 
 
 def plan_inference(
@@ -187,6 +214,7 @@ def plan_inference(
     max_predict_batch_size: int | None = None,
     n_groups: int | None = None,
     device: str | None = None,
+    batch_memo: str | os.PathLike[str] | None = None,
     seed: int = 0,
 ) -> InferencePlan:
     """Return what `reconstruct` would do with the same arguments; predicts nothing."""
@@ -198,10 +226,22 @@ def plan_inference(
         cost=keras_model_cost(model.network),
         device=device,
         max_batch_size=max_predict_batch_size,
+        memo=_memo(batch_memo, model, scan, crop_size),
     )
     return InferencePlan(
         batches=batches, n_patches=len(groups), canvas_shape_yx=canvas.shape_yx, canvas_bytes=canvas.n_bytes
     )
+
+
+def _memo(
+    path: str | os.PathLike[str] | None, model: PatchModel, scan: ScanData, crop_size: int
+) -> BatchMemo | None:
+    """Name what a batch's memory depends on; device, precision by default and TensorFlow are the memo's own."""
+    if path is None:
+        return None
+    precisions = sorted({layer.compute_dtype for layer in model.network.layers})
+    key = f"{model.architecture} M={crop_size} {'+'.join(precisions)}"
+    return BatchMemo(path, key, items=[scan.amplitude])
 
 
 def _groups(model: PatchModel, scan: ScanData, n_groups: int | None, seed: int) -> Groups:
@@ -228,10 +268,12 @@ def check_fits(model: PatchModel, scan: ScanData) -> None:
             f"{model.architecture.kind} was trained on {model.patch_size}x{model.patch_size}; "
             "use a model of the same size, or crop the frames."
         )
-    if scan.n_frames < model.gridsize**2:
+    # A group is drawn from the neighbours of a scan point, itself left out.
+    n_needed = 1 if model.gridsize == 1 else model.gridsize**2 + 1
+    if scan.n_frames < n_needed:
         raise DataError(
-            f"the scan has {scan.n_frames} frames but the model takes groups of {model.gridsize**2}; "
-            "choose a model of smaller gridsize."
+            f"the scan has {scan.n_frames} frames but the model groups {model.gridsize**2} neighbours of each, "
+            f"which needs at least {n_needed}; pass more frames or choose a model of smaller gridsize."
         )
 
 

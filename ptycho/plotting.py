@@ -32,6 +32,7 @@ from ptycho._display import (
     panels_of,
     percentile_scale,
     plain,
+    reconstruction_caption,
     scale_bar_px,
     shortened,
     thinned,
@@ -58,6 +59,7 @@ _DPI = 150
 _PANEL_INCHES, _FIGURE_INCHES = 3.1, 20.0
 # Taller windows than this have panels too narrow for a line of figures.
 _TALL = 1.3
+_BAR_LABELS = {"amplitude": "amplitude", "phase": "phase (rad)"}
 _AMPLITUDE_MAP, _COVERAGE_MAP, _SIGNED_MAP, _CYCLIC_MAP = "gray", "viridis", "RdBu_r", "twilight_shifted"
 
 
@@ -141,7 +143,7 @@ def plot_comparison(
             _title(ax, figures_of_merit(arms.get(panel.label), channel, separator=separator))
             if own != scale:
                 _note(ax, f"{own.low:.3g} … {own.high:.3g} rad")
-        _colour_bar(figure, row, scale, _map_of(channel, scale), "phase (rad)" if is_phase else channel)
+        _colour_bar(figure, row, scale, _map_of(channel, scale), _BAR_LABELS[channel])
         row[0].set_ylabel(channel.capitalize(), fontsize=LARGE_PT)
     _headings(axes[0], [panel.label for panel in panels])
     for ax, arm in zip(axes[0], result.arms, strict=False):
@@ -149,6 +151,37 @@ def plot_comparison(
             _note(ax, "collapsed")
     _scale_bar(axes[0][0], width)
     _caption(figure, comparison_caption(result, p_min=options.p_min, p_max=options.p_max))
+    _save(figure, path)
+
+
+def plot_reconstruction(
+    result: ComparisonResult, path: str | os.PathLike[str], *, options: PlotOptions | None = None
+) -> None:
+    """Draw amplitude, phase and coverage of the one arm of `result` side by side.
+
+    Raises
+    ------
+    DataError
+        There is another number of arms than one.
+    """
+    if len(result.arms) != 1:
+        raise DataError(
+            f"there are {len(result.arms)} arms to draw but this plot shows one; draw a comparison."
+        )
+    options = options or PlotOptions()
+    figure, (axes,) = _grid(result, n_rows=1, n_columns=3)
+    for ax, channel in zip(axes, ("amplitude", "phase"), strict=False):
+        image = getattr(panels_of(result)[0], channel)
+        scale = percentile_scale([image], options.p_min, options.p_max, phase=channel == "phase")
+        _show(ax, image, scale, _map_of(channel, scale), result.window)
+        _colour_bar(figure, [ax], scale, _map_of(channel, scale), _BAR_LABELS[channel])
+    _coverage_row(figure, axes[2:], result)
+    axes[2].set_ylabel("")
+    _headings(axes, ["Amplitude", "Phase", "Coverage"])
+    if result.arms[0].collapsed:
+        _note(axes[0], "collapsed")
+    _scale_bar(axes[0], result.window.shape_yx[1])
+    _caption(figure, reconstruction_caption(result, p_min=options.p_min, p_max=options.p_max))
     _save(figure, path)
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from markdown_pages import ROOT
 
-_SCRIPTS = {"scripts/compare_models.py": "compare-models"}
 # They take seconds at most; of the others, those that have --dry-run are run with it.
 _QUICK = {"ptycho-simulate", "ptycho-convert", "autobatch"}
 _TOOLS = ("seq", "mkdir", "ls", "cat", "cp")
@@ -28,6 +27,8 @@ def _table(heading):
 COMMANDS = {
     name: import_module(door.strip('"').partition(":")[0]) for name, door in _table("project.scripts").items()
 }
+# A file of scripts/ that is one of the commands has the name of its module.
+_SCRIPTS = {f"scripts/{module.__name__.rpartition('.')[2]}.py": name for name, module in COMMANDS.items()}
 _RECORDER = """#!/bin/bash
 { printf '%s\\037' "${0##*/}" "$@"; printf '\\036'; } >> "$RECORD"
 """
@@ -99,7 +100,7 @@ def _resolved(words):
     name, *arguments = words
     if name == "python" and arguments[:1] == ["-m"]:
         return arguments[1], arguments[2:]
-    if name == "python" and arguments[0] in _SCRIPTS:
+    if name == "python" and (ROOT / arguments[0]).is_file() and arguments[0] in _SCRIPTS:
         return _SCRIPTS[arguments[0]], arguments[1:]
     return name, arguments
 
@@ -161,4 +162,5 @@ def _no_tests(arguments):
 
 
 def _no_script(arguments):
-    return [word for word in arguments[:1] if not (ROOT / word).is_file()]
+    """A script in no folder is the reader's own."""
+    return [word for word in arguments[:1] if "/" in word and not (ROOT / word).is_file()]

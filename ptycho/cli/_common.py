@@ -147,6 +147,17 @@ def _check_writable_folder(folder: Path) -> None:
         raise UsageError(f"the folder {folder} is not writable; change its permissions or write elsewhere.")
 
 
+def check_no_results(folder: Path, patterns: Sequence[str], *, overwrite: bool) -> None:
+    """Refuse an output folder that cannot be made, or that holds results unless `overwrite`."""
+    check_output_folder(folder)
+    there = sorted(path.name for pattern in patterns for path in folder.glob(pattern))
+    if there and not overwrite:
+        raise UsageError(
+            f"{folder} already holds results ({', '.join(there)}); pass --overwrite to replace them, "
+            "or another --output_dir."
+        )
+
+
 def run(
     parser: argparse.ArgumentParser,
     command: Callable[[argparse.Namespace], int],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ptycho.cli import _common
+from ptycho.cli import _arguments, _common
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -49,15 +49,10 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
 
 def _add_batching(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("memory and batches (these change memory and speed, never the result)")
-    sizes = {"type": _common.auto_or_positive_int, "default": "auto", "metavar": "auto|N"}
-    group.add_argument(
-        "--stitch-batch-size", help="patches entering the canvas at once (default auto)", **sizes
-    )
+    _arguments.add_stitch_batch_size(group)
     for model in ("pinn", "baseline"):
-        group.add_argument(
-            f"--{model}-predict-batch-size",
-            help=f"frames the {model} predicts at once (default auto); N is first size and upper limit",
-            **sizes,
+        _arguments.add_batch_size(
+            group, f"--{model}-predict-batch-size", f"frames the {model} predicts at once"
         )
         group.add_argument(
             f"--{model}-chunk-size",
@@ -65,6 +60,7 @@ def _add_batching(parser: argparse.ArgumentParser) -> None:
             metavar="N",
             help="older memory knob: an upper limit of the batch",
         )
+    _arguments.add_batch_memo(group)
     _common.add_device_flag(group)
 
 
@@ -83,13 +79,7 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
 
 def _add_scoring(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("stitching, registration and metrics")
-    group.add_argument(
-        "--stitch-crop-size",
-        type=int,
-        default=20,
-        metavar="M",
-        help="side of the central square of each patch that is stitched, 0 < M <= N (default 20)",
-    )
+    _arguments.add_crop_size(group)
     which = group.add_mutually_exclusive_group()
     which.add_argument("--skip-registration", action="store_true", help="register no arm")
     which.add_argument("--register-ptychi-only", action="store_true", help="register only the iterative arm")
@@ -122,13 +112,7 @@ def _add_scoring(parser: argparse.ArgumentParser) -> None:
 
 def _add_outputs(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("output")
-    group.add_argument("--output_dir", type=Path, required=True, metavar="DIR", help="folder of all results")
-    group.add_argument("--overwrite", action="store_true", help="replace results that are already there")
-    group.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="check everything, print the plan and its memory, compute nothing",
-    )
+    _arguments.add_run_flags(group)
     for name, what in (
         ("save-npz", "reconstructions.npz"),
         ("save-npz-aligned", "reconstructions_aligned.npz"),
@@ -139,15 +123,7 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
             default=True,
             help=f"write {what} (default on)",
         )
-    for name, default in (("p_min", 10.0), ("p_max", 90.0)):
-        group.add_argument(
-            f"--{name}",
-            type=_percentile,
-            default=default,
-            metavar="PERCENT",
-            help=f"percentile at the {'lower' if name == 'p_min' else 'upper'} end of the colour scale "
-            f"(default {default:g})",
-        )
+    _arguments.add_colour_scale(group)
     for model in ("pinn", "baseline"):
         for end in ("vmin", "vmax"):
             group.add_argument(
@@ -169,21 +145,7 @@ def _seed(text: str) -> int:
 
 
 def _not_negative(text: str) -> float:
-    value = _number(text)
+    value = _arguments.number(text)
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
     return value
-
-
-def _percentile(text: str) -> float:
-    value = _number(text)
-    if not 0 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a percentile from 0 to 100")
-    return value
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None

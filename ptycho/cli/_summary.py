@@ -1,4 +1,4 @@
-"""What `compare-models` says at its end: the table of metrics and the list of files, or the plan of a dry run."""
+"""What a run of models says at its end: tables and the list of files, or the plan of a dry run."""
 
 from __future__ import annotations
 
@@ -26,6 +26,15 @@ def print_summary(result: ComparisonResult, files: Sequence[Path]) -> None:
         console.print("No ground truth (objectGuess) in the test data: images and report, but no metrics.")
     elif result.arms:
         console.print(_metrics_table(result))
+    _print_runs(console, result, files)
+
+
+def print_runs(result: ComparisonResult, files: Sequence[Path]) -> None:
+    """Print how the batches of each arm went, the notes, and the files written."""
+    _print_runs(_console(), result, files)
+
+
+def _print_runs(console: Console, result: ComparisonResult, files: Sequence[Path]) -> None:
     console.print(_runs_table(result))
     for text in _notes(result):
         console.print(text, highlight=False)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptycho.cli import _common
+from ptycho.cli import _arguments, _common
 from ptycho.cli._compare_arguments import build_parser
 
 if TYPE_CHECKING:
@@ -47,7 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Compare; the work of `main` once the arguments are parsed."""
     _map_older_spellings(arguments)
     _check_usage(arguments)
-    _check_output(arguments.output_dir, overwrite=arguments.overwrite)
+    _common.check_no_results(arguments.output_dir, _RESULTS, overwrite=arguments.overwrite)
+    _arguments.check_batch_memo(arguments.batch_memo)
 
     from ptycho.models.devices import computing_on
 
@@ -63,15 +61,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace, job: _Job) -> int:
-    from autobatch import list_devices
     from ptycho.artifacts import ArtifactOptions, write_artifacts
+    from ptycho.cli._runs import Beginning, fail_for
     from ptycho.cli._summary import print_summary
     from ptycho.comparison import compare
     from ptycho.plotting import PlotOptions, write_plots
-    from ptycho.run_report import RunInfo
 
-    started_at, began = datetime.now().astimezone(), time.perf_counter()
-    devices = tuple(list_devices())
+    beginning = Beginning.now()
     folder = arguments.output_dir
     (folder / "logs").mkdir(parents=True, exist_ok=True)
     with _common.file_log(folder / "logs" / "debug.log"):
@@ -81,19 +77,11 @@ def _compare(arguments: argparse.Namespace, job: _Job) -> int:
             p_min=arguments.p_min, p_max=arguments.p_max, phase_limits=_phase_limits(arguments)
         )
         files = write_plots(result, folder, options=plots)
-        info = RunInfo(
-            command=("compare-models", *sys.argv[1:]),
-            started_at=started_at,
-            wall_s=time.perf_counter() - began,
-            devices=devices,
-        )
         options = ArtifactOptions(save_npz=arguments.save_npz, save_npz_aligned=arguments.save_npz_aligned)
-        files += write_artifacts(result, folder, options=options, report=info)
+        files += write_artifacts(result, folder, options=options, report=beginning.info("compare-models"))
         if not arguments.quiet:
             print_summary(result, [*files, folder / "logs" / "debug.log"])
-    if result.failures:
-        reasons = " ".join(f"{failure.label} failed: {failure.reason}" for failure in result.failures)
-        raise _common.WorkFailedError(reasons)
+    fail_for(result)
     return 0
 
 
@@ -123,6 +111,7 @@ def _open(arguments: argparse.Namespace) -> _Job:
         frc_sigma=arguments.frc_sigma,
         n_groups=arguments.n_test_groups if arguments.n_test_subsample else None,
         device=arguments.device,
+        batch_memo=None if arguments.batch_memo is None else str(arguments.batch_memo),
         seed=arguments.test_subsample_seed or 0,
     )
     n_frames = arguments.n_test_subsample or arguments.n_test_groups
@@ -194,26 +183,13 @@ def _check_usage(arguments: argparse.Namespace) -> None:
         raise _common.UsageError(
             f"{' and '.join(missing)} must be given; give them, other arms with --arm LABEL=PATH, or try --demo."
         )
-    if not arguments.p_min < arguments.p_max:
-        raise _common.UsageError(
-            f"--p_min is {arguments.p_min:g} and --p_max {arguments.p_max:g} but p_min must be the smaller; swap them."
-        )
+    _arguments.check_colour_scale(arguments)
     for model in ("pinn", "baseline"):
         low, high = (getattr(arguments, f"{model}_phase_{end}") for end in ("vmin", "vmax"))
         if low is not None and high is not None and not low < high:
             raise _common.UsageError(
                 f"--{model}_phase_vmin is {low:g} and --{model}_phase_vmax {high:g} but vmin must be the smaller."
             )
-
-
-def _check_output(folder: Path, *, overwrite: bool) -> None:
-    _common.check_output_folder(folder)
-    there = sorted(path.name for pattern in _RESULTS for path in folder.glob(pattern))
-    if there and not overwrite:
-        raise _common.UsageError(
-            f"{folder} already holds results ({', '.join(there)}); pass --overwrite to replace them, "
-            "or another --output_dir."
-        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

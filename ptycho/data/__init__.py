@@ -9,6 +9,7 @@ from ptycho.data.npz import write_npz as write_npz
 from ptycho.data.reconstruction import Reconstruction as Reconstruction
 from ptycho.data.reconstruction import read_reconstruction as read_reconstruction
 from ptycho.data.reconstruction import with_reconstruction as with_reconstruction
+from ptycho.data.reconstruction import write_reconstruction as write_reconstruction
 from ptycho.data.sampling import subsample as subsample
 from ptycho.data.sampling import subsample_indices as subsample_indices
 from ptycho.data.scan import ScanData as ScanData

@@ -1,4 +1,4 @@
-"""Finished iterative reconstructions, and how one becomes the object of a scan."""
+"""Finished reconstructions: their file, and how one becomes the object of a scan."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import logging
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ptycho.data._archive import Archive, open_archive
+from ptycho.data._archive import Archive, open_archive, replacing
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
 
@@ -20,7 +21,7 @@ _REQUIRED = ("reconstructed_object", "reconstructed_probe", "algorithm")
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Reconstruction:
-    """The result of an iterative algorithm.
+    """The image that an iterative algorithm or a network made of a scan.
 
     Attributes
     ----------
@@ -35,6 +36,8 @@ class Reconstruction:
     positions_yx : (n, 2) float64, optional
         Patch centres in the pixel frame of `object`, in the order of the scan's frames. With them its
         origin is known; without, it must be registered.
+    coverage : (H, W) float32, optional
+        How many patches lie on each pixel, 0 where nothing was reconstructed; all of it was if None.
     """
 
     label: str
@@ -42,6 +45,7 @@ class Reconstruction:
     probe: np.ndarray
     seconds: float | None = None
     positions_yx: np.ndarray | None = None
+    coverage: np.ndarray | None = None
 
     def origin_in(self, scan: ScanData) -> tuple[float, float] | None:
         """Return the object pixel of `scan` under pixel (0, 0) of this image, None if it is not known.
@@ -60,7 +64,7 @@ class Reconstruction:
 def read_reconstruction(path: str | PathLike[str]) -> Reconstruction:
     """Read ``reconstructed_object``, ``reconstructed_probe``, ``algorithm`` and what goes with them.
 
-    ``computation_time_seconds`` and ``positions_yx`` are optional. Nothing is ever unpickled.
+    ``computation_time_seconds``, ``positions_yx`` and ``coverage`` are optional. Nothing is ever unpickled.
 
     Raises
     ------
@@ -71,13 +75,29 @@ def read_reconstruction(path: str | PathLike[str]) -> Reconstruction:
     """
     with open_archive(Path(path)) as archive:
         archive.require(_REQUIRED)
+        image = _object(archive)
         return Reconstruction(
             label=_label(archive),
-            object=_object(archive),
+            object=image,
             probe=first_mode(archive.read("reconstructed_probe"), f"reconstructed_probe in {path}"),
             seconds=_seconds(archive),
             positions_yx=_positions(archive),
+            coverage=_coverage(archive, image.shape),
         )
+
+
+def write_reconstruction(path: str | PathLike[str], reconstruction: Reconstruction) -> None:
+    """Write what `read_reconstruction` gives back; an existing file is replaced only when all is written."""
+    arrays: dict[str, Any] = {
+        "reconstructed_object": reconstruction.object,
+        "reconstructed_probe": reconstruction.probe,
+        "algorithm": np.array(reconstruction.label),
+        "computation_time_seconds": reconstruction.seconds,
+        "positions_yx": reconstruction.positions_yx,
+        "coverage": reconstruction.coverage,
+    }
+    with replacing(Path(path)) as file:
+        np.savez(file, **{key: array for key, array in arrays.items() if array is not None})
 
 
 def with_reconstruction(scan: ScanData, reconstruction: Reconstruction) -> ScanData:
@@ -213,3 +233,15 @@ def _positions(archive: Archive) -> np.ndarray | None:
             "numbers (n, 2), one (y, x) per frame; store it so."
         )
     return value.astype(np.float64)
+
+
+def _coverage(archive: Archive, shape: tuple[int, ...]) -> np.ndarray | None:
+    if "coverage" not in archive:
+        return None
+    value = archive.read("coverage")
+    if value.shape != shape or value.dtype.kind not in "biuf" or not (value >= 0).all():
+        raise DataError(
+            f"coverage in {archive.name} is {value.dtype} of shape {value.shape} but must be numbers of at least 0, "
+            f"one for each of the {shape} pixels of reconstructed_object; store it so."
+        )
+    return value.astype(np.float32)

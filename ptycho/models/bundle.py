@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from ptycho.errors import DataError
-from ptycho.models.networks import Architecture, build_network
+from ptycho.models._untrusted import open_hdf5
+from ptycho.models.networks import Architecture, build_network, outline_network
 from ptycho.models.patch_model import PatchModel
 
 SCHEMA_VERSION = 1
@@ -39,12 +40,18 @@ def save_bundle(folder: str | os.PathLike[str], model: PatchModel) -> None:
     """Write `model` into `folder`, which is made if need be.
 
     The description is renamed into place last: a folder that has one is complete.
+
+    Raises
+    ------
+    DataError
+        If the bundle would lose something that decides what the model computes.
     """
     if model.combine != "polar" or model.support_size is not None:
         raise DataError(
             f"the model joins its images as {model.combine} with a support of {model.support_size} px, which only "
             "PtychoPINN's own files can say; keep using those."
         )
+    _refuse_other_activations(model)
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     description = {
@@ -61,6 +68,18 @@ def save_bundle(folder: str | os.PathLike[str], model: PatchModel) -> None:
         for name in (_WEIGHTS, _PROBE, _DESCRIPTION):
             if (parts / name).exists():
                 os.replace(parts / name, target / name)
+
+
+def _refuse_other_activations(model: PatchModel) -> None:
+    usual = outline_network(model.architecture)
+    for layer, expected in zip(model.network.layers, usual.layers, strict=True):
+        found, wanted = (getattr(each, "activation", None) for each in (layer, expected))
+        if found is not wanted:
+            names = [getattr(function, "__name__", "none") for function in (found, wanted)]
+            raise DataError(
+                f"layer {layer.name} of the {model.architecture.kind} ends in {names[0]} but a bundle rebuilds it with "
+                f"{names[1]}, so it would compute something else; keep using the file that the model came from."
+            )
 
 
 def load_bundle(folder: str | os.PathLike[str]) -> PatchModel:
@@ -84,6 +103,7 @@ def load_bundle(folder: str | os.PathLike[str]) -> PatchModel:
         training = description["training"]
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{source / _DESCRIPTION} does not describe a model: {error}") from error
+    _refuse_missing_bytes(source / _WEIGHTS, architecture)
     network = build_network(architecture)
     try:
         with warnings.catch_warnings():
@@ -97,6 +117,17 @@ def load_bundle(folder: str | os.PathLike[str]) -> PatchModel:
             f"({reason}); copy the folder again or train anew."
         ) from error
     return PatchModel(network, architecture, _read_probe(source / _PROBE, architecture.patch_size), training)
+
+
+def _refuse_missing_bytes(path: Path, architecture: Architecture) -> None:
+    """Refuse weights that point out of their file or cannot fill the network, before any is built."""
+    with open_hdf5(path, str(path)) as numbers:
+        needed = 4 * outline_network(architecture).count_params()
+        if needed > numbers.n_bytes:
+            raise DataError(
+                f"the weights in {path} do not fit the {architecture.kind} described beside them "
+                f"({numbers.n_bytes} bytes but {needed} are needed); copy the folder again or train anew."
+            )
 
 
 def _read_description(path: Path) -> dict:

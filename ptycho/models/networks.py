@@ -98,6 +98,17 @@ def build_network(architecture: Architecture, *, precision: Precision = "float32
     return network
 
 
+def outline_network(architecture: Architecture) -> keras.Model:
+    """Return the network of `architecture` with its layers and the shapes of its weights, but no numbers.
+
+    It takes next to no memory, whatever the size of the network, and can compute nothing.
+    """
+    import keras
+
+    with keras.StatelessScope(initialize_variables=False):
+        return build_network(architecture)
+
+
 def _pinn(architecture: Architecture, precision: Precision) -> keras.Model:
     import keras
 

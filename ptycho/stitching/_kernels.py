@@ -46,8 +46,8 @@ def _prefetch(typing_context, array, index):
         integer = ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [pointer.type, integer, integer, integer])
         prefetch = builder.module.declare_intrinsic("llvm.prefetch", [pointer.type], kind)
-        # For reading (0), to be kept in every cache level (3), as data (1).
-        builder.call(prefetch, [pointer, integer(0), integer(3), integer(1)])
+        # For reading (0), into the second-level cache (2), because the crop in hand fills the first; data (1).
+        builder.call(prefetch, [pointer, integer(0), integer(2), integer(1)])
         return context.get_dummy_value()
 
     return types.void(array, types.uint64), generate
@@ -120,8 +120,8 @@ def add_band(
 ):
     """Add to rows `row_begin` … `row_end - 1` of canvas and point map whatever the patches put there.
 
-    While one patch is added the crop of the next one is prefetched: crops lie far apart in memory, and the
-    processor's own prefetching does not guess the gaps.
+    While one patch is added the crop of the next one is prefetched, and the canvas rows that it will change:
+    both lie far apart in memory, and the processor's own prefetching does not guess the gaps.
 
     Parameters
     ----------
@@ -148,8 +148,10 @@ def add_band(
     while following < n:
         p = following
         following = _next_in_band(top_left, p + 1, side, row_begin, row_end)
+        upcoming = min(following, n - 1)
         start = p * size * stride + crop_offset
-        next_start = following * size * stride + crop_offset
+        next_start = upcoming * size * stride + crop_offset
+        next_at = 2 * (top_left[upcoming, 0] * width + top_left[upcoming, 1])
         if status[p] == UNSEEN:
             status[p] = FINITE if _is_finite(bits, start, stride, side) else REJECTED
         if status[p] == REJECTED:
@@ -158,8 +160,9 @@ def add_band(
         top, left, f_y, f_x = top_left[p, 0], top_left[p, 1], fraction[p, 0], fraction[p, 1]
         for row in range(max(top, row_begin), min(top + side + (1 if f_y > 0 else 0), row_end)):
             r = row - top
-            if following < n and r < side:
+            if r < side:
                 _prefetch_row(patches, next_start + r * stride, side)
+                _prefetch_row(canvas, next_at + 2 * r * width, side)
             w_above, w_below = (f_y if r > 0 else 0.0), (1.0 - f_y if r < side else 0.0)
             above, below = start + max(r - 1, 0) * stride, start + min(r, side - 1) * stride
             at = 2 * (row * width + left)

@@ -16,6 +16,7 @@ from autobatch import (
     DeviceMemory,
     DoesNotFitError,
     LogProgress,
+    plan_batches,
     run_in_batches,
 )
 from autobatch.testing import FixedMemory, inject_oom
@@ -570,3 +571,12 @@ def test_items_of_any_size_are_committed_up_to_the_first_that_does_not_fit(limit
         n_committed = error.n_committed
     assert n_committed == first_unfit
     assert committed == squares(0, first_unfit)
+
+
+def test_a_batch_that_takes_no_memory_is_planned_without_asking_for_any():
+    def probe():
+        raise AssertionError("nobody has to know what is free")
+
+    plan = plan_batches(100, cost=BatchCost(bytes_per_item=0), device=probe, max_batch_size=64)
+    assert (plan.batch_size, plan.limited_by) == (64, "max_batch_size")
+    assert plan.reason == "a batch takes no memory of its own"

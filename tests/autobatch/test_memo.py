@@ -92,6 +92,22 @@ def test_a_file_that_is_something_else_is_left_alone(tmp_path, caplog):
     assert "it is no memo of batch sizes" in caplog.text
 
 
+@pytest.mark.parametrize("content", ['{"precious": 1}', "[]", "\x93NUMPY", '{"schema": "other"}'])
+def test_a_check_names_a_file_that_is_something_else(tmp_path, content):
+    path = tmp_path / "results.json"
+    path.write_text(content, encoding="latin-1")
+    with pytest.raises(ValueError, match=r"results\.json is no memo of batch sizes .*; pass a new name"):
+        BatchMemo(path, "pinn").check()
+    assert path.read_text(encoding="latin-1") == content
+
+
+def test_a_check_passes_a_new_and_a_used_file(tmp_path):
+    memo = BatchMemo(tmp_path / "memo.json", "pinn")
+    memo.check()
+    run(memo, at=[0], batch_size=32)
+    memo.check()
+
+
 def test_a_folder_that_cannot_be_written_costs_a_warning(tmp_path, caplog):
     memo = BatchMemo(tmp_path / "missing" / "memo.json", "pinn")
     assert run(memo, at=[0], batch_size=32).n_oom == 1

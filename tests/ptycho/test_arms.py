@@ -1,3 +1,5 @@
+"""What a path on the command line is taken for: a model, or a finished reconstruction."""
+
 import numpy as np
 import pytest
 from ptychopinn_files import (
@@ -53,6 +55,13 @@ def test_an_npz_is_a_finished_reconstruction(tmp_path):
     arm = load_arm(path)
     assert arm.label == "ePIE"
     np.testing.assert_array_equal(arm.source.image, image.astype(np.complex64))
+
+
+def test_pixels_that_a_reconstruction_does_not_cover_are_known(tmp_path):
+    image, coverage = np.ones((3, 4), complex), np.arange(12).reshape(3, 4)
+    probe, path = np.ones((2, 2), complex), tmp_path / "recon.npz"
+    np.savez(path, reconstructed_object=image, reconstructed_probe=probe, algorithm="ePIE", coverage=coverage)
+    np.testing.assert_array_equal(load_arm(path).source.coverage, coverage)
 
 
 def test_a_folder_with_no_model_is_refused(tmp_path):

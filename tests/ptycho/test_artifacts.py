@@ -1,3 +1,5 @@
+"""The files of a comparison: every key and column, and nothing half-written."""
+
 import csv
 import json
 import zipfile

@@ -1,3 +1,5 @@
+"""`compare`: placing, registering and scoring arms alike, and going on when one fails."""
+
 import numpy as np
 import pytest
 from oracle_model import OracleModel, lopsided_scan

@@ -1,3 +1,5 @@
+"""The curves of a figure: correlations, losses and learning rates."""
+
 from dataclasses import replace
 
 import made_results as made

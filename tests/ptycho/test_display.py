@@ -1,3 +1,5 @@
+"""Colour scales, labels and thinning of what is drawn."""
+
 import made_results as made
 import numpy as np
 import pytest

@@ -1,11 +1,15 @@
+"""From frames to an image: exact placement, and the same bits for every batch size and after errors."""
+
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from oracle_model import OracleModel, lopsided_scan
 
 from autobatch import DoesNotFitError
-from autobatch.testing import inject_oom
+from autobatch.testing import FixedMemory, inject_oom
 from ptycho.errors import DataError
-from ptycho.inference import plan_inference, reconstruct
+from ptycho.inference import check_fits, plan_inference, reconstruct
 from ptycho.models.networks import Architecture, build_network
 from ptycho.models.patch_model import PatchModel
 
@@ -129,6 +133,41 @@ def test_a_collapsed_model_is_named(scan, model):
     assert "nearly constant" in reconstruct(model, scan, crop_size=16).collapsed
 
 
+@pytest.fixture
+def steady_memory(monkeypatch):
+    """Other programs' memory comes and goes; a memo is for the same free memory."""
+    monkeypatch.setattr("autobatch._probe.device_memory", lambda device=None: FixedMemory(8 << 30)())
+
+
+def test_a_batch_size_that_survived_an_oom_is_planned_the_next_time(scan, model, steady_memory, tmp_path):
+    path = tmp_path / "memo.json"
+    with inject_oom(at=[0], label="patches"):
+        first = reconstruct(model, scan, crop_size=16, batch_memo=path)
+    half = scan.n_frames // 2
+    assert first.prediction.attempted_sizes[:2] == [scan.n_frames, half]
+    again = reconstruct(model, scan, crop_size=16, batch_memo=path)
+    assert (again.prediction.plan.limited_by, again.prediction.attempted_sizes[0]) == ("memo", half)
+    plan = plan_inference(model, scan, crop_size=16, batch_memo=path).batches
+    assert (plan.limited_by, plan.batch_size) == ("memo", half)
+    assert plan_inference(model, scan, crop_size=16).batches.limited_by == "items"
+
+
+def test_remembered_sizes_are_kept_apart_by_network_precision_and_crop(scan, model, steady_memory, tmp_path):
+    path = tmp_path / "memo.json"
+    with inject_oom(at=[0], label="patches"):
+        reconstruct(model, scan, crop_size=16, batch_memo=path)
+
+    def limited_by(precision="float32", crop_size=16, **changes):
+        architecture = replace(model.architecture, **changes)
+        other = PatchModel(build_network(architecture, precision=precision), architecture)
+        return plan_inference(other, scan, crop_size=crop_size, batch_memo=path).batches.limited_by
+
+    assert limited_by() == "memo"
+    assert limited_by(precision="mixed_bfloat16") == "items"
+    assert limited_by(crop_size=14) == "items"
+    assert limited_by(n_filters_scale=0.5) == "items"
+
+
 def test_the_plan_is_what_is_then_done(scan, model):
     plan = plan_inference(model, scan, crop_size=16, predict_batch_size="auto")
     run = reconstruct(model, scan, crop_size=16)
@@ -141,3 +180,11 @@ def test_frames_of_another_size_are_refused(scan):
     architecture = Architecture(kind="baseline", patch_size=64, n_filters_scale=0.25)
     with pytest.raises(DataError, match="frames of 32x32 pixels but the baseline was trained on 64x64"):
         reconstruct(PatchModel(build_network(architecture), architecture), scan, crop_size=16)
+
+
+def test_a_group_needs_one_frame_more_than_it_holds(scan):
+    model = OracleModel(scan, gridsize=2)
+    with pytest.raises(DataError, match=r"4 frames but the model groups 4 neighbours .* at least 5"):
+        check_fits(model, scan.select(np.arange(4)))
+    check_fits(model, scan.select(np.arange(5)))
+    check_fits(OracleModel(scan), scan.select([7]))

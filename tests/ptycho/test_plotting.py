@@ -1,3 +1,5 @@
+"""The pictures of a comparison, read back from what was drawn."""
+
 import os
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from ptycho.plotting import (
     plot_errors,
     plot_frc,
     plot_loss_curve,
+    plot_reconstruction,
     write_plots,
 )
 
@@ -70,6 +73,23 @@ def test_every_row_has_the_colour_scale_of_the_truth(result, drawn):
     assert len(set(amplitudes)) == len(set(phases)) == 1
     np.testing.assert_allclose(amplitudes[0], np.percentile(np.abs(result.truth), (20, 70)), rtol=1e-5)
     assert phases[0][0] == -phases[0][1]
+
+
+def test_a_reconstruction_shows_amplitude_phase_and_coverage(drawn):
+    arm = made.model_arm(metrics=None, collapsed="constant")
+    plot_reconstruction(made.comparison(arm, truth=False), "x.png", options=PlotOptions(p_min=5, p_max=80))
+    ((amplitude, phase, coverage),) = _panels(drawn[0])
+    assert [_texts(ax)[-1] for ax in (phase, coverage)] == ["Phase", "Coverage"]
+    assert {"Amplitude", "collapsed"} <= set(_texts(amplitude))
+    values = np.abs(arm.aligned[arm.aligned_covered])
+    np.testing.assert_allclose(_limits(amplitude), np.percentile(values, (5, 80)), rtol=1e-5)
+    assert coverage.images[0].get_array().max() == 4
+    assert "PtychoPINN: 100 frames, crops of 20 px" in drawn[0].get_supxlabel()
+
+
+def test_a_reconstruction_is_drawn_of_one_arm_only(result):
+    with pytest.raises(DataError, match="3 arms to draw but this plot shows one"):
+        plot_reconstruction(result, "x.png")
 
 
 def test_without_a_truth_the_scale_is_that_of_all_arms(drawn):

@@ -1,3 +1,5 @@
+"""The run report: strict JSON, every field, no personal data."""
+
 import json
 import sys
 from datetime import datetime, timezone

@@ -1,3 +1,5 @@
+"""Simulated scans against direct formulas, frame by frame."""
+
 import numpy as np
 import pytest
 import scipy.fft

@@ -1,3 +1,5 @@
+"""Both networks learn, repeat with a seed, and say when they have collapsed."""
+
 import csv
 from dataclasses import replace
 

@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ptycho.errors import DataError
+from ptycho.models._untrusted import Hdf5Numbers, open_hdf5, open_zip
 from ptycho.models.legacy_bundle._graph import CONVOLUTION, Graph, Wiring, graph_of, parse_graph, wiring
-from ptycho.models.legacy_bundle._untrusted import Hdf5Numbers, open_hdf5, open_zip
-from ptycho.models.networks import Architecture, ModelKind, build_network
+from ptycho.models.networks import Architecture, ModelKind, build_network, outline_network
 from ptycho.models.patch_model import PatchModel
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
 
 _BUNDLE, _BASELINE = "wts.h5.zip", "baseline_model.h5"
 _SUFFIXES = (".zip", ".h5", ".hdf5")
@@ -181,8 +180,8 @@ def _model(saved: _Saved, file: Path) -> PatchModel:
     reading = _read_pinn(graph) if {"amp", "phi", "obj"} <= graph.layers.keys() else _read_baseline(graph)
     theirs = wiring(graph, *reading.ends)
     architecture = _architecture(saved, reading.kind, theirs)
-    network = build_network(architecture)
-    own = graph_of(network.get_config(), network.name)
+    outline = outline_network(architecture)
+    own = graph_of(outline.get_config(), outline.name)
     ours = wiring(own, "amplitude", "phase")
     if theirs.links != ours.links:
         raise DataError(
@@ -192,9 +191,13 @@ def _model(saved: _Saved, file: Path) -> PatchModel:
             "can be read."
         )
     _check_settings(graph, own, reading, dict(zip(theirs.names, ours.names, strict=True)))
-    for name, target in zip(theirs.names, ours.names, strict=True):
-        layer = network.get_layer(target)
-        layer.set_weights(_layer_numbers(saved, name, layer))
+    partners = list(zip(theirs.names, ours.names, strict=True))
+    _check_size(saved, architecture, [(name, outline.get_layer(target)) for name, target in partners])
+    network = build_network(architecture)
+    # Layers without a name of their own are numbered through the process: only their order is the same.
+    target_of = dict(zip((layer.name for layer in outline.layers), network.layers, strict=True))
+    for name, target in partners:
+        target_of[target].set_weights([saved.numbers.read(path, name) for path in saved.paths[name]])
     if reading.amplitude_activation is not None:
         _set_activation(network, reading.amplitude_activation)
     return PatchModel(
@@ -206,11 +209,21 @@ def _model(saved: _Saved, file: Path) -> PatchModel:
     )
 
 
-def _layer_numbers(saved: _Saved, name: str, layer: keras.layers.Layer) -> list[np.ndarray]:
-    return [
-        saved.numbers.read(path, tuple(variable.shape), name)
+def _check_size(
+    saved: _Saved, architecture: Architecture, layers: Sequence[tuple[str, keras.layers.Layer]]
+) -> None:
+    """Refuse weights of other shapes, or of more bytes than the file has, before a network is built for them."""
+    n_bytes = sum(
+        saved.numbers.check(path, tuple(variable.shape), name)
+        for name, layer in layers
         for path, variable in zip(saved.paths[name], layer.weights, strict=True)
-    ]
+    )
+    if n_bytes > saved.numbers.n_bytes:
+        raise DataError(
+            f"{saved.numbers.name} has {saved.numbers.n_bytes} bytes but declares {n_bytes} bytes of weights for a "
+            f"{architecture.kind} of N = {architecture.patch_size}; they are not all there, so nothing is built: "
+            "copy the file again."
+        )
 
 
 def _set_activation(network: keras.Model, activation: str) -> None:

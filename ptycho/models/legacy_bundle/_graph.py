@@ -10,6 +10,8 @@ from typing import Any
 from ptycho.errors import DataError
 
 _MAX_LAYERS = 2000
+# The descriptions of these networks take some 50 KB; parsed, a text takes many times its size.
+_MAX_TEXT = 16 << 20
 CONVOLUTION = "Conv2D"
 
 
@@ -76,6 +78,8 @@ def parse_graph(text: str | bytes, source: str) -> Graph:
         The text is not JSON or describes no functional model.
     """
     try:
+        if len(text) > _MAX_TEXT:
+            raise ValueError(f"{len(text)} characters, more than {_MAX_TEXT}")
         return graph_of(json.loads(text)["config"], source)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise DataError(

@@ -1,3 +1,5 @@
+"""`compare-models` from the outside: what it writes, says and refuses."""
+
 import json
 
 import numpy as np
@@ -135,6 +137,31 @@ def test_a_failing_arm_exits_with_1_and_its_reason_last(workplace, tmp_path, cap
     assert [failure["label"] for failure in _report(tmp_path / "out")["failures"]] == ["PtychoPINN"]
 
 
+def test_batch_sizes_are_remembered_only_when_asked(workplace, tmp_path, monkeypatch):
+    from autobatch.testing import FixedMemory, inject_oom
+
+    monkeypatch.setattr("autobatch._probe.device_memory", lambda device=None: FixedMemory(8 << 30)())
+    memo = tmp_path / "sizes.json"
+    asked = [
+        *_arguments(workplace, tmp_path / "out", **{"--batch-memo": memo}),
+        "--overwrite",
+        "--no-save-npz",
+    ]
+    with inject_oom(at=[0], label="PtychoPINN"):
+        assert main(asked) == 0
+    pinn, _ = _report(tmp_path / "out")["arms"]
+    survived = pinn["prediction"]["final_batch_size"]
+    assert main(asked) == 0
+    pinn, baseline = _report(tmp_path / "out")["arms"]
+    assert (pinn["prediction"]["limited_by"], pinn["prediction"]["planned_batch_size"]) == ("memo", survived)
+    assert baseline["prediction"]["limited_by"] == "items"
+    assert _report(tmp_path / "out")["settings"]["batch_memo"] == str(memo)
+    before = memo.read_text()
+    with inject_oom(at=[0], label="PtychoPINN"):
+        assert main(_arguments(workplace, tmp_path / "unasked")) == 0
+    assert memo.read_text() == before
+
+
 def _broken(kind, folder):
     """Write the broken input called `kind` into `folder` and return the flags that point at it."""
     path = folder / "bad.npz"
@@ -189,6 +216,9 @@ def test_broken_scans_are_named_in_one_line(workplace, tmp_path, capsys, kind, w
         ({"--p_min": 95}, "p_min"),
         ({"--baseline_dir": None}, "--baseline_dir must be given"),
         ({"--device": "GPU:7"}, "GPU:7"),
+        ({"--batch-memo": "."}, "is a folder"),
+        ({"--batch-memo": __file__}, "is no memo of batch sizes"),
+        ({"--batch-memo": "nowhere/sizes.json"}, "nowhere does not exist"),
     ],
 )
 def test_wrong_use_is_one_sentence_and_exit_code_2(workplace, tmp_path, capsys, changes, words):

@@ -7,7 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ptycho.data import read_reconstruction, with_reconstruction
+from ptycho.data import (
+    Reconstruction,
+    read_reconstruction,
+    with_reconstruction,
+    write_reconstruction,
+)
 from ptycho.errors import DataError
 
 
@@ -75,11 +80,37 @@ def test_a_missing_key_is_named(tmp_path, scan, missing):
         ("computation_time_seconds", np.ones(2), "must be one number"),
         ("positions_yx", np.ones((9, 3)), r"\(9, 3\) but must be finite numbers \(n, 2\)"),
         ("positions_yx", np.full((9, 2), np.nan), r"must be finite numbers \(n, 2\)"),
+        ("coverage", np.ones((83, 61)), r"\(83, 61\) but must be numbers of at least 0"),
+        ("coverage", np.full((61, 83), -1), "must be numbers of at least 0"),
     ],
 )
 def test_wrong_members_are_refused(tmp_path, scan, key, value, message):
     with pytest.raises(DataError, match=message):
         read_reconstruction(_saved(tmp_path / "r.npz", {**_members(scan), key: value}))
+
+
+def test_what_is_written_is_read_back(tmp_path, scan):
+    made = Reconstruction(
+        label="PtychoPINN",
+        object=scan.object_guess,
+        probe=scan.probe,
+        seconds=1.25,
+        positions_yx=scan.positions_yx,
+        coverage=np.arange(61 * 83).reshape(61, 83),
+    )
+    write_reconstruction(tmp_path / "r.npz", made)
+    found = read_reconstruction(tmp_path / "r.npz")
+    assert (found.label, found.seconds, found.coverage.dtype) == ("PtychoPINN", 1.25, np.float32)
+    for name in ("object", "probe", "positions_yx", "coverage"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(made, name))
+
+
+def test_what_is_not_known_is_not_written(tmp_path, scan):
+    write_reconstruction(
+        tmp_path / "r.npz", Reconstruction(label="x", object=scan.object_guess, probe=scan.probe)
+    )
+    found = read_reconstruction(tmp_path / "r.npz")
+    assert (found.seconds, found.positions_yx, found.coverage) == (None, None, None)
 
 
 def test_object_probe_and_positions_are_taken_together(tmp_path, scan):

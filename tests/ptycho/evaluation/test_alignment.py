@@ -1,3 +1,5 @@
+"""What diffraction cannot know (a phase ramp, a factor) is taken out of a pair of images before scoring."""
+
 import numpy as np
 import pytest
 from complex_objects import analytic_object, ramp_phasor

@@ -1,3 +1,5 @@
+"""Fourier ring correlation against theory, plain loops and ptychodus."""
+
 import numpy as np
 import pytest
 from complex_objects import analytic_object, complex_noise, ramp_phasor

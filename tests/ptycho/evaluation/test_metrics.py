@@ -1,3 +1,5 @@
+"""Figures of known pairs of images, and what has no figure."""
+
 import math
 
 import numpy as np

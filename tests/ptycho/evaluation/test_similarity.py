@@ -1,3 +1,5 @@
+"""SSIM and MS-SSIM against the formulas in NumPy, scikit-image and TensorFlow."""
+
 import math
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Windows, centre crops, and the largest rectangle in a mask."""
+
 import numpy as np
 import pytest
 

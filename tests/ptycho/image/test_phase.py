@@ -1,3 +1,5 @@
+"""Phase ramps are found and removed; a wrap is no error."""
+
 import numpy as np
 import pytest
 from complex_objects import analytic_object, complex_noise, ramp_phasor

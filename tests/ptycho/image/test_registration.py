@@ -1,3 +1,5 @@
+"""Known shifts and ramps are found; what cannot be matched is reported and not applied."""
+
 import numpy as np
 import pytest
 from complex_objects import analytic_object, complex_noise, ramp_phasor, siemens_star

@@ -1,3 +1,5 @@
+"""Images that are known between pixels are shifted and placed to where they should lie."""
+
 import numpy as np
 import pytest
 from complex_objects import analytic_object

@@ -1,10 +1,15 @@
+"""A saved model predicts the same when it is read back; a damaged bundle is refused."""
+
 import json
 from dataclasses import replace
 
+import h5py
+import keras
 import numpy as np
 import pytest
 
 from ptycho.errors import DataError
+from ptycho.models import bundle
 from ptycho.models.bundle import load_bundle, save_bundle
 from ptycho.models.networks import Architecture, build_network
 from ptycho.models.patch_model import PatchModel
@@ -44,6 +49,36 @@ def test_what_a_bundle_cannot_say_is_not_silently_lost(model, tmp_path, change):
     with pytest.raises(DataError, match="only PtychoPINN's own files can say"):
         save_bundle(tmp_path / "new", replace(model, **change))
     assert not (tmp_path / "new").exists()
+
+
+def test_an_activation_of_another_kind_is_not_silently_lost(model, tmp_path):
+    model.network.get_layer("amplitude").activation = keras.activations.softplus
+    with pytest.raises(DataError, match=r"layer amplitude of the baseline ends in softplus .* with linear"):
+        save_bundle(tmp_path / "new", model)
+    assert not (tmp_path / "new").exists()
+
+
+def test_weights_of_lower_precision_layers_are_saved(tmp_path):
+    architecture = Architecture(kind="pinn", patch_size=64, n_filters_scale=0.25)
+    network = build_network(architecture, precision="mixed_bfloat16")
+    save_bundle(tmp_path, PatchModel(network, architecture))
+    assert load_bundle(tmp_path).architecture == architecture
+
+
+def test_a_network_larger_than_its_weights_is_never_built(model, tmp_path, monkeypatch):
+    save_bundle(tmp_path, model)
+    _rewrite(tmp_path, architecture={"kind": "pinn", "patch_size": 256, "n_filters_scale": 16.0})
+    monkeypatch.setattr(bundle, "build_network", None)
+    with pytest.raises(DataError, match=r"\d+ bytes but 3321\d{6} are needed"):
+        load_bundle(tmp_path)
+
+
+def test_weights_with_an_external_link_are_refused(model, tmp_path):
+    save_bundle(tmp_path, model)
+    with h5py.File(tmp_path / "network.weights.h5", "r+") as file:
+        file["elsewhere"] = h5py.ExternalLink("other.h5", "/")
+    with pytest.raises(DataError, match=r"elsewhere in .* is an external link"):
+        load_bundle(tmp_path)
 
 
 def _rewrite(folder, **changes):

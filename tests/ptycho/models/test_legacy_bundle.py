@@ -1,3 +1,5 @@
+"""PtychoPINN's files: predicted as by a plain twin, refused with a reason, and nothing in them is run."""
+
 import io
 import json
 import struct
@@ -25,8 +27,9 @@ from ptychopinn_files import (
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
 from ptycho.inference import reconstruct
+from ptycho.models import _untrusted, legacy_bundle
 from ptycho.models.legacy_bundle import is_legacy, load_legacy
-from ptycho.models.networks import Architecture
+from ptycho.models.networks import Architecture, outline_network
 
 OFFSETS = np.array([[2.3, -1.6], [-3.1, 0.4], [0.5, 3.25], [0.3, -2.05]])
 
@@ -319,6 +322,67 @@ def test_a_layer_of_another_shape_is_named_with_both_shapes(tmp_path):
     path = write_bundle(tmp_path / "wts.h5.zip", made)
     with pytest.raises(DataError, match=r"layer conv2d_49 .*\(5, 5, 8, 8\).*\(3, 3, 8, 8\)"):
         load_legacy(path)
+
+
+def _declared(weights):
+    """Weights as `weights_hdf5` writes them, but only their shapes: no byte of them is stored."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        for number, (kernel, bias) in enumerate(weights):
+            group = file.create_group(f"layers/conv2d_{number}/vars" if number else "layers/conv2d/vars")
+            for index, shape in enumerate((kernel, bias)):
+                group.create_dataset(str(index), shape, "f4", chunks=tuple(min(side, 64) for side in shape))
+    return buffer.getvalue()
+
+
+def test_a_network_larger_than_its_file_is_never_built(tmp_path, monkeypatch):
+    """Its shapes declare 3.3 GB in a file of 100 KB: each of them is right."""
+    shapes = outline_network(Architecture(kind="pinn", patch_size=64, gridsize=1, n_filters_scale=16.0))
+    by_target = {
+        layer.name: [tuple(w.shape) for w in layer.weights] for layer in shapes.layers if layer.weights
+    }
+    made = pinn_description(64, 1, 0.25)
+    model = load_legacy(write_bundle(tmp_path / "small.h5.zip", made))
+    small = {layer.name: layer for layer in model.network.layers if layer.weights}
+    order = {kernel.tobytes(): number for number, (kernel, _) in enumerate(made.weights)}
+    large = dict(zip(small, by_target.values(), strict=True))
+    declared = [None] * len(made.weights)
+    for name, layer in small.items():
+        declared[order[layer.get_weights()[0].tobytes()]] = large[name]
+    path = tmp_path / "wts.h5.zip"
+    path.write_bytes(zipped(bundle_members(made.config(("trimmed",)), _declared(declared))))
+
+    def never(architecture):
+        raise AssertionError(f"{architecture} was built")
+
+    monkeypatch.setattr(legacy_bundle, "build_network", never)
+    with pytest.raises(DataError, match=r"bytes but declares \d{9} bytes of weights for a pinn of N = 64"):
+        load_legacy(path)
+
+
+def test_a_scale_that_the_other_layers_lack_builds_nothing(bundle, monkeypatch):
+    def widen(file):
+        del file["layers/conv2d_5/vars/0"]
+        file.create_dataset("layers/conv2d_5/vars/0", (3, 3, 32, 2048), "f4", chunks=(3, 3, 32, 64))
+
+    _rewrite(bundle, hdf5=widen)
+    monkeypatch.setattr(legacy_bundle, "build_network", None)
+    with pytest.raises(
+        DataError, match=r"layer conv2d_37 .* of shape \(3, 3, 1, 8\) .* takes .*\(3, 3, 1, 512\)"
+    ):
+        load_legacy(bundle)
+
+
+def test_a_file_of_countless_entries_is_refused(bundle, monkeypatch):
+    monkeypatch.setattr(_untrusted, "MAX_ENTRIES", 50)
+    with pytest.raises(DataError, match="more than 50 entries"):
+        load_legacy(bundle)
+
+
+def test_a_description_of_many_megabytes_is_refused(bundle):
+    _rewrite(bundle, parts={"config.json": b" " * (17 << 20) + b"{}"})
+    with pytest.raises(DataError, match=r"17825794 characters, more than"):
+        load_legacy(bundle)
 
 
 def test_a_missing_layer_is_named(tmp_path):

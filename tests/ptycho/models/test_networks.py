@@ -1,3 +1,5 @@
+"""The two networks: their sizes, outputs and limits."""
+
 import numpy as np
 import pytest
 

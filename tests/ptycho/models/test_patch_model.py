@@ -1,3 +1,5 @@
+"""Frames in, one patch per group out, whatever the batch; a collapsed network is named."""
+
 import numpy as np
 import pytest
 

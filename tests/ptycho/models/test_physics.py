@@ -1,3 +1,5 @@
+"""The physics of training against plain Fourier transforms, and its identities."""
+
 import numpy as np
 import pytest
 import scipy.fft

@@ -1,3 +1,5 @@
+"""The canvas on the CPU against a float64 double loop, and its bits for every batch and thread count."""
+
 import logging
 
 import numpy as np

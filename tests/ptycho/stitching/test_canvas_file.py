@@ -1,3 +1,5 @@
+"""A canvas that was saved goes on where it was; a damaged file is refused."""
+
 import zipfile
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Canvases of parts of a scan add up to the canvas of the whole."""
+
 import itertools
 
 import numpy as np

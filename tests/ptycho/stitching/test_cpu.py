@@ -1,3 +1,5 @@
+"""The compiled kernel: its cache, threads, forks, and sums of a million patches."""
+
 import multiprocessing
 import os
 import subprocess

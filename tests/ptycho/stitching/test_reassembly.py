@@ -1,3 +1,5 @@
+"""`reassemble_position` and `stitch_patches`: one image for every batch size and after any out-of-memory error."""
+
 import logging
 import warnings
 
@@ -189,7 +191,7 @@ class RecordingProgress(NoProgress):
         return Recorder()
 
 
-@pytest.mark.parametrize(("n", "reason"), [(1000, "given"), (1001, "free")])
+@pytest.mark.parametrize(("n", "reason"), [(1000, "given"), (1001, "a")])
 def test_none_means_one_batch_up_to_a_thousand_patches(n, reason):
     offsets = np.linspace(-3, 4, 2 * n).reshape(n, 2)
     progress = RecordingProgress()

@@ -1,3 +1,5 @@
+"""What holds for any scan: adjointness, linearity, translation, exact ramps."""
+
 import numpy as np
 import pytest
 import reference

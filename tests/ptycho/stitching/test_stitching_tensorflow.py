@@ -1,3 +1,5 @@
+"""The TensorFlow backend: eager, graph and XLA, its temporaries, and 100,000 patches in one graph."""
+
 import os
 import subprocess
 import sys
@@ -112,6 +114,26 @@ def run_with_statistics(code):
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 
 
+def test_the_sum_runs_where_only_deterministic_operations_are_allowed():
+    """An operation without a deterministic form raises under this setting; on a CPU all of them have one."""
+    code = """
+tf.config.experimental.enable_op_determinism()
+rng = np.random.default_rng(4)
+patches = rng.standard_normal((500, 12, 24)).astype(np.float32).view(np.complex64)
+positions = rng.uniform(0, 30, (500, 2))
+images = set()
+for _ in range(3):
+    canvas = Canvas.around(positions, crop_size=9, backend="tensorflow")
+    canvas.add(patches, positions)
+    images.add(canvas.image().tobytes())
+reference = Canvas.around(positions, crop_size=9, backend="cpu")
+reference.add(patches, positions)
+error = np.abs(canvas.image() - reference.image()).max() / np.abs(reference.image()).max()
+print(len(images), error <= 1e-6)
+"""
+    assert run_with_statistics(code).split() == ["1", "True"]
+
+
 def test_a_crop_flush_with_the_lower_right_corner_stays_on_the_canvas():
     patches, _ = scan(n=1, patch_size=5)
     canvas = Canvas((9, 7), crop_size=5, backend="tensorflow")
@@ -150,16 +172,34 @@ def test_xla_compiles_once_per_bucket():
     assert [bucket(n) for n in (1, 2, 3, 5, 8, 9)] == [1, 2, 4, 8, 8, 16]
 
 
+def many_patches(n_patches):
+    """Patches and positions that repeat, so that a float64 sum of them has hardly any rounding."""
+    rng = np.random.default_rng(9)
+    positions = np.round(reference.random_positions(rng, n_patches, (40, 25)) * 4) / 4
+    return reference.random_patches(rng, 50, 4)[np.arange(n_patches) % 50], positions
+
+
+def image_of(patches, positions, *, backend, jit_compile=False):
+    canvas = Canvas.around(positions, crop_size=3, backend=backend, accumulate="float64")
+    if jit_compile:
+        canvas._sums = TensorFlowSums(
+            canvas.shape_yx, crop_size=3, dtype=np.dtype(np.complex128), jit_compile=True
+        )
+    canvas.add(patches, positions)
+    return canvas.image()
+
+
 @pytest.mark.parametrize("n_patches", [10_000, 100_000])
 def test_many_patches_go_through_one_graph(n_patches):
     """Canvas shapes from run-time values, and one warp per patch, once failed beyond 5,000 and 1,000."""
-    rng = np.random.default_rng(9)
-    patches = reference.random_patches(rng, 50, 4)
-    which = np.arange(n_patches) % 50
-    positions = np.round(reference.random_positions(rng, n_patches, (40, 25)) * 4) / 4
-    images = {}
-    for backend in ("tensorflow", "cpu"):
-        canvas = Canvas.around(positions, crop_size=3, backend=backend, accumulate="float64")
-        canvas.add(patches[which], positions)
-        images[backend] = canvas.image()
-    assert np.abs(images["tensorflow"] - images["cpu"]).max() <= 1e-6 * np.abs(images["cpu"]).max()
+    patches, positions = many_patches(n_patches)
+    image, expected = (image_of(patches, positions, backend=backend) for backend in ("tensorflow", "cpu"))
+    assert np.abs(image - expected).max() <= 1e-6 * np.abs(expected).max()
+
+
+def test_many_patches_compile_under_xla():
+    """One warp per patch once failed under XLA beyond about 1,000 patches."""
+    patches, positions = many_patches(10_000)
+    image = image_of(patches, positions, backend="tensorflow", jit_compile=True)
+    expected = image_of(patches, positions, backend="cpu")
+    assert np.abs(image - expected).max() <= 1e-6 * np.abs(expected).max()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 MAX_ARCHIVE_BYTES = 4 << 30
 MAX_MEMBER_BYTES = 1 << 30
 MAX_MEMBERS = 1000
+MAX_ENTRIES = 20_000
 _PIECE_BYTES = 1 << 20
 # What zipfile and zlib raise on damaged input; RuntimeError covers encrypted members and, through
 # NotImplementedError, unknown compression methods.
@@ -110,10 +112,10 @@ def open_zip(source: Path | bytes, name: str) -> Iterator[ZipMembers]:
 
 
 class Hdf5Numbers:
-    """The datasets and attributes of one HDF5 file in which every link has been checked."""
+    """The datasets and attributes of one HDF5 file of `n_bytes` in which every link has been checked."""
 
-    def __init__(self, file: h5py.File, name: str) -> None:
-        self.name = name
+    def __init__(self, file: h5py.File, name: str, n_bytes: int) -> None:
+        self.name, self.n_bytes = name, n_bytes
         self._datasets, self._groups = _everything_in(file, name)
 
     def paths(self) -> list[str]:
@@ -134,14 +136,19 @@ class Hdf5Numbers:
         """Return the shape of the dataset at `path`, which belongs to `layer`."""
         return self._dataset(path, layer).shape
 
-    def read(self, path: str, shape: tuple[int, ...], layer: str) -> np.ndarray:
-        """Return the dataset at `path` as float32; refuse any but finite numbers of `shape`."""
+    def check(self, path: str, shape: tuple[int, ...], layer: str) -> int:
+        """Refuse any but floating-point numbers of `shape` at `path`; return the bytes that they take."""
         dataset = self._dataset(path, layer)
         if dataset.shape != shape or dataset.dtype.kind != "f":
             raise DataError(
                 f"layer {layer} in {self.name} has weights {dataset.dtype} of shape {dataset.shape} at {path} "
                 f"but this network takes float32 of shape {shape}; only PtychoPINN's own networks can be read."
             )
+        return math.prod(shape) * dataset.dtype.itemsize
+
+    def read(self, path: str, layer: str) -> np.ndarray:
+        """Return the dataset at `path` as float32; refuse numbers that are not finite."""
+        dataset = self._dataset(path, layer)
         try:
             values = np.asarray(dataset[()], np.float32)
         except _HDF5_DAMAGE as error:
@@ -175,13 +182,15 @@ def open_hdf5(source: Path | bytes, name: str) -> Iterator[Hdf5Numbers]:
     import h5py
 
     try:
-        file = h5py.File(BytesIO(source) if isinstance(source, bytes) else source, "r")
+        in_memory = isinstance(source, bytes)
+        n_bytes = len(source) if in_memory else source.stat().st_size
+        file = h5py.File(BytesIO(source) if in_memory else source, "r")
     except _HDF5_DAMAGE as error:
         raise DataError(
             f"{name} is no HDF5 file, or a damaged one ({error}); copy it again or name another file."
         ) from error
     with file:
-        yield Hdf5Numbers(file, name)
+        yield Hdf5Numbers(file, name, n_bytes)
 
 
 def _everything_in(file: h5py.File, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -196,6 +205,11 @@ def _everything_in(file: h5py.File, name: str) -> tuple[dict[str, Any], dict[str
             parent = waiting.pop()
             for key in groups[parent]:
                 path = f"{parent}/{key}".removeprefix("/")
+                if len(datasets) + len(groups) > MAX_ENTRIES:
+                    raise DataError(
+                        f"{name} has more than {MAX_ENTRIES} entries, which no trained model has; the file is "
+                        "not read any further."
+                    )
                 _refuse_way_out(groups[parent].get(key, getlink=True), path, name)
                 child = groups[parent][key]
                 address = h5py.h5o.get_info(child.id).addr

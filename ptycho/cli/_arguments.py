@@ -1,0 +1,102 @@
+"""Flags that every command with models and batches has, and their types."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ptycho.cli import _common
+
+
+def add_batch_size(group: argparse._ActionsContainer, flag: str, what: str) -> None:
+    """Add a flag that takes ``auto`` or the first size and upper limit of a batch."""
+    group.add_argument(
+        flag,
+        type=_common.auto_or_positive_int,
+        default="auto",
+        metavar="auto|N",
+        help=f"{what} (default auto); N is first size and upper limit",
+    )
+
+
+def add_stitch_batch_size(group: argparse._ActionsContainer) -> None:
+    """Add ``--stitch-batch-size``."""
+    add_batch_size(group, "--stitch-batch-size", "patches entering the canvas at once")
+
+
+def add_batch_memo(group: argparse._ActionsContainer) -> None:
+    """Add ``--batch-memo``; `check_batch_memo` looks at the file."""
+    group.add_argument(
+        "--batch-memo",
+        type=Path,
+        metavar="PATH",
+        help="file in which the networks' batch sizes that worked and failed are kept for later runs, by network, "
+        "frames, crop, device and TensorFlow's version (default none)",
+    )
+
+
+def check_batch_memo(path: Path | None) -> None:
+    """Refuse a file that cannot be a memo."""
+    if path is None:
+        return
+    from autobatch import BatchMemo
+
+    _common.check_output_file(path, overwrite=True)
+    BatchMemo(path, "").check()
+
+
+def add_crop_size(group: argparse._ActionsContainer) -> None:
+    """Add ``--stitch-crop-size``; whether it fits the frames is checked when they are known."""
+    group.add_argument(
+        "--stitch-crop-size",
+        type=int,
+        default=20,
+        metavar="M",
+        help="side of the central square of each patch that is stitched, 0 < M <= N (default 20)",
+    )
+
+
+def add_run_flags(group: argparse._ActionsContainer) -> None:
+    """Add ``--output_dir``, ``--overwrite`` and ``--dry-run``."""
+    group.add_argument("--output_dir", type=Path, required=True, metavar="DIR", help="folder of all results")
+    group.add_argument("--overwrite", action="store_true", help="replace results that are already there")
+    group.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check everything, print the plan and its memory, compute nothing",
+    )
+
+
+def add_colour_scale(group: argparse._ActionsContainer) -> None:
+    """Add ``--p_min`` and ``--p_max``; `check_colour_scale` compares them."""
+    for name, default, end in (("p_min", 10.0, "lower"), ("p_max", 90.0, "upper")):
+        group.add_argument(
+            f"--{name}",
+            type=_percentile,
+            default=default,
+            metavar="PERCENT",
+            help=f"percentile at the {end} end of the colour scale (default {default:g})",
+        )
+
+
+def check_colour_scale(arguments: argparse.Namespace) -> None:
+    """Refuse percentiles in the wrong order."""
+    if not arguments.p_min < arguments.p_max:
+        raise _common.UsageError(
+            f"--p_min is {arguments.p_min:g} and --p_max {arguments.p_max:g} but p_min must be the smaller; swap them."
+        )
+
+
+def number(text: str) -> float:
+    """Parse a number; an argparse type."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
+def _percentile(text: str) -> float:
+    value = number(text)
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a percentile from 0 to 100")
+    return value

@@ -1,0 +1,46 @@
+"""What a command that runs models says of its run: when it began, and why it failed."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from autobatch import DeviceMemory, list_devices
+from ptycho.cli import _common
+from ptycho.run_report import RunInfo
+
+if TYPE_CHECKING:
+    from ptycho.comparison import ComparisonResult
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """When a run began, and what the probe said of each device then."""
+
+    started_at: datetime
+    clock_s: float
+    devices: tuple[DeviceMemory, ...]
+
+    @classmethod
+    def now(cls) -> Beginning:
+        """Take the time and probe the devices."""
+        return cls(datetime.now().astimezone(), time.perf_counter(), tuple(list_devices()))
+
+    def info(self, program: str) -> RunInfo:
+        """Return what the report of the run says beyond its result."""
+        return RunInfo(
+            command=(program, *sys.argv[1:]),
+            started_at=self.started_at,
+            wall_s=time.perf_counter() - self.clock_s,
+            devices=self.devices,
+        )
+
+
+def fail_for(result: ComparisonResult) -> None:
+    """Raise, with every reason, if an arm failed."""
+    if result.failures:
+        reasons = " ".join(f"{failure.label} failed: {failure.reason}" for failure in result.failures)
+        raise _common.WorkFailedError(reasons)

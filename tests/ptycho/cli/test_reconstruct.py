@@ -1,0 +1,129 @@
+import json
+
+import numpy as np
+import pytest
+from complex_objects import analytic_object
+
+from autobatch.testing import inject_oom
+from ptycho.arms import load_arm
+from ptycho.cli.reconstruct import main
+from ptycho.data import read_npz, read_reconstruction, write_npz
+from ptycho.inference import reconstruct
+from ptycho.models.bundle import save_bundle
+from ptycho.models.networks import Architecture, build_network
+from ptycho.models.patch_model import PatchModel
+from ptycho.simulation import SimulationSettings, simulate
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reconstruct")
+    scan = simulate(SimulationSettings(object_shape_yx=(120, 140), n_lines=12, step_px=8.0, seed=4))
+    write_npz(folder / "scan.npz", scan)
+    np.savez(
+        folder / "epie.npz",
+        reconstructed_object=analytic_object((70, 90)),
+        reconstructed_probe=scan.probe,
+        algorithm="ePIE",
+    )
+    architecture = Architecture(kind="pinn", patch_size=64, gridsize=2, n_filters_scale=0.25)
+    save_bundle(folder / "pinn", PatchModel(build_network(architecture), architecture))
+    return folder
+
+
+def _arguments(folder, output, *flags, **changes):
+    values = {"model_dir": folder / "pinn", "test_data": folder / "scan.npz", "output_dir": output} | changes
+    return [*(str(word) for name, value in values.items() for word in (f"--{name}", value)), *flags]
+
+
+def test_the_files_hold_what_the_stream_gives(workplace, tmp_path, capsys):
+    output = tmp_path / "deep" / "out"
+    flags = ("--stitch-crop-size", "15", "--predict-batch-size", "16", "--stitch-batch-size", "4")
+    assert main(_arguments(workplace, output, *flags)) == 0
+    assert {path.name for path in output.iterdir()} == {
+        "reconstruction.npz",
+        "reconstruction.png",
+        "run_report.json",
+        "logs",
+    }
+    scan, arm = read_npz(workplace / "scan.npz"), load_arm(workplace / "pinn")
+    expected = reconstruct(arm.source, scan, crop_size=15, predict_batch_size=16).image
+    found = read_reconstruction(output / "reconstruction.npz")
+    np.testing.assert_array_equal(found.object, expected.image)
+    np.testing.assert_array_equal(found.coverage, expected.coverage)
+    assert found.origin_in(scan) == expected.origin_yx
+    assert found.label == "PtychoPINN"
+    (reported,) = json.loads((output / "run_report.json").read_text())["arms"]
+    assert reported["prediction"]["planned_batch_size"] == 16
+    assert max(reported["stitching"]["batch_sizes_used"]) == 4
+    assert "reconstruction.png" in capsys.readouterr().out
+
+
+def test_its_image_is_an_arm_of_a_comparison_and_lies_where_it_belongs(workplace, tmp_path):
+    from ptycho.comparison import ComparisonSettings, compare
+
+    assert main(_arguments(workplace, tmp_path, "--quiet")) == 0
+    scan = read_npz(workplace / "scan.npz")
+    arms = [load_arm(workplace / "pinn"), load_arm(tmp_path / "reconstruction.npz", "again", scan=scan)]
+    first, again = compare(arms, scan, settings=ComparisonSettings(register="none")).arms
+    np.testing.assert_array_equal(again.covered, first.covered)
+    np.testing.assert_allclose(again.image, first.image, atol=2e-6)
+
+
+def test_a_truth_in_the_scan_changes_nothing(workplace, tmp_path):
+    import dataclasses
+
+    blind = dataclasses.replace(read_npz(workplace / "scan.npz"), object_guess=None)
+    write_npz(tmp_path / "blind.npz", blind)
+    for name, scan in (("with", workplace / "scan.npz"), ("without", tmp_path / "blind.npz")):
+        assert main(_arguments(workplace, tmp_path / name, "--quiet", test_data=scan)) == 0
+    images = [read_reconstruction(tmp_path / name / "reconstruction.npz") for name in ("with", "without")]
+    np.testing.assert_array_equal(images[0].object, images[1].object)
+
+
+def test_a_dry_run_writes_nothing(workplace, tmp_path, capsys):
+    assert main(_arguments(workplace, tmp_path / "out", "--dry-run")) == 0
+    assert not (tmp_path / "out").exists()
+    assert "nothing was written" in capsys.readouterr().out
+
+
+def test_results_are_replaced_only_when_asked(workplace, tmp_path, capsys):
+    (tmp_path / "reconstruction.png").write_text("precious")
+    assert main(_arguments(workplace, tmp_path)) == 2
+    assert "already holds results (reconstruction.png); pass --overwrite" in capsys.readouterr().err
+    assert (tmp_path / "reconstruction.png").read_text() == "precious"
+    assert main(_arguments(workplace, tmp_path, "--overwrite", "--quiet")) == 0
+    assert (tmp_path / "reconstruction.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("flags", "changes", "words"),
+    [
+        ((), {"model_dir": "nowhere"}, "nowhere"),
+        ((), {"model_dir": "."}, "holds no model"),
+        ((), {"test_data": "nowhere.npz"}, "nowhere.npz"),
+        (("--stitch-crop-size", "65"), {}, "0 < M <= N = 64"),
+        (("--p_min", "95"), {}, "p_min must be the smaller"),
+        (("--device", "GPU:7"), {}, "GPU:7"),
+    ],
+)
+def test_wrong_use_is_one_sentence_and_exit_code_2(workplace, tmp_path, capsys, flags, changes, words):
+    assert main(_arguments(workplace, tmp_path / "out", *flags, **changes)) == 2
+    error = capsys.readouterr().err.strip()
+    assert words in error.splitlines()[-1]
+    assert "Traceback" not in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_finished_image_is_no_model(workplace, tmp_path, capsys):
+    assert main(_arguments(workplace, tmp_path / "out", model_dir=workplace / "epie.npz")) == 2
+    assert "is a finished reconstruction but a model is needed" in capsys.readouterr().err
+
+
+def test_what_does_not_fit_exits_with_1_and_leaves_no_result(workplace, tmp_path, capsys):
+    with inject_oom(at=range(50), label="PtychoPINN"):
+        assert main(_arguments(workplace, tmp_path / "out")) == 1
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("ptycho-reconstruct: error: PtychoPINN failed:")
+    assert "predict-batch-size" in last
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["logs"]

@@ -1,0 +1,164 @@
+"""The lists of tests follow the suite, and the check fails when they do not."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOOL = Path(__file__).parents[2] / "scripts" / "registry.py"
+FILES = {
+    "pyproject.toml": """
+[tool.pytest.ini_options]
+addopts = "--import-mode=importlib --strict-markers -m 'not slow'"
+markers = ["slow: minutes", "spec(clause): shows a clause"]
+""",
+    "docs/TESTING_GUIDE.md": "# Guide\n\n## 1. Before\n\nkept\n\n## 2. Registry\n\nold\n\n## 3. After\n\nkept too\n",
+    "ptycho/canvas.py": "",
+    "tests/ptycho/test_canvas.py": '''
+"""A canvas, whatever | the batch.
+
+More words.
+"""
+import pytest
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_adds(size):
+    pass
+
+
+@pytest.mark.slow
+@pytest.mark.spec("CM-1")
+def test_adds_many():
+    pass
+''',
+    "tests/test_sweep.py": '"""A sweep."""\nimport pytest\n\n\n@pytest.mark.slow\ndef test_all():\n    pass\n',
+    "tests/test_older.py": '"""Archived: replaced by tests/ptycho/test_canvas.py."""\n',
+}
+
+
+@pytest.fixture
+def suite(tmp_path):
+    """A small repository whose lists are up to date."""
+    for name, text in FILES.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text.lstrip())
+    assert registry(tmp_path).returncode == 0
+    return tmp_path
+
+
+def registry(folder, *arguments):
+    command = [sys.executable, str(TOOL), "--root", str(folder), *arguments]
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+def lists_of(folder):
+    return [
+        (folder / "docs" / name).read_text()
+        for name in ("development/TEST_SUITE_INDEX.md", "TESTING_GUIDE.md")
+    ]
+
+
+def test_the_lists_tell_what_pytest_collects_and_leave_other_sections_alone(suite):
+    index, guide = lists_of(suite)
+    assert (
+        "| `test_canvas.py` | A canvas, whatever \\| the batch. | holds `ptycho/canvas.py` | 4 | 3 | slow 1, spec 1 "
+        "| Active |\n"
+    ) in index
+    assert "| `test_older.py` | Archived: replaced by" in index
+    assert "3 modules, 5 tests: 3 by default, 2 slow, 1 spec." in index
+    assert re.findall(r"^- .*", guide, re.MULTILINE) == [
+        "- `tests/ptycho/test_canvas.py` Active",
+        "- `tests/test_older.py` Archived",
+        "- `tests/test_sweep.py -m slow` Active",
+    ]
+    assert guide.startswith("# Guide\n\n## 1. Before\n\nkept\n\n## 2. ")
+    assert guide.endswith("Active\n\n## 3. After\n\nkept too\n")
+
+
+def test_every_selector_has_a_log_with_its_slow_tests(suite):
+    (folder,) = suite.glob("plans/active/*/reports/*/collect-only")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d{6}Z", folder.parent.name)
+    assert {path.name for path in folder.iterdir()} == {
+        "ptycho.test_canvas.log",
+        "test_older.log",
+        "test_sweep.log",
+    }
+    lines = (folder / "ptycho.test_canvas.log").read_text().splitlines()
+    assert lines[0] == '$ python -m pytest --collect-only -q -m "" tests/ptycho/test_canvas.py'
+    assert "tests/ptycho/test_canvas.py::test_adds[3]" in lines
+    assert "tests/ptycho/test_canvas.py::test_adds_many" in lines
+    assert lines[-1] == "exit code 0"
+
+
+def test_a_check_passes_and_writes_nothing_while_all_agree(suite):
+    before = {path: path.stat().st_mtime_ns for path in suite.rglob("*.md")}
+    run = registry(suite, "--check")
+    assert (run.returncode, run.stderr) == (0, "")
+    assert {path: path.stat().st_mtime_ns for path in suite.rglob("*.md")} == before
+    assert len(list(suite.glob("plans/active/*/reports/*"))) == 1
+
+
+def test_a_check_fails_when_a_file_is_added(suite):
+    (suite / "tests" / "test_new.py").write_text('"""New."""\n\n\ndef test_new():\n    pass\n')
+    run = registry(suite, "--check")
+    assert run.returncode == 1
+    assert "run `make registry`" in run.stderr
+    assert "+- `tests/test_new.py` Active" in run.stderr
+
+
+def test_a_check_fails_when_a_test_is_added_or_a_file_removed(suite):
+    with (suite / "tests" / "test_sweep.py").open("a") as file:
+        file.write("\n\ndef test_one():\n    pass\n")
+    (suite / "tests" / "test_older.py").unlink()
+    run = registry(suite, "--check")
+    assert run.returncode == 1
+    assert "-- `tests/test_sweep.py -m slow` Active\n  +- `tests/test_sweep.py` Active" in run.stderr
+    assert "-- `tests/test_older.py` Archived" in run.stderr
+
+
+def test_an_active_selector_that_collects_nothing_fails_and_cannot_be_registered(suite):
+    before = lists_of(suite)
+    (suite / "tests" / "test_sweep.py").write_text('"""A sweep."""\n')
+    for arguments in (["--check"], []):
+        run = registry(suite, *arguments)
+        assert run.returncode == 1
+        assert "tests/test_sweep.py is Active but holds no test; add one, delete the file, or" in run.stderr
+    assert lists_of(suite) == before
+
+
+def test_a_module_without_a_docstring_is_named(suite):
+    (suite / "tests" / "test_mute.py").write_text("def test_one():\n    pass\n")
+    assert "tests/test_mute.py has no docstring; say in one line" in registry(suite).stderr
+
+
+def test_a_page_may_name_only_tests_that_exist(suite):
+    page = suite / "docs" / "findings.md"
+    page.write_text("Held by `tests/test_sweep.py::test_all`, `tests/ptycho/test_canvas.py::test_adds[2]`.\n")
+    assert registry(suite, "--check").returncode == 0
+    page.write_text("Held by `tests/test_sweep.py::test_some`.\n")
+    run = registry(suite, "--check")
+    assert run.returncode == 1
+    assert (
+        "docs/findings.md names tests/test_sweep.py::test_some, which pytest does not collect" in run.stderr
+    )
+
+
+def test_a_module_that_cannot_be_imported_is_told_in_pytests_words(suite):
+    (suite / "tests" / "test_broken.py").write_text('"""Broken."""\nimport no_such_package\n')
+    run = registry(suite, "--check")
+    assert run.returncode == 1
+    assert "No module named 'no_such_package'" in run.stderr
+    assert "Traceback" not in run.stderr.partition("ERROR collecting")[0]
+
+
+def test_a_guide_without_the_section_is_refused(suite):
+    (suite / "docs" / "TESTING_GUIDE.md").write_text("# Guide\n")
+    run = registry(suite)
+    assert run.returncode == 1
+    assert "has no heading that begins with '## 2. '" in run.stderr
