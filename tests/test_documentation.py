@@ -1,0 +1,150 @@
+"""The documentation holds: its code runs, its commands exist, its links lead somewhere."""
+
+import ast
+import re
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from markdown_pages import ROOT, anchors, broken_links, code_blocks, name_of, pages
+from shell_blocks import check_command, recorded_commands
+
+from ptycho.data import write_npz
+from ptycho.models.bundle import save_bundle
+from ptycho.models.networks import Architecture, build_network
+from ptycho.models.patch_model import PatchModel
+from ptycho.simulation import SimulationSettings, simulate
+
+# Records of what was run once are kept as they were.
+EXECUTED = [page for page in pages() if not name_of(page).startswith("plans/") and code_blocks(page)]
+# "text" is output and formulas; the other kinds have no command in them.
+LANGUAGES = {"python", "sh", "bash", "text", "json", "csv", "toml", "yaml"}
+PRINTED = {
+    "docs/autobatch.md": "[32, 32] 0\n",
+    "docs/coordinates.md": "4 (12, 12) [1.08 3.08] 73\n8 (16, 16) [-0.92  1.08] 183\n",
+}
+# The commands of these pages find every file that they read.
+STORIES = {"README.md", "docs/index.md", "docs/tutorial.md", "docs/how-to/does-not-fit.md"}
+DOORS = ("autobatch", "ptycho.data", "ptycho.evaluation", "ptycho.image", "ptycho.stitching")
+
+
+@pytest.fixture(scope="module")
+def readers_files(tmp_path_factory):
+    """What the pages take to be there: a scan, the same as tike writes it, a reconstruction, two models."""
+    folder = tmp_path_factory.mktemp("reader")
+    scan = simulate(SimulationSettings(object_shape_yx=(100, 130), n_lines=12, step_px=9.0, seed=4))
+    write_npz(folder / "scan.npz", scan)
+    counts = np.fft.ifftshift(scan.amplitude**2, axes=(1, 2))
+    np.savez(
+        folder / "scan_from_tike.npz", data=np.rint(counts)[None], scan=scan.positions_yx, probe=scan.probe
+    )
+    np.savez(
+        folder / "reconstruction.npz",
+        reconstructed_object=scan.object_guess,
+        reconstructed_probe=scan.probe,
+        algorithm="ePIE",
+        positions_yx=scan.positions_yx,
+    )
+    for kind in ("pinn", "baseline"):
+        architecture = Architecture(kind=kind, patch_size=64, n_filters_scale=0.25)
+        save_bundle(folder / "runs" / kind, PatchModel(build_network(architecture), architecture))
+    return folder
+
+
+@pytest.mark.parametrize("page", EXECUTED, ids=name_of)
+def test_the_code_of_a_page_runs_in_order(page, readers_files, tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "reader"
+    shutil.copytree(readers_files, folder)
+    monkeypatch.chdir(folder)
+    names, commands = {"__name__": "page"}, []
+    for block in code_blocks(page, "python", "sh", "bash"):
+        if block.language == "python":
+            # Empty lines in front make a traceback name the line of the page.
+            source = "\n" * (block.line - 1) + block.text
+            exec(compile(source, str(page), "exec"), names)
+        else:
+            commands += [
+                check_command(words) for words in _one_of_a_kind(recorded_commands(block.text, folder))
+            ]
+    assert PRINTED.get(name_of(page), "") in capsys.readouterr().out
+    without = [command.words for command in commands if command.outcome == "inputs missing"]
+    assert without == [] or name_of(page) not in STORIES
+
+
+def _one_of_a_kind(commands):
+    """Leave one of the commands that differ in their numbers alone, as those of a loop do."""
+    return {re.sub(r"\d+", "0", " ".join(words)): words for words in reversed(commands)}.values()
+
+
+@pytest.mark.parametrize("page", pages(), ids=name_of)
+def test_every_block_of_code_names_a_language(page):
+    assert {block.language for block in code_blocks(page)} <= LANGUAGES
+
+
+@pytest.mark.parametrize("page", pages(), ids=name_of)
+def test_every_link_leads_somewhere(page):
+    assert broken_links(page) == []
+
+
+def test_a_broken_link_is_found(tmp_path):
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "there.md").write_text(
+        "# Five `--flags`, no more\n\n```text\n# not a heading\n```\n## Twice\n## Twice\n"
+    )
+    (docs / "page.md").write_text(
+        "[good](there.md#five---flags-no-more) [second](there.md#twice-1) ![img](picture.png)\n"
+        "[far](https://a.example/x) [gone](there.md#not-a-heading) `[code](no.md)` [out](../../x.md)\n"
+        "```text\n[block](no.md)\n```\n[by name][one]\n\n[one]: lost.md\n"
+    )
+    reasons = [line.removeprefix("docs/page.md: ") for line in broken_links(docs / "page.md", tmp_path)]
+    assert reasons == [
+        "picture.png: no such file",
+        "there.md#not-a-heading: no such heading",
+        "../../x.md: leads out of the repository",
+        "lost.md: no such file",
+    ]
+    assert anchors(docs / "there.md") == {"five---flags-no-more", "twice", "twice-1"}
+
+
+@pytest.mark.parametrize(
+    ("block", "complaint"),
+    [
+        (
+            "ptycho-train --model pinn --train_data a.npz --output_dir b --epoch 3",
+            "does not take: .*--epoch 3",
+        ),
+        ("ptycho-simulate out.npz --seed seven", "does not take"),
+        ("make tset", "there is no tset"),
+        ("pip install '.[gpus]'", "there is no gpus"),
+        ("python -m pytest tests/test_nothing.py -q", "there is no tests/test_nothing.py"),
+        ("python scripts/compare.py", "there is no scripts/compare.py"),
+        ("compare-model --demo", "command not found"),
+        ("for x in 1 2; do ptycho-simulate $x.npz", "syntax error"),
+        ("python -m autobatch prob", "exit code 2"),
+    ],
+)
+def test_a_command_that_would_not_work_is_found(block, complaint, tmp_path):
+    with pytest.raises(AssertionError, match=complaint):
+        [check_command(words) for words in recorded_commands(block, tmp_path)]
+
+
+def test_the_shell_itself_expands_a_block(tmp_path):
+    block = "for n in $(seq 2 3); do\n  ptycho-simulate \\\n    'a b'-$n.npz  # why\ndone\n.venv/bin/python -m pytest\n"
+    assert recorded_commands(block, tmp_path) == [
+        ["ptycho-simulate", "a b-2.npz"],
+        ["ptycho-simulate", "a b-3.npz"],
+        ["python", "-m", "pytest"],
+    ]
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_the_reference_holds_every_public_name(door):
+    source = ast.parse(Path(find_spec(door).origin).read_text())
+    names = {alias.asname for node in source.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    reference = "".join(page.read_text() for page in (ROOT / "docs" / "api").glob("*.md"))
+    described = re.findall(rf"^::: {re.escape(door)}\.(\w+)$", reference, re.MULTILINE)
+    assert set(described) == names - {None}
+    assert len(described) == len(set(described))
