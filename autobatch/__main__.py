@@ -18,7 +18,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="autobatch", description="Batch sizes that fit into memory: see what there is."
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    probe = commands.add_parser("probe", help="show total, free and usable memory of each device")
+    probe = commands.add_parser(
+        "probe",
+        help="show total, free and usable memory of each device",
+        description="Show each device that this process may use: its memory, what of it is free, what of that a batch "
+        "size is planned from (usable), and which source or limit says so.",
+    )
     probe.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args(arguments)
     devices = list_devices()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from autobatch import _tensorflow
 from autobatch._first_size import FirstSize, checked_first_size
 from autobatch._measure import LARGER_MEASURED_SHARE, MEASURED_SIZES, PeakMeter
-from autobatch._oom import Verdict, failed_allocation_bytes, first_line, release_frames, verdict
+from autobatch._oom import Verdict, failed_allocation_bytes, release_frames, telling_line, verdict
 from autobatch._probe import Device
 from autobatch._progress import NoProgress, Progress, Stage
 from autobatch._record import AttemptRecord
@@ -263,7 +263,7 @@ class _Loop:
         release_frames(error, handled=self._handled)
         # Keras keeps the converted input of a failed call in reference cycles.
         gc.collect()
-        self._record.failed(start, stop, first_line(error))
+        self._record.failed(start, stop, telling_line(error))
         self._first = self._first or error
         self._descent.append((error, net.sureness))
         if size == 1:
@@ -277,7 +277,7 @@ class _Loop:
             reason,
             f"{start:,}",
             f"{self._size:,}",
-            first_line(error),
+            telling_line(error),
         )
 
     def _raise_at_floor(self, item: int) -> NoReturn:
@@ -297,7 +297,7 @@ class _Loop:
         release_frames(error, handled=self._handled)
         raise CommitOutOfMemoryError(
             f"memory ran out while items {start:,} to {stop - 1:,} of {self.label!r} were being committed "
-            f"({first_line(error)}); the {start:,} items before them are committed, these {stop - start:,} "
+            f"({telling_line(error)}); the {start:,} items before them are committed, these {stop - start:,} "
             f"may be in part, and a commit is never repeated: {self.remedy}.",
             n_committed=start,
             interrupted=(start, stop),
@@ -324,7 +324,7 @@ def _does_not_fit_message(
     return (
         f"{what} does not fit into memory by itself: it needs {needed}, and "
         f"{free} is free on {memory.device} ({memory.source}); {remedy}. "
-        f"The first failure was {first_line(first)}"
+        f"The first failure was {telling_line(first)}"
     )
 
 

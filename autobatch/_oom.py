@@ -130,9 +130,13 @@ def failed_allocation_bytes(exc: BaseException) -> int | None:
     return int(plain["bytes"]) if plain is not None else None
 
 
-def first_line(exc: BaseException, *, width: int = 200) -> str:
-    """Return class and first line of the text of an error, cut to `width` characters."""
-    text = str(exc).strip().split("\n", 1)[0]
+def telling_line(exc: BaseException, *, width: int = 200) -> str:
+    """Return class and most telling line of the text of an error, cut to `width` characters.
+
+    That is the first line that speaks of memory, for TensorFlow's graphs begin with "Graph execution error".
+    """
+    lines = str(exc).strip().split("\n")
+    text = next((line.strip() for line in lines if _MEMORY_WORDS.search(line)), lines[0])
     line = f"{type(exc).__name__}: {text}" if text else type(exc).__name__
     return line if len(line) <= width else line[: width - 1] + "…"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from autobatch._types import BatchCost, BatchPlan, Limit
 from autobatch._units import format_bytes
 
-# A tensor that takes more than this share of the memory has to find it in one piece, and allocators hand
-# out pieces that are up to 128 MiB larger than asked: leave more room. Not more than this, though: with the
-# rounding to a power of two, 0.9 * 0.9 still plans at least 1/2.5 of what fits.
-LARGE_TENSOR_SHARE = 0.25
-LARGE_TENSOR_FRACTION = 0.9
+# Allocators hand out memory in pieces: TensorFlow's grows by regions of doubling size, and a tensor that just
+# misses the end of one leaves a gap of up to its own size. So half of the largest tensor is kept free for gaps,
+# but no more than a quarter of the memory: rounded down by up to a third, 0.65 of it is still above 1/2.5.
+GAP_SHARE = 0.5
+LARGEST_GAP = 0.25
 
 
 def plan_batch_size(
@@ -22,8 +22,8 @@ def plan_batch_size(
 ) -> BatchPlan:
     """Plan the largest batch that fits, from a small set of sizes.
 
-    Sizes are powers of two, all items at once, or `max_batch_size`, so that a framework which compiles
-    once per batch size compiles few times.
+    Sizes are 1, 2, 3, 4, 6, 8, 12, 16, 24 … (powers of two and 1.5 times them), all items at once, or
+    `max_batch_size`, so that a framework which compiles once per batch size compiles few times.
 
     Parameters
     ----------
@@ -53,21 +53,22 @@ def plan_batch_size(
     if n_items == 0:
         return BatchPlan(batch_size=0, reason="there are no items", limited_by="items", cost=cost)
     wanted = n_items if max_batch_size is None else min(n_items, max_batch_size)
-    fraction = _fraction(usable_bytes, cost, wanted, usable_fraction)
-    fits = _how_many_fit(int(usable_bytes * fraction), cost, wanted)
+    fits, budget = _how_many_fit(usable_bytes, usable_fraction, cost, wanted)
     size, limited_by, words = _choose(fits, wanted, n_items)
     return BatchPlan(
         batch_size=size,
-        reason=f"{_budget_in_words(usable_bytes, fraction, cost)}: {words}",
+        reason=f"free {format_bytes(usable_bytes)} × {usable_fraction:.3g}{budget}: {words}",
         limited_by=limited_by,
         predicted_peak_bytes=cost.peak_bytes(size),
         cost=cost,
     )
 
 
-def power_of_two_below(number: int) -> int:
-    """Return the largest power of two that is at most `number` (1 or more)."""
-    return 1 << (number.bit_length() - 1)
+def bucket_below(number: int) -> int:
+    """Return the largest of 1, 2, 3, 4, 6, 8, 12, 16, 24 … that is at most `number` (1 or more)."""
+    power = 1 << (number.bit_length() - 1)
+    larger = power + power // 2
+    return larger if larger <= number else power
 
 
 def _check(n_items: int, max_batch_size: int | None, usable_fraction: float) -> None:
@@ -79,20 +80,19 @@ def _check(n_items: int, max_batch_size: int | None, usable_fraction: float) -> 
         raise ValueError(f"usable_fraction is {usable_fraction} but must be above 0 and at most 1.")
 
 
-def _fraction(usable_bytes: int, cost: BatchCost, wanted: int, usable_fraction: float) -> float:
-    """Lower the usable share where one tensor of the batch will take a large part of it."""
-    size = max(1, _how_many_fit(int(usable_bytes * usable_fraction), cost, wanted))
-    largest = cost.largest_tensor_bytes_per_item * size
-    if largest <= LARGE_TENSOR_SHARE * usable_bytes:
-        return usable_fraction
-    return usable_fraction * LARGE_TENSOR_FRACTION
-
-
-def _how_many_fit(budget_bytes: int, cost: BatchCost, wanted: int) -> int:
-    room = budget_bytes - cost.fixed_bytes
+def _how_many_fit(usable_bytes: int, fraction: float, cost: BatchCost, wanted: int) -> tuple[int, str]:
+    """Return a number of items, and how it came from the free memory in words."""
+    room = int(usable_bytes * fraction) - cost.fixed_bytes
+    fixed = f", minus {format_bytes(cost.fixed_bytes)} fixed" if cost.fixed_bytes else ""
+    each = f"at {format_bytes(cost.bytes_per_item)}"
     if cost.bytes_per_item == 0:
-        return wanted if room >= 0 else 0
-    return max(0, room // cost.bytes_per_item)
+        return (wanted if room >= 0 else 0), f"{fixed}, {each} each"
+    gap, largest_gap = int(GAP_SHARE * cost.largest_tensor_bytes_per_item), int(LARGEST_GAP * usable_bytes)
+    fits, fits_at_least = room // (cost.bytes_per_item + gap), (room - largest_gap) // cost.bytes_per_item
+    if fits_at_least > fits:
+        return max(0, fits_at_least), f"{fixed}, minus {format_bytes(largest_gap)} for gaps, {each} each"
+    gaps = f" and {format_bytes(gap)} for gaps" if gap else ""
+    return max(0, fits), f"{fixed}, {each}{gaps} each"
 
 
 def _choose(fits: int, wanted: int, n_items: int) -> tuple[int, Limit, str]:
@@ -102,14 +102,7 @@ def _choose(fits: int, wanted: int, n_items: int) -> tuple[int, Limit, str]:
         return n_items, "items", f"{fits:,}, enough for all {n_items:,}"
     if fits >= wanted:
         return wanted, "max_batch_size", f"{fits:,}, limited to {wanted:,}"
-    size = power_of_two_below(fits)
-    rounded = f", down to a power of two: {size:,}" if size != fits else ""
-    return size, "memory", f"{fits:,}{rounded}"
-
-
-def _budget_in_words(usable_bytes: int, fraction: float, cost: BatchCost) -> str:
-    words = [f"free {format_bytes(usable_bytes)} × {fraction:.3g}"]
-    if cost.fixed_bytes:
-        words.append(f"minus {format_bytes(cost.fixed_bytes)} fixed")
-    words.append(f"at {format_bytes(cost.bytes_per_item)} each")
-    return ", ".join(words)
+    size = bucket_below(fits)
+    power = 1 << (size.bit_length() - 1)
+    kind = "a power of two" if size == power else f"1.5 × {power:,}"
+    return size, "memory", f"{fits:,}" if size == fits else f"{fits:,}, down to {kind}: {size:,}"

@@ -146,7 +146,7 @@ class Attempt:
     seconds : float
         Time spent, with `commit` where there is one.
     error : str
-        First line of the error's text; empty for ``"done"``.
+        The telling line of the error's text; empty for ``"done"``.
     """
 
     start: int

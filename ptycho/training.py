@@ -41,7 +41,7 @@ class TrainingSettings:
     """
 
     epochs: int = 50
-    batch_size: int = 32
+    batch_size: int = 16
     learning_rate: float = 1e-3
     schedule: Literal["plateau", "cosine"] = "plateau"
     plateau_patience: int = 2

@@ -89,6 +89,8 @@ def _open(arguments: argparse.Namespace) -> tuple[Arm, ScanData, ComparisonSetti
         crop_size=arguments.stitch_crop_size,
         stitch_batch_size=arguments.stitch_batch_size,
         register="none",
+        # Its files have no room for half sets, which take six times the canvas.
+        self_consistency=False,
         device=arguments.device,
         batch_memo=None if arguments.batch_memo is None else str(arguments.batch_memo),
     )

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SUCCESS 0
 #define UNINITIALIZED 1
@@ -31,6 +32,7 @@ typedef struct {
 static device cards[2] = {{0, -1}, {1, -1}};
 static device slices[3] = {{1, 0}, {1, 1}, {1, 2}};
 static int openings = 0;
+static pid_t owner = 0; /* an opening does not survive a fork */
 
 static int failure(const char *function) {
     static struct {
@@ -57,13 +59,16 @@ static int failure(const char *function) {
     do {                                     \
         int code = failure(name);            \
         if (code) return code;               \
-        if (openings < 1) return UNINITIALIZED; \
+        if (openings < 1 || owner != getpid()) return UNINITIALIZED; \
     } while (0)
 
 int nvmlInitWithFlags(unsigned int flags) {
     int code = failure("nvmlInitWithFlags");
     (void)flags;
-    if (!code) openings++;
+    if (!code) {
+        openings = owner == getpid() ? openings + 1 : 1;
+        owner = getpid();
+    }
     return code;
 }
 

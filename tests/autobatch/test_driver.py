@@ -73,6 +73,7 @@ def test_halves_until_it_fits_and_resumes_where_it_failed():
 
 def test_halves_from_the_real_size_when_the_batch_is_larger_than_the_data():
     _, run = committed_by(FitsUpTo(5), 10, batch_size=1000)
+    assert run.plan.batch_size == 10
     assert run.attempted_sizes == [10, 5, 5]
 
 
@@ -181,6 +182,7 @@ def test_works_when_the_caller_is_already_handling_an_oom():
 def test_empty_input_computes_nothing():
     run = run_in_batches(FitsUpTo(0), 0)
     assert (run.batch_sizes, run.outputs, run.plan.batch_size) == ([], [], 0)
+    assert run.plan.reason == "there are no items"
 
 
 def test_interrupting_stops_at_once_and_keeps_what_was_committed():

@@ -121,6 +121,7 @@ def test_v1_gives_the_page_cache_back(tmp_path):
 def test_v1_sentinels_are_no_limit(tmp_path, sentinel):
     tree = Tree(tmp_path, membership="4:memory:/job\n", mounts=V1_MOUNT)
     tree.v1("/job", limit=sentinel, usage_mib=445)
+    assert _cgroup.bounds(tree.root, []) == []
     assert host_memory(tree.root).source == "MemAvailable"
 
 

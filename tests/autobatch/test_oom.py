@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from autobatch import CommitOutOfMemoryError, DoesNotFitError, is_out_of_memory
-from autobatch._oom import Verdict, failed_allocation_bytes, first_line, verdict
+from autobatch._oom import Verdict, failed_allocation_bytes, telling_line, verdict
 
 BFC = (
     "{{function_node __wrapped__Conv2D_device_/job:localhost}} OOM when allocating tensor with "
@@ -128,7 +128,15 @@ def test_reads_the_size_of_the_failed_request():
     assert failed_allocation_bytes(MemoryError("no figure")) is None
 
 
-def test_first_line_is_short():
-    assert first_line(MemoryError("one\ntwo")) == "MemoryError: one"
-    assert first_line(MemoryError()) == "MemoryError"
-    assert len(first_line(MemoryError("x" * 500), width=80)) == 80
+def test_a_graphs_error_is_told_by_the_line_about_memory():
+    text = (
+        f"Graph execution error:\n\nDetected at node conv2d defined at:\n  File 'x.py'\n\n{BFC}\n\t[[conv2d]]"
+    )
+    told = telling_line(tf_error("ResourceExhaustedError", text), width=90)
+    assert told.startswith("ResourceExhaustedError: {{function_node __wrapped__Conv2D")
+
+
+def test_the_telling_line_is_short():
+    assert telling_line(MemoryError("one\ntwo")) == "MemoryError: one"
+    assert telling_line(MemoryError()) == "MemoryError"
+    assert len(telling_line(MemoryError("x" * 500), width=80)) == 80

@@ -1,3 +1,5 @@
+"""`ptycho-reconstruct` from the outside: what it writes, says and refuses."""
+
 import json
 
 import numpy as np
