@@ -28,6 +28,7 @@ from ptycho.inference import (
     InferencePlan,
     InferenceRun,
     ObjectImage,
+    check_canvas,
     check_fits,
     object_window,
     plan_inference,
@@ -42,6 +43,7 @@ Registered = Literal["all", "finished", "none"]
 # The exact placement is known from the positions: what registration finds beyond this is not a residual of
 # a network, it is a mismatch.
 MAX_RESIDUAL_PX = 8.0
+STOPPED = "stopped by Ctrl-C"
 # Share of one patch below which a pixel at the rim of the canvas does not count as reconstructed.
 COVERED_ABOVE = 1e-3
 
@@ -177,7 +179,8 @@ def compare(
     `window` is the common frame in pixels of the object; by default `score_window` of this scan.
 
     Every image is put on the object's pixel grid from the known positions. An arm that fails is named in
-    `failures` and the others go on.
+    `failures` and the others go on. Ctrl-C ends the run with the arms that are finished, if there is one; the
+    others are `failures` for the reason `STOPPED`.
 
     Raises
     ------
@@ -197,6 +200,11 @@ def compare(
         except (AutobatchError, PtychoError) as error:
             logger.error("%s failed: %s", arm.label, error)
             failures.append(ArmFailure(arm.label, str(error)))
+        except KeyboardInterrupt:
+            if not placed:
+                raise
+            failures += [ArmFailure(left.label, STOPPED) for left in arms[len(placed) + len(failures) :]]
+            break
     scored = np.logical_and.reduce(
         [result.aligned_covered for result in placed] or [np.zeros(window.shape_yx, bool)]
     )
@@ -226,6 +234,12 @@ def check_arms(arms: Sequence[Arm], scan: ScanData, settings: ComparisonSettings
             f"stitch_crop_size is {settings.crop_size} but must satisfy 0 < M <= N = {scan.patch_size}; "
             "pass another --stitch-crop-size."
         )
+    if settings.n_groups is not None and settings.n_groups > scan.n_frames:
+        raise DataError(
+            f"{settings.n_groups} groups are wanted but {scan.n_frames} frames make {scan.n_frames}; "
+            "pass a smaller --n-test-groups or a larger --n-test-subsample."
+        )
+    check_canvas(scan, settings.crop_size)
     for arm in arms:
         if not isinstance(arm.source, ObjectImage):
             check_fits(arm.source, scan)

@@ -277,6 +277,12 @@ def check_fits(model: PatchModel, scan: ScanData) -> None:
         )
 
 
+def check_canvas(scan: ScanData, crop_size: int) -> None:
+    """Raise ValueError if the canvas of all patches of `scan` cannot fit into memory."""
+    window = object_window(scan.positions_yx, crop_size)
+    Canvas.check_fits(window.shape_yx, scan.positions_yx)
+
+
 def object_window(centres_yx: np.ndarray, crop_size: int) -> Rectangle:
     """Return the pixels of the object under any central crop of patches at `centres_yx` (n, 2)."""
     low = np.floor(centres_yx.min(axis=0)).astype(int) - crop_size // 2

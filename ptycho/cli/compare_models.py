@@ -81,7 +81,7 @@ def _compare(arguments: argparse.Namespace, job: _Job) -> int:
         files += write_artifacts(result, folder, options=options, report=beginning.info("compare-models"))
         if not arguments.quiet:
             print_summary(result, [*files, folder / "logs" / "debug.log"])
-    fail_for(result)
+    fail_for(result, kept_in=folder)
     return 0
 
 
@@ -182,6 +182,11 @@ def _check_usage(arguments: argparse.Namespace) -> None:
         missing = [flag for flag, path in zip(flags, inputs, strict=True) if path is None]
         raise _common.UsageError(
             f"{' and '.join(missing)} must be given; give them, other arms with --arm LABEL=PATH, or try --demo."
+        )
+    if arguments.tike_recon_path is not None and arguments.tike_recon_path.is_dir():
+        raise _common.UsageError(
+            f"--tike_recon_path is the folder {arguments.tike_recon_path} but must be the NPZ of a finished "
+            "reconstruction; name the file, or pass a model with --arm LABEL=PATH."
         )
     _arguments.check_colour_scale(arguments)
     for model in ("pinn", "baseline"):

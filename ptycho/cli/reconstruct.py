@@ -75,16 +75,16 @@ def run(arguments: argparse.Namespace) -> int:
 def _open(arguments: argparse.Namespace) -> tuple[Arm, ScanData, ComparisonSettings]:
     from ptycho.comparison import ComparisonSettings, check_arms, load_arm
     from ptycho.data import read_npz
-    from ptycho.models.patch_model import PatchModel
+    from ptycho.models.legacy_bundle import is_legacy
 
+    if arguments.model_dir.is_file() and not is_legacy(arguments.model_dir):
+        raise _common.UsageError(
+            f"{arguments.model_dir} is no model; name the folder of a training run, or a wts.h5.zip or "
+            "baseline_model.h5."
+        )
     # A truth is left out: scoring is the business of compare-models, and nothing here may depend on one.
     scan = replace(read_npz(arguments.test_data, labels=False), object_guess=None)
     arm = load_arm(arguments.model_dir, predict_batch_size=arguments.predict_batch_size)
-    if not isinstance(arm.source, PatchModel):
-        raise _common.UsageError(
-            f"{arguments.model_dir} is a finished reconstruction but a model is needed; name the folder of a "
-            "training run."
-        )
     settings = ComparisonSettings(
         crop_size=arguments.stitch_crop_size,
         stitch_batch_size=arguments.stitch_batch_size,
@@ -109,7 +109,7 @@ def _reconstruct(
     with _common.file_log(log):
         with _common.progress_display(arguments) as progress:
             result = compare([arm], scan, settings=settings, progress=progress)
-        fail_for(result)
+        fail_for(result, kept_in=folder)
         files = _write(arguments, result, scan, beginning)
         if not arguments.quiet:
             print_runs(result, [*files, log])

@@ -145,6 +145,12 @@ class Canvas:
             n_threads=n_threads,
         )
 
+    @staticmethod
+    def check_fits(shape_yx: Sequence[int], positions_yx: np.ndarray) -> None:
+        """Raise ValueError, naming the most extreme position, if memory holds no canvas of `shape_yx`."""
+        rows, columns = shape_yx
+        _checks.check_canvas_fits((rows, columns), _bytes_per_pixel("float32", False), positions_yx)
+
     def add(self, patches: Any, positions_yx: np.ndarray) -> None:
         """Add patches, all or none of them.
 

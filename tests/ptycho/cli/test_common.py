@@ -69,7 +69,12 @@ def test_a_programming_error_is_not_hidden(late):
 @pytest.mark.parametrize("late", [False, True])
 def test_ctrl_c_is_130(capsys, late):
     assert _common.run(_parser(), _raising(KeyboardInterrupt(), late=late), []) == 130
-    assert "stopped by Ctrl-C; what was finished is kept" in capsys.readouterr().err
+    assert capsys.readouterr().err == "tool: error: stopped by Ctrl-C before anything was finished\n"
+
+
+def test_ctrl_c_says_what_is_kept(capsys):
+    assert _common.run(_parser(), _raising(KeyboardInterrupt("stopped by Ctrl-C; a kept")), []) == 130
+    assert capsys.readouterr().err == "tool: error: stopped by Ctrl-C; a kept\n"
 
 
 def test_the_command_s_own_code_is_returned():

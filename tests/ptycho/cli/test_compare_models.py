@@ -1,8 +1,10 @@
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from ptycho import comparison
 from ptycho.cli.compare_models import main
 from ptycho.data import ScanData, write_npz
 from ptycho.models.bundle import save_bundle
@@ -28,6 +30,7 @@ def workplace(tmp_path_factory):
         computation_time_seconds=12.5,
         positions_yx=scan.positions_yx,
     )
+    (folder / "empty").mkdir()
     for kind in ("pinn", "baseline"):
         architecture = Architecture(kind=kind, patch_size=64, n_filters_scale=0.25)
         save_bundle(folder / kind, PatchModel(build_network(architecture), architecture))
@@ -160,6 +163,50 @@ def test_batch_sizes_are_remembered_only_when_asked(workplace, tmp_path, monkeyp
     assert memo.read_text() == before
 
 
+@pytest.mark.parametrize("flags", [[], ["--dry-run"]])
+def test_an_impossible_canvas_is_known_before_the_first_batch(
+    workplace, tmp_path, monkeypatch, capsys, flags
+):
+    from ptycho.stitching import _checks
+
+    monkeypatch.setattr(_checks, "_SURELY_FREE_BYTES", 1000)
+    monkeypatch.setattr(_checks, "device_memory", lambda device: SimpleNamespace(free_bytes=2000))
+    assert main([*_arguments(workplace, tmp_path / "out"), *flags]) == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "pixels needs 0.0 GiB but 0.0 GiB are free; the most extreme position is index" in last
+    assert not (tmp_path / "out").exists()
+
+
+def test_ctrl_c_in_the_second_arm_keeps_the_first(workplace, tmp_path, monkeypatch, capsys):
+    original = comparison.reconstruct
+
+    def interrupted(model, scan, **options):
+        if options["label"] == "Baseline":
+            raise KeyboardInterrupt
+        return original(model, scan, **options)
+
+    monkeypatch.setattr(comparison, "reconstruct", interrupted)
+    output = tmp_path / "out"
+    assert main([*_arguments(workplace, output), "--tike_recon_path", str(workplace / "epie.npz")]) == 130
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    kept = f"stopped by Ctrl-C; PtychoPINN kept in {output}, Baseline, ePIE not finished."
+    assert last == f"compare-models: error: {kept}"
+    report = _report(output)
+    assert [arm["label"] for arm in report["arms"]] == ["PtychoPINN"]
+    assert [failure["label"] for failure in report["failures"]] == ["Baseline", "ePIE"]
+    assert (output / "reconstructions.npz").is_file()
+
+
+def test_ctrl_c_in_the_first_arm_says_that_nothing_is_finished(workplace, tmp_path, monkeypatch, capsys):
+    def interrupted(model, scan, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(comparison, "reconstruct", interrupted)
+    assert main(_arguments(workplace, tmp_path / "out")) == 130
+    assert capsys.readouterr().err.endswith("stopped by Ctrl-C before anything was finished\n")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["logs"]
+
+
 def _broken(kind, folder):
     """Write the broken input called `kind` into `folder` and return the flags that point at it."""
     path = folder / "bad.npz"
@@ -209,8 +256,12 @@ def test_broken_scans_are_named_in_one_line(workplace, tmp_path, capsys, kind, w
         ({"--n-test-subsample": 5000}, "ask for 1 to"),
         ({"--stitch-crop-size": 0}, "0 < M <= N = 64"),
         ({"--stitch-crop-size": 65}, "0 < M <= N = 64"),
-        ({"--pinn_dir": "."}, "holds no model"),
-        ({"--pinn_dir": "nowhere"}, "nowhere"),
+        ({"--pinn_dir": "empty"}, "empty holds no model"),
+        ({"--pinn_dir": "nowhere"}, "nowhere does not exist; name a model's folder"),
+        ({"--pinn_dir": "scan.npz"}, "scan.npz is no model but a pinn is wanted"),
+        ({"--pinn_dir": "baseline"}, "holds a baseline but a pinn is wanted"),
+        ({"--tike_recon_path": "pinn"}, "--tike_recon_path is the folder"),
+        ({"--n-test-subsample": 12, "--n-test-groups": 13}, "13 groups are wanted but 12 frames make 12"),
         ({"--p_min": 95}, "p_min"),
         ({"--baseline_dir": None}, "--baseline_dir must be given"),
         ({"--device": "GPU:7"}, "GPU:7"),
@@ -219,7 +270,8 @@ def test_broken_scans_are_named_in_one_line(workplace, tmp_path, capsys, kind, w
         ({"--batch-memo": "nowhere/sizes.json"}, "nowhere does not exist"),
     ],
 )
-def test_wrong_use_is_one_sentence_and_exit_code_2(workplace, tmp_path, capsys, changes, words):
+def test_wrong_use_is_one_sentence_and_exit_code_2(workplace, tmp_path, monkeypatch, capsys, changes, words):
+    monkeypatch.chdir(workplace)
     assert main(_arguments(workplace, tmp_path / "out", **changes)) == 2
     error = capsys.readouterr().err.strip()
     assert words in error.splitlines()[-1]

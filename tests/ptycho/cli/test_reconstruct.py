@@ -117,7 +117,7 @@ def test_wrong_use_is_one_sentence_and_exit_code_2(workplace, tmp_path, capsys, 
 
 def test_a_finished_image_is_no_model(workplace, tmp_path, capsys):
     assert main(_arguments(workplace, tmp_path / "out", model_dir=workplace / "epie.npz")) == 2
-    assert "is a finished reconstruction but a model is needed" in capsys.readouterr().err
+    assert "epie.npz is no model; name the folder of a training run" in capsys.readouterr().err
 
 
 def test_what_does_not_fit_exits_with_1_and_leaves_no_result(workplace, tmp_path, capsys):
