@@ -21,6 +21,7 @@ benchmark: $(STAMP)
 	mkdir -p build
 	$(BIN)/python -m pytest tests/benchmarks -q -m benchmark --benchmark-json=build/timings.json
 	PYTHONPATH=tests:. $(BIN)/python -m benchmarks.report build/timings.json
+	PYTHONPATH=tests:. $(BIN)/python -m benchmarks.comparison_report build/timings.json
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -q -m slow

@@ -195,12 +195,12 @@ def page(timings: dict, by_count: list[dict], by_side: list[dict]) -> str:
     return "\n\n".join(parts)
 
 
-def replace_part(text: str) -> None:
-    """Put the text between the marks of the page, which is made if there is none."""
-    old = PAGE.read_text() if PAGE.exists() else f"# Benchmarks\n\n{BEGIN}\n{END}\n"
-    before, rest = old.split(BEGIN) if BEGIN in old else (old.rstrip() + "\n\n", END + "\n")
-    after = rest.split(END)[1]
-    PAGE.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+def replace_part(text: str, begin: str = BEGIN, end: str = END) -> None:
+    """Put the text between two marks of the page; a part that is not there yet goes to the end."""
+    old = PAGE.read_text() if PAGE.exists() else "# Benchmarks\n"
+    before, rest = old.split(begin) if begin in old else (old.rstrip() + "\n\n", end + "\n")
+    after = rest.split(end)[1]
+    PAGE.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
 
 
 def main() -> None:
