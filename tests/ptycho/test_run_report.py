@@ -22,6 +22,7 @@ def _report(result, info=None):
     return json.loads(json.dumps(contents, allow_nan=False))
 
 
+@pytest.mark.spec("CM-9.6")
 def test_an_arm_tells_how_its_batches_went():
     arm = _report(made.comparison(made.model_arm()))["arms"][0]
     prediction = arm["prediction"]
@@ -88,6 +89,7 @@ def test_numbers_that_json_does_not_know_become_null():
     assert values["mae"] == {"amplitude": 0.5, "phase": None}
 
 
+@pytest.mark.spec("CM-9.6")
 def test_failures_settings_and_the_run_are_told():
     started = datetime(2024, 5, 6, 7, 8, tzinfo=timezone.utc)
     info = RunInfo(
@@ -139,6 +141,7 @@ def _keys(value):
     return set()
 
 
+@pytest.mark.spec("CM-9.6")
 def test_every_field_is_documented():
     text = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
     described = text[text.index("### `run_report.json`") :]

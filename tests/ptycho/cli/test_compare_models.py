@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from ptycho import comparison
+from ptycho.cli import compare_models
 from ptycho.cli.compare_models import main
 from ptycho.data import ScanData, write_npz
 from ptycho.models.bundle import save_bundle
@@ -51,6 +52,12 @@ def _report(output):
     return json.loads((output / "run_report.json").read_text())
 
 
+@pytest.mark.spec("CM-1.1")
+@pytest.mark.spec("CM-1.3")
+@pytest.mark.spec("CM-2.10")
+@pytest.mark.spec("CM-9.1")
+@pytest.mark.spec("CM-10.3")
+@pytest.mark.spec("CM-11.1")
 def test_three_arms_end_to_end(workplace, tmp_path, capsys):
     output = tmp_path / "deep" / "out"
     code = main([*_arguments(workplace, output), "--tike_recon_path", str(workplace / "epie.npz")])
@@ -75,6 +82,8 @@ def test_three_arms_end_to_end(workplace, tmp_path, capsys):
     assert "comparison_plot.png" in capsys.readouterr().out
 
 
+@pytest.mark.spec("CM-8.10")
+@pytest.mark.spec("CM-11.1")
 def test_without_a_truth_it_says_so_and_succeeds(workplace, tmp_path, capsys):
     output = tmp_path / "out"
     assert main(_arguments(workplace, output, **{"--test_data": workplace / "blind.npz"})) == 0
@@ -83,6 +92,7 @@ def test_without_a_truth_it_says_so_and_succeeds(workplace, tmp_path, capsys):
     assert _report(output)["scan"]["has_truth"] is False
 
 
+@pytest.mark.spec("CM-1.6")
 def test_a_dry_run_writes_nothing(workplace, tmp_path, capsys):
     assert main([*_arguments(workplace, tmp_path / "out"), "--dry-run"]) == 0
     assert not (tmp_path / "out").exists()
@@ -91,6 +101,7 @@ def test_a_dry_run_writes_nothing(workplace, tmp_path, capsys):
     assert "nothing was written" in printed
 
 
+@pytest.mark.spec("CM-2.11")
 def test_results_are_not_overwritten_unasked(workplace, tmp_path, capsys):
     (tmp_path / "run_report.json").write_text("precious")
     assert main(_arguments(workplace, tmp_path)) == 2
@@ -98,6 +109,7 @@ def test_results_are_not_overwritten_unasked(workplace, tmp_path, capsys):
     assert (tmp_path / "run_report.json").read_text() == "precious"
 
 
+@pytest.mark.spec("CM-5.3")
 def test_explicit_batch_sizes_are_first_size_and_upper_limit(workplace, tmp_path):
     sizes = {"--pinn-predict-batch-size": 16, "--baseline-chunk-size": 8, "--stitch-batch-size": 4}
     assert main([*_arguments(workplace, tmp_path / "out", **sizes), "--no-save-npz"]) == 0
@@ -109,6 +121,9 @@ def test_explicit_batch_sizes_are_first_size_and_upper_limit(workplace, tmp_path
     assert (tmp_path / "out" / "reconstructions_aligned.npz").is_file()
 
 
+@pytest.mark.spec("CM-3.1")
+@pytest.mark.spec("CM-7.1")
+@pytest.mark.spec("CM-7.7")
 def test_a_subsample_is_the_published_draw_and_a_fixed_canvas_keeps_the_window(workplace, tmp_path):
     whole, part = tmp_path / "whole", tmp_path / "part"
     assert main([*_arguments(workplace, whole), "--baseline-predict-batch-size", "32"]) == 0
@@ -120,6 +135,7 @@ def test_a_subsample_is_the_published_draw_and_a_fixed_canvas_keeps_the_window(w
     assert report["arms"][0]["registration"] is None
 
 
+@pytest.mark.spec("CM-1.8")
 def test_an_older_spelling_is_mapped_with_a_warning(workplace, tmp_path, capsys):
     older = {"--n-test-images": 12, "--subsample-seed": 1}
     assert main(_arguments(workplace, tmp_path / "out", **older)) == 0
@@ -127,6 +143,9 @@ def test_an_older_spelling_is_mapped_with_a_warning(workplace, tmp_path, capsys)
     assert _report(tmp_path / "out")["scan"]["n_frames"] == 12
 
 
+@pytest.mark.spec("CM-5.6")
+@pytest.mark.spec("CM-10.4")
+@pytest.mark.spec("CM-11.3")
 def test_a_failing_arm_exits_with_1_and_its_reason_last(workplace, tmp_path, capsys):
     from autobatch.testing import inject_oom
 
@@ -138,6 +157,91 @@ def test_a_failing_arm_exits_with_1_and_its_reason_last(workplace, tmp_path, cap
     assert [failure["label"] for failure in _report(tmp_path / "out")["failures"]] == ["PtychoPINN"]
 
 
+@pytest.mark.spec("CM-1.8")
+def test_both_spellings_of_a_flag_are_refused(workplace, tmp_path, capsys):
+    assert main(_arguments(workplace, tmp_path / "out", **{"--n-subsample": 5, "--n-test-subsample": 5})) == 2
+    error = capsys.readouterr().err
+    assert (
+        "--n-test-subsample and its older spelling --n-subsample are both given; drop --n-subsample" in error
+    )
+
+
+@pytest.mark.spec("CM-1.4")
+def test_any_further_arm_has_a_label_of_its_own(workplace, tmp_path, capsys):
+    arms = ["--arm", f"Again={workplace / 'pinn'}", "--arm", f"done ={workplace / 'epie.npz'}", "--dry-run"]
+    assert main([*_arguments(workplace, tmp_path / "out", **{"--baseline_dir": None}), *arms]) == 0
+    rows = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert [row for row in rows if row in ("PtychoPINN", "Baseline", "Again", "done")] == [
+        "PtychoPINN",
+        "Again",
+        "done",
+    ]
+    with pytest.raises(SystemExit, match="2"):
+        main([*_arguments(workplace, tmp_path / "out"), "--arm", "no separator"])
+    assert "'no separator' is not LABEL=PATH" in capsys.readouterr().err
+
+
+@pytest.mark.spec("CM-1.5")
+def test_the_demo_needs_no_file_and_takes_none(workplace, tmp_path, capsys):
+    assert main(["--demo", "--output_dir", str(tmp_path / "out"), "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert "Baseline" in printed
+    assert "frames of 64x64 pixels" in printed
+    assert main([*_arguments(workplace, tmp_path / "out"), "--demo"]) == 2
+    assert "--demo brings its own scan and models" in capsys.readouterr().err
+
+
+@pytest.mark.spec("CM-3.4")
+def test_groups_of_a_subsample_are_counted_apart_from_its_frames(workplace, tmp_path, capsys):
+    sizes = {"--n-test-subsample": 20, "--n-test-groups": 7, "--test-subsample-seed": 3}
+    assert main([*_arguments(workplace, tmp_path / "out", **sizes), "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert "20 frames of 64x64" in printed
+    (row,) = [line.split() for line in printed.splitlines() if "PtychoPINN" in line]
+    assert row[1] == "7"
+
+
+@pytest.mark.spec("CM-4.4")
+@pytest.mark.spec("CM-7.7")
+@pytest.mark.parametrize(
+    ("flags", "settings"),
+    [
+        ([], {"register": "all", "seed": 0, "phase_align": "plane", "ms_ssim_sigma": 1.0, "frc_sigma": 0.0}),
+        (["--register-ptychi-only", "--test-subsample-seed", "5"], {"register": "finished", "seed": 5}),
+        (
+            ["--skip-registration", "--phase-align-method", "mean"],
+            {"register": "none", "phase_align": "mean"},
+        ),
+        (["--ms-ssim-sigma", "0", "--frc-sigma", "2.5"], {"ms_ssim_sigma": 0.0, "frc_sigma": 2.5}),
+        (["--stitch-crop-size", "15", "--stitch-batch-size", "3"], {"crop_size": 15, "stitch_batch_size": 3}),
+    ],
+)
+def test_flags_reach_the_settings_of_the_comparison(workplace, tmp_path, flags, settings):
+    arguments = compare_models.build_parser().parse_args([*_arguments(workplace, tmp_path / "out"), *flags])
+    found = compare_models._open(arguments).settings
+    assert {name: getattr(found, name) for name in settings} == settings
+
+
+@pytest.mark.spec("CM-7.7")
+def test_two_wishes_for_registration_are_refused(workplace, tmp_path, capsys):
+    flags = ["--skip-registration", "--register-ptychi-only"]
+    with pytest.raises(SystemExit, match="2"):
+        main([*_arguments(workplace, tmp_path / "out"), *flags])
+    assert "not allowed with argument --skip-registration" in capsys.readouterr().err
+
+
+@pytest.mark.spec("CM-11.2")
+def test_an_unreadable_model_is_known_before_the_first_batch(workplace, tmp_path, capsys):
+    for name, content in (("bundle.json", b"{"), ("wts.h5.zip", b"PK\x03\x04 and no more")):
+        folder = tmp_path / name.replace(".", "-")
+        folder.mkdir()
+        (folder / name).write_bytes(content)
+        assert main(_arguments(workplace, tmp_path / "out", **{"--pinn_dir": folder})) == 2
+        assert name in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.spec("CM-5.9")
 def test_batch_sizes_are_remembered_only_when_asked(workplace, tmp_path, monkeypatch):
     from autobatch.testing import FixedMemory, inject_oom
 
@@ -163,6 +267,8 @@ def test_batch_sizes_are_remembered_only_when_asked(workplace, tmp_path, monkeyp
     assert memo.read_text() == before
 
 
+@pytest.mark.spec("CM-6.6")
+@pytest.mark.spec("CM-11.2")
 @pytest.mark.parametrize("flags", [[], ["--dry-run"]])
 def test_an_impossible_canvas_is_known_before_the_first_batch(
     workplace, tmp_path, monkeypatch, capsys, flags
@@ -177,6 +283,7 @@ def test_an_impossible_canvas_is_known_before_the_first_batch(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.spec("CM-11.4")
 def test_ctrl_c_in_the_second_arm_keeps_the_first(workplace, tmp_path, monkeypatch, capsys):
     original = comparison.reconstruct
 
@@ -197,6 +304,7 @@ def test_ctrl_c_in_the_second_arm_keeps_the_first(workplace, tmp_path, monkeypat
     assert (output / "reconstructions.npz").is_file()
 
 
+@pytest.mark.spec("CM-11.4")
 def test_ctrl_c_in_the_first_arm_says_that_nothing_is_finished(workplace, tmp_path, monkeypatch, capsys):
     def interrupted(model, scan, **options):
         raise KeyboardInterrupt
@@ -229,6 +337,9 @@ def _broken(kind, folder):
     return {"--test_data": path}
 
 
+@pytest.mark.spec("CM-2.2")
+@pytest.mark.spec("CM-2.4")
+@pytest.mark.spec("CM-11.2")
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
@@ -249,6 +360,14 @@ def test_broken_scans_are_named_in_one_line(workplace, tmp_path, capsys, kind, w
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.spec("CM-1.2")
+@pytest.mark.spec("CM-1.3")
+@pytest.mark.spec("CM-2.6")
+@pytest.mark.spec("CM-3.3")
+@pytest.mark.spec("CM-5.8")
+@pytest.mark.spec("CM-6.2")
+@pytest.mark.spec("CM-9.5")
+@pytest.mark.spec("CM-11.2")
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -279,12 +398,15 @@ def test_wrong_use_is_one_sentence_and_exit_code_2(workplace, tmp_path, monkeypa
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.spec("CM-2.11")
 def test_an_output_folder_beneath_a_file_is_refused(workplace, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert main(_arguments(workplace, tmp_path / "file" / "out")) == 2
     assert "is a file" in capsys.readouterr().err
 
 
+@pytest.mark.spec("CM-5.1")
+@pytest.mark.spec("CM-6.2")
 @pytest.mark.parametrize(
     "flags", [["--stitch-crop-size", "abc"], ["--stitch-batch-size", "many"], ["--pinn-chunk-size", "0"]]
 )
