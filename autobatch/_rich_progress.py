@@ -170,7 +170,7 @@ def _headed_bars(console: Console, *, is_narrow: bool) -> RichBars:
         TimeRemainingColumn(
             compact=True,
             elapsed_when_finished=True,
-            table_column=Column("left", no_wrap=True, justify="right"),
+            table_column=Column("left/took", no_wrap=True, justify="right"),
         ),
         text("fields[batch]", "batch" if is_narrow else "batch size", style="magenta"),
         text("fields[memory]", "used/free" if is_narrow else "memory used / free"),

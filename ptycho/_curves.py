@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -20,6 +20,8 @@ LARGE_PT, TEXT_PT, SMALL_PT = 13, 10.5, 9
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 # More entries than these hide the curves.
 _ROOM_IN_AXES = 3
+Criterion = Literal["half", "half_bit"]
+_CRITERION_NAMES: dict[Criterion, str] = {"half": "FRC50", "half_bit": "Half-bit cut-off"}
 _TOTALS = {"loss": "training", "val_loss": "validation"}
 
 
@@ -66,8 +68,15 @@ def draw_learning_rate(ax: Axes, rates: Sequence[float]) -> None:
     ax.set_ylabel("learning\nrate", fontsize=TEXT_PT)
 
 
-def draw_correlations(ax: Axes, arms: Mapping[str, FrcCurves], channel: str, *, frc_sigma: float) -> None:
-    """Draw the correlation of one channel of every arm with its thresholds and where it crosses 0.5.
+def draw_correlations(
+    ax: Axes,
+    arms: Mapping[str, FrcCurves],
+    channel: str,
+    *,
+    frc_sigma: float,
+    criterion: Criterion = "half",
+) -> None:
+    """Draw the correlation of one channel of every arm with its thresholds and where it crosses one of them.
 
     Parameters
     ----------
@@ -77,18 +86,20 @@ def draw_correlations(ax: Axes, arms: Mapping[str, FrcCurves], channel: str, *, 
     channel : "amplitude" or "phase"
     frc_sigma : float
         Smoothing under which the cut-offs were read, in rings; above 0 the curve as measured is thin.
+    criterion : "half" or "half_bit"
+        Which crossing is marked and told in the legend.
     """
     curves = next(iter(arms.values()))
     _thresholds(ax, curves)
     for number, (label, own) in enumerate(arms.items()):
-        _correlation(ax, label, own, getattr(own, channel), number, frc_sigma)
+        _correlation(ax, label, own, getattr(own, channel), number, frc_sigma, criterion)
     _frequency_axes(ax, curves)
     ax.set_title(channel.capitalize(), fontsize=LARGE_PT, fontweight="bold")
     beside = len(arms) <= _ROOM_IN_AXES
     ax.legend(
         fontsize=TEXT_PT if beside else SMALL_PT,
         framealpha=0.9,
-        title=f"FRC50 ({curves.unit})",
+        title=f"{_CRITERION_NAMES[criterion]} ({curves.unit})",
         title_fontsize=TEXT_PT,
         loc="best" if beside else "upper center",
         bbox_to_anchor=None if beside else (0.5, -0.15),
@@ -104,31 +115,53 @@ def lowest_correlation(arms: Mapping[str, FrcCurves]) -> float:
 
 
 def _correlation(
-    ax: Axes, label: str, curves: FrcCurves, curve: FrcCurve, number: int, frc_sigma: float
+    ax: Axes,
+    label: str,
+    curves: FrcCurves,
+    curve: FrcCurve,
+    number: int,
+    frc_sigma: float,
+    criterion: Criterion,
 ) -> None:
-    if curve.cutoffs is None:
+    cutoff = None if curve.cutoffs is None else getattr(curve.cutoffs, criterion)
+    if cutoff is None:
         return
     colour, frequency = _COLOURS[number % len(_COLOURS)], curves.frequency
     if frc_sigma > 0:
         ax.plot(frequency, curve.correlation, color=colour, linewidth=0.8, alpha=0.4)
-    cutoff = curve.cutoffs.half
     digits = ".3f" if curves.unit == "cycles/pixel" else ".3g"
     crossing = f"{'> ' if cutoff.beyond_last_ring else ''}{cutoff.frequency:{digits}}"
     values = smoothed(curve.correlation, frc_sigma)
     ax.plot(frequency, values, color=colour, linewidth=2.2, label=plain(f"{shortened(label)}: {crossing}"))
     if not cutoff.beyond_last_ring:
-        ax.plot(cutoff.frequency, 0.5, "o", color=colour, markersize=7)
+        threshold = 0.5
+        if criterion == "half_bit" and curves.half_bit is not None:
+            threshold = float(np.interp(cutoff.frequency, frequency, curves.half_bit))
+        ax.plot(cutoff.frequency, threshold, "o", color=colour, markersize=7)
 
 
 def _thresholds(ax: Axes, curves: FrcCurves) -> None:
+    from matplotlib.patheffects import withStroke
+
     end = curves.frequency[-1]
-    for value, style, name, rise in ((0.5, "--", "0.5", 3), (ONE_SEVENTH, ":", "1/7", -12)):
+    lines = [("0.5", "--", 0.5, 3), ("1/7", ":", ONE_SEVENTH, -12)]
+    for _, style, value, _ in lines:
         ax.axhline(value, color="0.45", linestyle=style, linewidth=1.2)
-        ax.annotate(name, (end, value), (-2, rise), textcoords="offset points", ha="right", color="0.35")
     if curves.half_bit is not None:
         ax.plot(curves.frequency, curves.half_bit, color="0.45", linewidth=1.2)
-        spot = (end, curves.half_bit[-1])
-        ax.annotate("half-bit", spot, (-2, 3), textcoords="offset points", ha="right", color="0.35")
+        lines.append(("half-bit", "-", float(curves.half_bit[-1]), 3))
+    for name, _, value, rise in lines:
+        ax.annotate(
+            name,
+            (end, value),
+            (-2, rise),
+            textcoords="offset points",
+            ha="right",
+            color="0.25",
+            zorder=5,
+            # Noise beyond the cut-off runs through the words.
+            path_effects=[withStroke(linewidth=3, foreground="white")],
+        )
 
 
 def _frequency_axes(ax: Axes, curves: FrcCurves) -> None:

@@ -156,6 +156,11 @@ def error_scale(images: Iterable[np.ma.MaskedArray], percentile: float = 98.0) -
     return ColourScale(-(reach or 1.0), reach or 1.0)
 
 
+def spread_scale(images: Iterable[np.ma.MaskedArray], percentile: float = 98.0) -> ColourScale:
+    """Return limits from 0 that hold `percentile` of all visible pixels together; for values of one sign."""
+    return ColourScale(0.0, error_scale(images, percentile).high)
+
+
 def _visible(images: Iterable[np.ma.MaskedArray]) -> np.ndarray:
     return np.concatenate([image.compressed() for image in images])
 

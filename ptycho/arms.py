@@ -12,7 +12,7 @@ import numpy as np
 from ptycho.data.reconstruction import read_reconstruction
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
-from ptycho.inference import ObjectImage
+from ptycho.inference import BatchObserver, ObjectImage
 from ptycho.models.bundle import is_bundle, load_bundle
 from ptycho.models.legacy_bundle import is_legacy, load_legacy
 from ptycho.models.networks import ModelKind
@@ -36,6 +36,10 @@ class Arm:
         Groups of frames that a model predicts at once; an integer is the first size and the upper limit.
     max_predict_batch_size : int, optional
         Upper limit of the planned size.
+    max_groups : int, optional
+        Run no more than the first so many groups of frames, to look into a model.
+    observer : callable, optional
+        Called with what went into and came out of the model, batch by batch (`ptycho.patch_dump`).
     seconds : float, optional
         How long a finished reconstruction took, as its file says.
     """
@@ -44,6 +48,8 @@ class Arm:
     source: PatchModel | ObjectImage
     predict_batch_size: BatchSize = "auto"
     max_predict_batch_size: int | None = None
+    max_groups: int | None = None
+    observer: BatchObserver | None = None
     seconds: float | None = None
 
 

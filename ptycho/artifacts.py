@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ptycho.evaluation.results import METRIC_NAMES, FrcCurves, ImageMetrics
+from ptycho.evaluation import METRIC_NAMES, FrcCurves, ImageMetrics, seen_images
 from ptycho.run_report import RunInfo, run_report
 
 if TYPE_CHECKING:
@@ -24,14 +24,23 @@ if TYPE_CHECKING:
 
 METRICS_FILE = "comparison_metrics.csv"
 FRC_SUFFIX = "_frc_curves.csv"
+# One table for all arms; no arm's slug may make it another's.
+HALF_SET_FILE = f"half_set{FRC_SUFFIX}"
+DEBUG_SUFFIX = "_debug_images.npz"
 RAW_FILE = "reconstructions.npz"
 ALIGNED_FILE = "reconstructions_aligned.npz"
 REPORT_FILE = "run_report.json"
-_OWN_FILES = (METRICS_FILE, f"*{FRC_SUFFIX}", RAW_FILE, ALIGNED_FILE, REPORT_FILE)
+_OWN_FILES = (METRICS_FILE, f"*{FRC_SUFFIX}", f"*{DEBUG_SUFFIX}", RAW_FILE, ALIGNED_FILE, REPORT_FILE)
 
 ARRAY_SCHEMA_VERSION = 1
 _METRIC_COLUMNS = ("model", "metric", "amplitude", "phase", "value")
 _FRC_COLUMNS = ("model", "frequency_bin", "amplitude_frc", "phase_frc")
+_HALF_SET_CUTOFFS = {
+    "frc50": "half",
+    "frc1over7": "one_seventh",
+    "frc_half_bit": "half_bit",
+    "frc_one_bit": "one_bit",
+}
 _LONGEST_SLUG = 60
 
 
@@ -41,6 +50,7 @@ class ArtifactOptions:
 
     save_npz: bool = True
     save_npz_aligned: bool = True
+    save_debug_images: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,7 @@ _FIXED_PREFIXES = {
     "PtychoPINN": ArmPrefixes("pinn", "ptychopinn"),
     "Baseline": ArmPrefixes("baseline", "baseline"),
 }
-_RESERVED = {"pinn", "ptychopinn", "baseline", "ground_truth"}
+_RESERVED = {"pinn", "ptychopinn", "baseline", "ground_truth", "half_set"}
 
 
 def write_artifacts(
@@ -98,6 +108,13 @@ def write_artifacts(
             if arm.metrics is not None and arm.metrics.frc is not None:
                 path = stage / f"{prefixes[arm.label].file}{FRC_SUFFIX}"
                 _write_table(path, _FRC_COLUMNS, _frc_rows(arm.label, arm.metrics.frc))
+        if any(_half_set_frc(arm) for arm in result.arms):
+            _write_table(stage / HALF_SET_FILE, _FRC_COLUMNS, _half_set_rows(result.arms))
+        if options.save_debug_images:
+            for arm in result.arms:
+                if arm.metrics is not None:
+                    path = stage / f"{prefixes[arm.label].file}{DEBUG_SUFFIX}"
+                    _write_arrays(path, _seen_arrays(arm.metrics, result.settings.ms_ssim_sigma))
         if options.save_npz:
             _write_arrays(stage / RAW_FILE, _raw_arrays(result, prefixes))
         if options.save_npz_aligned:
@@ -174,10 +191,23 @@ def _metric_rows(arms: Iterable[ArmResult]) -> Iterator[list[str]]:
 def _arm_rows(arm: ArmResult) -> Iterator[_Cells]:
     if arm.metrics is not None:
         yield from _score_rows(arm.metrics)
+    yield from _self_rows(arm)
     if arm.registration is not None and arm.registration.plausible:
         for axis, offset in zip("yx", arm.registration.applied_offset_yx, strict=True):
             yield f"registration_offset_d{axis}", None, None, offset
     yield "computation_time_s", None, None, arm.seconds.get("reconstruct")
+
+
+def _self_rows(arm: ArmResult) -> Iterator[_Cells]:
+    """Give what needs no truth: depth of coverage and how well the patches agree."""
+    yield "covered_fraction", None, None, float(arm.covered.mean())
+    if arm.run is not None and arm.covered.any():
+        yield "patches_per_pixel_median", None, None, float(np.median(arm.coverage[arm.covered]))
+    if arm.consistency is not None:
+        frc = arm.consistency.half_set_frc
+        for name, cutoff in _HALF_SET_CUTOFFS.items():
+            yield f"half_set_{name}", *_cutoffs(frc, cutoff), None
+        yield "overlap_disagreement", None, None, arm.consistency.overlap_disagreement
 
 
 def _score_rows(metrics: ImageMetrics) -> Iterator[_Cells]:
@@ -185,13 +215,13 @@ def _score_rows(metrics: ImageMetrics) -> Iterator[_Cells]:
         pair = getattr(metrics, name)
         yield name, pair.amplitude, pair.phase, None
     for name in ("half_bit", "one_bit"):
-        yield f"frc_{name}", *_bit_cutoffs(metrics.frc, name), None
+        yield f"frc_{name}", *_cutoffs(metrics.frc, name), None
     yield "ms_ssim_scales", None, None, metrics.ms_ssim_scales
     # The name carries the convention: a word among the values would turn a whole column of numbers into text.
     yield f"metric_convention_{metrics.convention}", None, None, 1
 
 
-def _bit_cutoffs(frc: FrcCurves | None, name: str) -> tuple[float | None, float | None]:
+def _cutoffs(frc: FrcCurves | None, name: str) -> tuple[float | None, float | None]:
     if frc is None:
         return None, None
     found = [
@@ -200,6 +230,17 @@ def _bit_cutoffs(frc: FrcCurves | None, name: str) -> tuple[float | None, float 
     ]
     amplitude, phase = (None if cutoff is None else cutoff.frequency for cutoff in found)
     return amplitude, phase
+
+
+def _half_set_frc(arm: ArmResult) -> FrcCurves | None:
+    return None if arm.consistency is None else arm.consistency.half_set_frc
+
+
+def _half_set_rows(arms: Iterable[ArmResult]) -> Iterator[list[str]]:
+    for arm in arms:
+        frc = _half_set_frc(arm)
+        if frc is not None:
+            yield from _frc_rows(arm.label, frc)
 
 
 def _frc_rows(label: str, frc: FrcCurves) -> Iterator[list[str]]:
@@ -229,6 +270,10 @@ def _raw_arrays(result: ComparisonResult, prefixes: dict[str, ArmPrefixes]) -> _
         yield from _image_arrays(prefix, arm.image)
         yield f"{prefix}_covered", arm.covered
         yield f"{prefix}_coverage", arm.coverage.astype(np.float32, copy=False)
+        if arm.consistency is not None:
+            yield f"{prefix}_even_complex", arm.consistency.even
+            yield f"{prefix}_odd_complex", arm.consistency.odd
+            yield f"{prefix}_overlap_variance", arm.consistency.overlap_variance
 
 
 def _aligned_arrays(result: ComparisonResult, prefixes: dict[str, ArmPrefixes]) -> _Arrays:
@@ -239,6 +284,16 @@ def _aligned_arrays(result: ComparisonResult, prefixes: dict[str, ArmPrefixes]) 
         yield f"{prefixes[arm.label].array}_covered", arm.aligned_covered
         for axis, offset in zip("yx", _applied_offset_yx(arm), strict=True):
             yield f"{prefixes[arm.label].file}_offset_d{axis}", np.array(offset, np.float64)
+
+
+def _seen_arrays(metrics: ImageMetrics, ms_ssim_sigma: float) -> _Arrays:
+    seen = seen_images(metrics, ms_ssim_sigma=ms_ssim_sigma)
+    yield "schema_version", np.array(ARRAY_SCHEMA_VERSION)
+    yield "window", np.array(astuple(metrics.window), np.int64)
+    for metric, pairs in (("ms_ssim", seen.ms_ssim), ("frc", seen.frc)):
+        for channel, (image, truth) in pairs.items():
+            yield f"{metric}_{channel}", image
+            yield f"{metric}_true_{channel}", truth
 
 
 def _applied_offset_yx(arm: ArmResult) -> tuple[float, float]:

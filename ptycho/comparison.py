@@ -8,27 +8,37 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import TypedDict
 
 import numpy as np
 
 from autobatch import AutobatchError, NoProgress, Progress
+from ptycho._canvas_set import CanvasSet
+from ptycho._comparison_types import ArmFailure as ArmFailure
+from ptycho._comparison_types import ArmResult as ArmResult
+from ptycho._comparison_types import ComparisonResult as ComparisonResult
+from ptycho._comparison_types import ComparisonSettings as ComparisonSettings
+from ptycho._comparison_types import Registered as Registered
 from ptycho.arms import Arm as Arm
-from ptycho.arms import BatchSize
 from ptycho.arms import load_arm as load_arm
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError, PtychoError
-from ptycho.evaluation import ImageMetrics, compare_images
+from ptycho.evaluation import (
+    METRIC_CONVENTIONS,
+    ImageMetrics,
+    SelfConsistency,
+    compare_by_ptychopinn,
+    compare_images,
+    measure_consistency,
+)
 from ptycho.image.cropping import Rectangle, window_of_positions
-from ptycho.image.phase import PhaseAlignMethod
-from ptycho.image.registration import Registration, aligned, register
+from ptycho.image.registration import aligned, register
 from ptycho.image.shifting import PlacedImage, place_image
 from ptycho.inference import (
     InferencePlan,
     InferenceRun,
     ObjectImage,
-    check_canvas,
     check_fits,
     object_window,
     plan_inference,
@@ -38,132 +48,9 @@ from ptycho.models.patch_model import PatchModel
 
 logger = logging.getLogger(__name__)
 
-Registered = Literal["all", "finished", "none"]
-
-# The exact placement is known from the positions: what registration finds beyond this is not a residual of
-# a network, it is a mismatch.
-MAX_RESIDUAL_PX = 8.0
 STOPPED = "stopped by Ctrl-C"
 # Share of one patch below which a pixel at the rim of the canvas does not count as reconstructed.
 COVERED_ABOVE = 1e-3
-
-
-@dataclass(frozen=True, kw_only=True)
-class ComparisonSettings:
-    """What decides the images and the figures of a comparison.
-
-    Attributes
-    ----------
-    crop_size : int
-        Side M of the central square of each patch that is stitched, 0 < M <= N.
-    stitch_batch_size : "auto" or int
-        Patches that enter the canvas at once; changes memory, never the image.
-    register : {"all", "finished", "none"}
-        Which arms are registered to the truth: all, only finished reconstructions, or none.
-    max_shift_px : float
-        Registration finding a longer shift has failed and is not applied.
-    phase_align : {"plane", "mean"}
-        What is removed from the phase before it is scored.
-    ms_ssim_sigma, frc_sigma : float
-        Gaussian smoothing of the amplitudes before MS-SSIM, in pixels, and of the FRC curve, in rings.
-    n_groups : int, optional
-        Groups of frames to evaluate, drawn with `seed`; all by default.
-    device : str, optional
-        "CPU" or "GPU:0"; by default TensorFlow's own choice.
-    batch_memo : str, optional
-        File that remembers predicted batch sizes from run to run; none by default.
-    seed : int
-        Draws `n_groups`, and the neighbours of each group for models of gridsize above 1.
-    """
-
-    crop_size: int = 20
-    stitch_batch_size: BatchSize = "auto"
-    register: Registered = "all"
-    max_shift_px: float = MAX_RESIDUAL_PX
-    phase_align: PhaseAlignMethod = "plane"
-    ms_ssim_sigma: float = 1.0
-    frc_sigma: float = 0.0
-    n_groups: int | None = None
-    device: str | None = None
-    batch_memo: str | None = None
-    seed: int = 0
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class ArmResult:
-    """The image of one arm in the common window, and its figures.
-
-    Attributes
-    ----------
-    label : str
-    image : (h, w) complex64
-        As reconstructed, on the object's pixel grid; 0 where not covered.
-    covered : (h, w) bool
-        Pixels that hold a reconstruction.
-    coverage : (h, w) float32
-        How many patches lie on each pixel.
-    aligned : (h, w) complex64
-        `image` after registration; the same if there was none.
-    aligned_covered : (h, w) bool
-    registration : Registration or None
-        The residual shift that was found; None if none was sought.
-    metrics : ImageMetrics or None
-        None without a truth.
-    run : InferenceRun or None
-        How the batches went; None for a finished reconstruction.
-    collapsed : str or None
-        Why the output looks like that of a collapsed network.
-    seconds : dict of str to float
-        Wall time per stage: ``reconstruct`` (of which ``predict`` and ``stitch``), ``register``, ``score``.
-    """
-
-    label: str
-    image: np.ndarray
-    covered: np.ndarray
-    coverage: np.ndarray
-    aligned: np.ndarray
-    aligned_covered: np.ndarray
-    registration: Registration | None = None
-    metrics: ImageMetrics | None = None
-    run: InferenceRun | None = None
-    collapsed: str | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ArmFailure:
-    """An arm that could not be finished, and why."""
-
-    label: str
-    reason: str
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class ComparisonResult:
-    """All arms in one frame.
-
-    Attributes
-    ----------
-    arms : tuple of ArmResult
-        In the order given, failed ones left out.
-    failures : tuple of ArmFailure
-    window : Rectangle
-        The common frame, in pixels of the object.
-    truth : (h, w) complex64, optional
-        The ground truth in the window.
-    scored : (h, w) bool
-        Pixels covered by every arm: all arms are scored on these.
-    n_frames : int
-    settings : ComparisonSettings
-    """
-
-    arms: tuple[ArmResult, ...]
-    failures: tuple[ArmFailure, ...]
-    window: Rectangle
-    truth: np.ndarray | None
-    scored: np.ndarray
-    n_frames: int
-    settings: ComparisonSettings
 
 
 def compare(
@@ -171,12 +58,13 @@ def compare(
     scan: ScanData,
     *,
     settings: ComparisonSettings | None = None,
-    window: Rectangle | None = None,
+    frame_positions_yx: np.ndarray | None = None,
     progress: Progress | None = None,
 ) -> ComparisonResult:
     """Run, place, register and score `arms` on `scan`.
 
-    `window` is the common frame in pixels of the object; by default `score_window` of this scan.
+    The common frame is the pixels under the crops at `frame_positions_yx`, (k, 2) in pixels of the object; by
+    default those of this scan. With those of a larger scan the images of its subsets line up.
 
     Every image is put on the object's pixel grid from the known positions. An arm that fails is named in
     `failures` and the others go on. Ctrl-C ends the run with the arms that are finished, if there is one; the
@@ -190,7 +78,8 @@ def compare(
     settings = settings or ComparisonSettings()
     progress = progress or NoProgress()
     check_arms(arms, scan, settings)
-    window = window or score_window(scan, settings.crop_size)
+    positions_yx = scan.positions_yx if frame_positions_yx is None else frame_positions_yx
+    window = _score_window(positions_yx, scan, settings.crop_size)
     truth = None if scan.object_guess is None else window.of(scan.object_guess)
 
     placed, failures = [], []
@@ -208,8 +97,9 @@ def compare(
     scored = np.logical_and.reduce(
         [result.aligned_covered for result in placed] or [np.zeros(window.shape_yx, bool)]
     )
-    if truth is not None and placed:
-        placed, missed = _score(placed, truth, scored, settings, progress)
+    if scan.object_guess is not None and placed:
+        scorer = _Scorer(scan.object_guess, window, scored, positions_yx, settings)
+        placed, missed = _score(placed, scorer, progress)
         failures += missed
     return ComparisonResult(
         arms=tuple(placed),
@@ -234,12 +124,19 @@ def check_arms(arms: Sequence[Arm], scan: ScanData, settings: ComparisonSettings
             f"stitch_crop_size is {settings.crop_size} but must satisfy 0 < M <= N = {scan.patch_size}; "
             "pass another --stitch-crop-size."
         )
-    if settings.n_groups is not None and settings.n_groups > scan.n_frames:
+    if settings.metric_convention not in METRIC_CONVENTIONS:
         raise DataError(
-            f"{settings.n_groups} groups are wanted but {scan.n_frames} frames make {scan.n_frames}; "
-            "pass a smaller --n-test-groups or a larger --n-test-subsample."
+            f"metric_convention is {settings.metric_convention!r} but must be one of "
+            f"{', '.join(METRIC_CONVENTIONS)}; pass another --metric-convention."
         )
-    check_canvas(scan, settings.crop_size)
+    if settings.n_groups is not None and not 1 <= settings.n_groups <= scan.n_frames:
+        raise DataError(
+            f"{settings.n_groups} groups are wanted but one is formed around each of {scan.n_frames} frames; "
+            f"pass --n-test-groups 1 to {scan.n_frames}."
+        )
+    if not all(isinstance(arm.source, ObjectImage) for arm in arms):
+        # Refuses a canvas that would not fit; groups lie between their frames and need none larger.
+        CanvasSet(scan.positions_yx, settings.crop_size, **_canvases(scan, settings))
     for arm in arms:
         if not isinstance(arm.source, ObjectImage):
             check_fits(arm.source, scan)
@@ -261,21 +158,33 @@ def plan_arm(arm: Arm, scan: ScanData, settings: ComparisonSettings) -> Inferenc
         predict_batch_size=arm.predict_batch_size,
         max_predict_batch_size=arm.max_predict_batch_size,
         n_groups=settings.n_groups,
+        max_groups=arm.max_groups,
         device=settings.device,
         batch_memo=settings.batch_memo,
         seed=settings.seed,
+        **_canvases(scan, settings),
     )
 
 
-def score_window(scan: ScanData, crop_size: int) -> Rectangle:
-    """Return the pixels under the central crops of all patches, within the truth if there is one."""
+class _Canvases(TypedDict):
+    self_consistency: bool
+    mean_centred: bool
+
+
+def _canvases(scan: ScanData, settings: ComparisonSettings) -> _Canvases:
+    """Return which canvases beside the plain one a model's arm needs."""
+    return {
+        "self_consistency": settings.self_consistency,
+        "mean_centred": settings.metric_convention == "ptychopinn" and scan.object_guess is not None,
+    }
+
+
+def _score_window(positions_yx: np.ndarray, scan: ScanData, crop_size: int) -> Rectangle:
+    """Return the pixels under the central crops at all positions, within the truth if there is one."""
     if scan.object_guess is None:
-        return object_window(scan.positions_yx, crop_size)
-    return window_of_positions(
-        scan.positions_yx,
-        crop_size=crop_size,
-        shape_yx=(scan.object_guess.shape[0], scan.object_guess.shape[1]),
-    )
+        return object_window(positions_yx, crop_size)
+    shape = scan.object_guess.shape
+    return window_of_positions(positions_yx, crop_size=crop_size, shape_yx=(shape[0], shape[1]))
 
 
 def _place(
@@ -301,7 +210,11 @@ def _place(
         if not registration.plausible:
             logger.warning("%s was not registered: %s", arm.label, registration.failure)
     moved = placed if registration is None else aligned(placed.image, registration, mask=placed.covered)
-    seconds = {"register": time.perf_counter() - began}
+    seconds, began = {"register": time.perf_counter() - began}, time.perf_counter()
+    consistency = None
+    if run is not None and not isinstance(arm.source, ObjectImage):
+        consistency = _consistency(run, placed, window, settings, gridsize=arm.source.gridsize)
+        seconds |= {"consistency": time.perf_counter() - began}
     if run is not None:
         seconds |= {"predict": run.predict_s, "stitch": run.stitch_s, "reconstruct": run.prediction.seconds}
     elif arm.seconds is not None:
@@ -314,6 +227,8 @@ def _place(
         aligned=moved.image,
         aligned_covered=moved.covered,
         registration=registration,
+        consistency=consistency,
+        mean_centred=_mean_centred(image, run, settings),
         run=run,
         collapsed=None if run is None else run.collapsed,
         seconds=seconds,
@@ -333,7 +248,10 @@ def _run(
         device=settings.device,
         batch_memo=settings.batch_memo,
         n_groups=settings.n_groups,
+        max_groups=arm.max_groups,
         seed=settings.seed,
+        **_canvases(scan, settings),
+        observer=arm.observer,
         progress=progress,
         label=arm.label,
     )
@@ -343,8 +261,12 @@ def _run(
 
 
 def _wants_registration(arm: Arm, image: ObjectImage, settings: ComparisonSettings) -> bool:
-    if image.origin_yx is None:
-        return True
+    if image.origin_yx is None and settings.register == "none":
+        logger.warning(
+            "%s does not say where its image lies and registration is switched off: it is put into the middle of "
+            "the frame and its figures hold only if it belongs there; drop --skip-registration",
+            arm.label,
+        )
     return settings.register == "all" or (settings.register == "finished" and image is arm.source)
 
 
@@ -360,26 +282,87 @@ def _in_window(image: ObjectImage, window: Rectangle) -> tuple[PlacedImage, np.n
     return placed, place_image(image.coverage, **frame).image
 
 
-def _score(
-    results: Sequence[ArmResult],
-    truth: np.ndarray,
-    scored: np.ndarray,
+def _consistency(
+    run: InferenceRun,
+    placed: PlacedImage,
+    window: Rectangle,
     settings: ComparisonSettings,
-    progress: Progress,
+    *,
+    gridsize: int,
+) -> SelfConsistency | None:
+    if run.half_sets is None:
+        return None
+    even, odd = (_in_window(half, window)[0] for half in (run.half_sets.even, run.half_sets.odd))
+    known = np.isfinite(run.half_sets.overlap_variance).astype(np.float32)
+    variance = ObjectImage(np.nan_to_num(run.half_sets.overlap_variance), known, run.image.origin_yx)
+    spread = _in_window(variance, window)[0]
+    measured = measure_consistency(
+        even.image,
+        odd.image,
+        image=placed.image,
+        mask=even.covered & odd.covered,
+        overlap_variance=np.where(spread.covered, spread.image, np.float32(np.nan)),
+        phase_align=settings.phase_align,
+        frc_sigma=settings.frc_sigma,
+    )
+    if gridsize == 1:
+        return measured
+    shared = "Groups of even and of odd index share frames, so the half-set FRC and the disagreement flatter."
+    return replace(measured, notes=(*measured.notes, shared))
+
+
+def _mean_centred(
+    image: ObjectImage, run: InferenceRun | None, settings: ComparisonSettings
+) -> np.ndarray | None:
+    """Return what PtychoPINN would cut out about its centre: a finished reconstruction as it came."""
+    if settings.metric_convention == "standard":
+        return None
+    return image.image if run is None else run.mean_centred
+
+
+@dataclass(frozen=True, eq=False)
+class _Scorer:
+    """Scores an arm by the convention that was asked for; `whole_truth` is not yet cut to the window."""
+
+    whole_truth: np.ndarray
+    window: Rectangle
+    scored: np.ndarray
+    positions_yx: np.ndarray
+    settings: ComparisonSettings
+
+    def metrics(self, arm: ArmResult) -> ImageMetrics:
+        settings = self.settings
+        if arm.mean_centred is None:
+            return compare_images(
+                arm.aligned,
+                self.window.of(self.whole_truth),
+                mask=self.scored,
+                phase_align=settings.phase_align,
+                ms_ssim_sigma=settings.ms_ssim_sigma,
+                frc_sigma=settings.frc_sigma,
+            )
+        metrics = compare_by_ptychopinn(
+            arm.mean_centred,
+            self.whole_truth,
+            self.positions_yx,
+            crop_size=settings.crop_size,
+            phase_align=settings.phase_align,
+            ms_ssim_sigma=settings.ms_ssim_sigma,
+            frc_sigma=settings.frc_sigma,
+        )
+        row, column = self.window.origin_yx
+        return replace(metrics, window=metrics.window.moved_by((-row, -column)))
+
+
+def _score(
+    results: Sequence[ArmResult], scorer: _Scorer, progress: Progress
 ) -> tuple[list[ArmResult], list[ArmFailure]]:
     done, failures = [], []
     with progress.stage("metrics", len(results), "arms") as stage:
         for result in results:
             began = time.perf_counter()
             try:
-                metrics = compare_images(
-                    result.aligned,
-                    truth,
-                    mask=scored,
-                    phase_align=settings.phase_align,
-                    ms_ssim_sigma=settings.ms_ssim_sigma,
-                    frc_sigma=settings.frc_sigma,
-                )
+                metrics = scorer.metrics(result)
             except PtychoError as error:
                 logger.error("%s could not be scored: %s", result.label, error)
                 failures.append(ArmFailure(result.label, str(error)))

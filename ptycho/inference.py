@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,38 +23,22 @@ from autobatch import (
     plan_batches,
     run_in_batches,
 )
+from ptycho._canvas_set import CanvasSet, HalfSets
+from ptycho._canvas_set import ObjectImage as ObjectImage
+from ptycho._canvas_set import object_window as object_window
 from ptycho.data.reconstruction import Reconstruction
 from ptycho.data.sampling import subsample_indices
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
 from ptycho.grouping import Groups, neighbour_groups
-from ptycho.image.cropping import Rectangle
 from ptycho.models.patch_model import PatchModel, collapse_reason
-from ptycho.stitching import Canvas, add_in_batches
 
 logger = logging.getLogger(__name__)
 
 BatchSize = int | Literal["auto"]
+# Takes frames as the network saw them (B, N, N, C), where their patches lie (B, 2), and the patches (B, N, N).
+BatchObserver = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
 _REMEDY = "pass a smaller --pinn-predict-batch-size or --baseline-predict-batch-size, or --device cpu"
-
-
-@dataclass(frozen=True, eq=False)
-class ObjectImage:
-    """An image of the object and where it lies.
-
-    Attributes
-    ----------
-    image : (H, W) complex64
-        The object, 0 where nothing was reconstructed.
-    coverage : (H, W) float32
-        How many patches lie on each pixel.
-    origin_yx : (float, float), optional
-        Pixel of the object's frame under ``image[0, 0]``; None if it is not known.
-    """
-
-    image: np.ndarray
-    coverage: np.ndarray
-    origin_yx: tuple[float, float] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +62,11 @@ class InferenceRun:
         Patches left out because they were not finite.
     collapsed : str or None
         Why the first batch looks like that of a collapsed network.
+    half_sets : HalfSets or None
+        How well the patches agree; None unless `self_consistency` was asked for.
+    mean_centred : (S, S) complex64 or None
+        The image on the canvas of `reassemble_position`, centred on the mean position, whose pixels may lie
+        between those of the object; None unless it was asked for.
     """
 
     image: ObjectImage
@@ -88,6 +78,8 @@ class InferenceRun:
     stitch_s: float
     n_rejected: int
     collapsed: str | None
+    half_sets: HalfSets | None = None
+    mean_centred: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +95,7 @@ class InferencePlan:
     canvas_shape_yx : (int, int)
         Pixels.
     canvas_bytes : int
-        Memory of the sums and weights.
+        Memory of the sums and weights, of half sets and other extra canvases too.
     """
 
     batches: BatchPlan
@@ -121,9 +113,13 @@ def reconstruct(
     stitch_batch_size: BatchSize = "auto",
     max_predict_batch_size: int | None = None,
     n_groups: int | None = None,
+    max_groups: int | None = None,
     device: str | None = None,
     batch_memo: str | os.PathLike[str] | None = None,
     seed: int = 0,
+    self_consistency: bool = False,
+    mean_centred: bool = False,
+    observer: BatchObserver | None = None,
     progress: Progress | None = None,
     label: str = "patches",
 ) -> InferenceRun:
@@ -143,12 +139,21 @@ def reconstruct(
         Upper limit of a planned size.
     n_groups : int, optional
         Evaluate that many groups, drawn with `seed`; all by default.
+    max_groups : int, optional
+        Evaluate no more than the first so many of these.
     device : str, optional
         The device whose memory is planned with, "CPU" or "GPU:0"; by default TensorFlow's own choice.
     batch_memo : path, optional
         File that remembers predicted batch sizes from run to run, by network, crop and device.
     seed : int
         Draws the neighbours of each group if the model's gridsize is above 1.
+    self_consistency : bool
+        Keep even and odd patches apart, and how much patches disagree: `InferenceRun.half_sets`. The image
+        is the sum of both halves, in double precision.
+    mean_centred : bool
+        Stitch every patch a second time, for `InferenceRun.mean_centred`.
+    observer : callable, optional
+        Called with frames, centres and patches of every finished batch, once and in order.
     progress : Progress, optional
         Display that gets one stage called `label`, counting patches.
 
@@ -173,8 +178,11 @@ def reconstruct(
             model.trusted_crop_size,
             model.trusted_crop_size,
         )
-    groups = _groups(model, scan, n_groups, seed)
-    stream = _Stream(model, scan, groups, _canvas(groups, crop_size), stitch_batch_size)
+    groups = _groups(model, scan, n_groups, max_groups, seed)
+    canvases = CanvasSet(
+        groups.centres_yx, crop_size, self_consistency=self_consistency, mean_centred=mean_centred
+    )
+    stream = _Stream(model, scan, groups, canvases, stitch_batch_size, observer)
     prediction = run_in_batches(
         stream.predict,
         len(groups),
@@ -213,13 +221,18 @@ def plan_inference(
     predict_batch_size: BatchSize = "auto",
     max_predict_batch_size: int | None = None,
     n_groups: int | None = None,
+    max_groups: int | None = None,
     device: str | None = None,
     batch_memo: str | os.PathLike[str] | None = None,
     seed: int = 0,
+    self_consistency: bool = False,
+    mean_centred: bool = False,
 ) -> InferencePlan:
     """Return what `reconstruct` would do with the same arguments; predicts nothing."""
-    groups = _groups(model, scan, n_groups, seed)
-    canvas = _canvas(groups, crop_size)
+    groups = _groups(model, scan, n_groups, max_groups, seed)
+    canvases = CanvasSet(
+        groups.centres_yx, crop_size, self_consistency=self_consistency, mean_centred=mean_centred
+    )
     batches = plan_batches(
         len(groups),
         batch_size=predict_batch_size,
@@ -229,7 +242,10 @@ def plan_inference(
         memo=_memo(batch_memo, model, scan, crop_size),
     )
     return InferencePlan(
-        batches=batches, n_patches=len(groups), canvas_shape_yx=canvas.shape_yx, canvas_bytes=canvas.n_bytes
+        batches=batches,
+        n_patches=len(groups),
+        canvas_shape_yx=canvases.shape_yx,
+        canvas_bytes=canvases.n_bytes,
     )
 
 
@@ -244,20 +260,17 @@ def _memo(
     return BatchMemo(path, key, items=[scan.amplitude])
 
 
-def _groups(model: PatchModel, scan: ScanData, n_groups: int | None, seed: int) -> Groups:
+def _groups(
+    model: PatchModel, scan: ScanData, n_groups: int | None, max_groups: int | None, seed: int
+) -> Groups:
     check_fits(model, scan)
     rng = np.random.default_rng(seed)
     groups = neighbour_groups(scan.positions_yx, gridsize=model.gridsize, rng=rng)
-    if n_groups is None or n_groups == len(groups):
-        return groups
-    return groups.select(subsample_indices(len(groups), n_groups, seed=seed))
-
-
-def _canvas(groups: Groups, crop_size: int) -> Canvas:
-    window = object_window(groups.centres_yx, crop_size)
-    # Predictions arrive on the host; adding them there costs less than carrying them back to a card, and
-    # leaves its memory to the network.
-    return Canvas(window.shape_yx, crop_size=crop_size, origin_yx=window.origin_yx, backend="cpu")
+    if n_groups is not None and n_groups != len(groups):
+        groups = groups.select(subsample_indices(len(groups), n_groups, seed=seed))
+    if max_groups is not None and max_groups < len(groups):
+        groups = groups.select(np.arange(max_groups))
+    return groups
 
 
 def check_fits(model: PatchModel, scan: ScanData) -> None:
@@ -277,27 +290,21 @@ def check_fits(model: PatchModel, scan: ScanData) -> None:
         )
 
 
-def check_canvas(scan: ScanData, crop_size: int) -> None:
-    """Raise ValueError if the canvas of all patches of `scan` cannot fit into memory."""
-    window = object_window(scan.positions_yx, crop_size)
-    Canvas.check_fits(window.shape_yx, scan.positions_yx)
-
-
-def object_window(centres_yx: np.ndarray, crop_size: int) -> Rectangle:
-    """Return the pixels of the object under any central crop of patches at `centres_yx` (n, 2)."""
-    low = np.floor(centres_yx.min(axis=0)).astype(int) - crop_size // 2
-    high = np.floor(centres_yx.max(axis=0)).astype(int) - crop_size // 2 + crop_size + 1
-    return Rectangle(int(low[0]), int(high[0]), int(low[1]), int(high[1]))
-
-
 class _Stream:
     """The two steps of every batch: `predict` may be repeated, `stitch` happens once."""
 
     def __init__(
-        self, model: PatchModel, scan: ScanData, groups: Groups, canvas: Canvas, stitch_batch_size: BatchSize
+        self,
+        model: PatchModel,
+        scan: ScanData,
+        groups: Groups,
+        canvases: CanvasSet,
+        stitch_batch_size: BatchSize,
+        observer: BatchObserver | None,
     ) -> None:
-        self._model, self._scan, self._groups, self._canvas = model, scan, groups, canvas
+        self._model, self._scan, self._groups, self._canvases = model, scan, groups, canvases
         self._stitch_batch_size: BatchSize = stitch_batch_size
+        self._observer = observer
         self._factor = np.float32(scan.normalisation)
         self._first_stitching: BatchRun | None = None
         self._stitch_sizes: dict[int, None] = {}
@@ -307,11 +314,13 @@ class _Stream:
 
     def predict(self, start: int, stop: int) -> np.ndarray:
         began = time.perf_counter()
-        members = self._groups.indices[start:stop]
-        frames = np.moveaxis(self._scan.amplitude[members], 1, -1) * self._factor
-        patches = self._predict_padded(frames, -self._groups.relative_yx[start:stop])
+        patches = self._predict_padded(self._frames(start, stop), -self._groups.relative_yx[start:stop])
         self._predict_s += time.perf_counter() - began
         return patches
+
+    def _frames(self, start: int, stop: int) -> np.ndarray:
+        members = self._groups.indices[start:stop]
+        return np.moveaxis(self._scan.amplitude[members], 1, -1) * self._factor
 
     def _predict_padded(self, frames: np.ndarray, offsets_yx: np.ndarray) -> np.ndarray:
         """Predict with zero frames added up to a size that has been seen, so that nothing is traced anew."""
@@ -326,31 +335,29 @@ class _Stream:
         began = time.perf_counter()
         if start == 0:
             self._collapsed = collapse_reason(patches)
-        run = add_in_batches(
-            self._canvas,
-            patches,
-            self._groups.centres_yx[start:stop],
-            batch_size=self._stitch_batch_size,
-            warn=False,
-        )
-        self._first_stitching = self._first_stitching or run
-        self._stitch_sizes.update(dict.fromkeys(run.batch_sizes))
-        self._n_stitch_oom += run.n_oom
+        for run in self._canvases.add(start, patches, batch_size=self._stitch_batch_size):
+            self._first_stitching = self._first_stitching or run
+            self._stitch_sizes.update(dict.fromkeys(run.batch_sizes))
+            self._n_stitch_oom += run.n_oom
         self._size_in_use = stop - start
         self._stitch_s += time.perf_counter() - began
+        if self._observer is not None:
+            self._observer(self._frames(start, stop), self._groups.centres_yx[start:stop], patches)
 
     def finished(self, prediction: BatchRun) -> InferenceRun:
-        canvas = self._canvas
-        canvas.warn_of_rejected()
-        origin_y, origin_x = canvas.origin_yx
+        began = time.perf_counter()
+        stitched = self._canvases.finished()
+        self._stitch_s += time.perf_counter() - began
         return InferenceRun(
-            image=ObjectImage(canvas.image(), canvas.coverage(), (origin_y, origin_x)),
+            image=stitched.image,
             prediction=prediction,
             stitching=self._first_stitching,
             stitch_batch_sizes=tuple(self._stitch_sizes),
             n_stitch_oom=self._n_stitch_oom,
             predict_s=self._predict_s,
             stitch_s=self._stitch_s,
-            n_rejected=canvas.n_rejected,
+            n_rejected=stitched.n_rejected,
             collapsed=self._collapsed,
+            half_sets=stitched.half_sets,
+            mean_centred=stitched.mean_centred,
         )

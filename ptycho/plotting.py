@@ -1,4 +1,4 @@
-"""Pictures of a comparison and of a training, as PNG; the one file that imports matplotlib.
+"""Pictures of a comparison and of a training, as PNG; with `_axes` the only file that imports matplotlib.
 
 Figures are made without pyplot, so nothing is shared with a caller's own plots.
 """
@@ -14,10 +14,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ptycho._axes import (
+    COVERAGE_MAP,
+    SIGNED_MAP,
+    SPREAD_MAP,
+    colour_bar,
+    headings,
+    map_of,
+    note,
+    outline,
+    say_instead,
+    scale_bar,
+    show,
+    title,
+)
 from ptycho._curves import (
     LARGE_PT,
     SMALL_PT,
     TEXT_PT,
+    Criterion,
     draw_correlations,
     draw_learning_rate,
     draw_losses,
@@ -33,34 +48,34 @@ from ptycho._display import (
     percentile_scale,
     plain,
     reconstruction_caption,
-    scale_bar_px,
-    shortened,
+    spread_scale,
     thinned,
 )
-from ptycho.artifacts import staging
+from ptycho.artifacts import arm_prefixes, staging
 from ptycho.errors import DataError
+from ptycho.evaluation import seen_images
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from ptycho.comparison import ComparisonResult
-    from ptycho.evaluation.results import FrcCurves
-    from ptycho.image.cropping import Rectangle
+    from ptycho.evaluation import FrcCurves, SeenImages
 
 PhaseLimits = tuple[float | None, float | None]
 
 COMPARISON_PLOT = "comparison_plot.png"
 ERROR_PLOT = "comparison_errors.png"
 FRC_PLOT = "frc_curves.png"
-PLOT_FILES = (COMPARISON_PLOT, ERROR_PLOT, FRC_PLOT)
+HALF_SET_PLOT = "half_set_frc_curves.png"
+DEBUG_PLOT_SUFFIX = "_debug_images.png"
+PLOT_FILES = (COMPARISON_PLOT, ERROR_PLOT, FRC_PLOT, HALF_SET_PLOT)
 
 _DPI = 150
 _PANEL_INCHES, _FIGURE_INCHES = 3.1, 20.0
 # Taller windows than this have panels too narrow for a line of figures.
 _TALL = 1.3
 _BAR_LABELS = {"amplitude": "amplitude", "phase": "phase (rad)"}
-_AMPLITUDE_MAP, _COVERAGE_MAP, _SIGNED_MAP, _CYCLIC_MAP = "gray", "viridis", "RdBu_r", "twilight_shifted"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +88,14 @@ class PlotOptions:
         Percentiles of the truth (of all arms, without one) at the ends of the colour scales.
     phase_limits : mapping of label to (float or None, float or None)
         Fixed ends, in radians, of the phase scale of single arms; None leaves an end as it is.
+    debug_images : bool
+        Also draw what MS-SSIM and the FRC saw, a picture for each arm.
     """
 
     p_min: float = 10.0
     p_max: float = 90.0
     phase_limits: Mapping[str, PhaseLimits] = field(default_factory=dict)
+    debug_images: bool = False
 
 
 def write_plots(
@@ -88,9 +106,11 @@ def write_plots(
     Returns
     -------
     list of Path
-        The images, the error and coverage maps, the FRC curves; what cannot be drawn is left out.
+        The images, the maps of errors, coverage and disagreement, the FRC curves against the truth and
+        between half sets; what cannot be drawn is left out.
     """
-    with staging(folder, replaces=PLOT_FILES) as stage:
+    options = options or PlotOptions()
+    with staging(folder, replaces=(*PLOT_FILES, f"*{DEBUG_PLOT_SUFFIX}")) as stage:
         panels = panels_of(result)
         if panels:
             plot_comparison(result, stage / COMPARISON_PLOT, options=options, panels=panels)
@@ -98,7 +118,12 @@ def write_plots(
             plot_errors(result, stage / ERROR_PLOT, panels=panels)
         if _correlated(result):
             plot_frc(result, stage / FRC_PLOT)
-        drawn = [name for name in PLOT_FILES if (stage / name).exists()]
+        if _half_sets(result):
+            plot_half_sets(result, stage / HALF_SET_PLOT)
+        if options.debug_images:
+            _plot_all_debug_images(result, stage)
+        debug = sorted(path.name for path in stage.glob(f"*{DEBUG_PLOT_SUFFIX}"))
+        drawn = [*(name for name in PLOT_FILES if (stage / name).exists()), *debug]
     return [Path(folder) / name for name in drawn]
 
 
@@ -139,17 +164,17 @@ def plot_comparison(
         for ax, panel in zip(row, panels, strict=True):
             limits = options.phase_limits.get(panel.label, (None, None)) if is_phase else (None, None)
             own = scale.with_ends(*limits)
-            _show(ax, getattr(panel, channel), own, _map_of(channel, own), result.window)
-            _title(ax, figures_of_merit(arms.get(panel.label), channel, separator=separator))
+            show(ax, getattr(panel, channel), own, map_of(channel, own), result.window)
+            title(ax, figures_of_merit(arms.get(panel.label), channel, separator=separator))
             if own != scale:
-                _note(ax, f"{own.low:.3g} … {own.high:.3g} rad")
-        _colour_bar(figure, row, scale, _map_of(channel, scale), _BAR_LABELS[channel])
+                note(ax, f"{own.low:.3g} … {own.high:.3g} rad")
+        colour_bar(figure, row, scale, map_of(channel, scale), _BAR_LABELS[channel])
         row[0].set_ylabel(channel.capitalize(), fontsize=LARGE_PT)
-    _headings(axes[0], [panel.label for panel in panels])
+    headings(axes[0], [panel.label for panel in panels])
     for ax, arm in zip(axes[0], result.arms, strict=False):
         if arm.collapsed:
-            _note(ax, "collapsed")
-    _scale_bar(axes[0][0], width)
+            note(ax, "collapsed")
+    scale_bar(axes[0][0], width)
     _caption(figure, comparison_caption(result, p_min=options.p_min, p_max=options.p_max))
     _save(figure, path)
 
@@ -173,14 +198,14 @@ def plot_reconstruction(
     for ax, channel in zip(axes, ("amplitude", "phase"), strict=False):
         image = getattr(panels_of(result)[0], channel)
         scale = percentile_scale([image], options.p_min, options.p_max, phase=channel == "phase")
-        _show(ax, image, scale, _map_of(channel, scale), result.window)
-        _colour_bar(figure, [ax], scale, _map_of(channel, scale), _BAR_LABELS[channel])
+        show(ax, image, scale, map_of(channel, scale), result.window)
+        colour_bar(figure, [ax], scale, map_of(channel, scale), _BAR_LABELS[channel])
     _coverage_row(figure, axes[2:], result)
     axes[2].set_ylabel("")
-    _headings(axes, ["Amplitude", "Phase", "Coverage"])
+    headings(axes, ["Amplitude", "Phase", "Coverage"])
     if result.arms[0].collapsed:
-        _note(axes[0], "collapsed")
-    _scale_bar(axes[0], result.window.shape_yx[1])
+        note(axes[0], "collapsed")
+    scale_bar(axes[0], result.window.shape_yx[1])
     _caption(figure, reconstruction_caption(result, p_min=options.p_min, p_max=options.p_max))
     _save(figure, path)
 
@@ -188,7 +213,7 @@ def plot_reconstruction(
 def plot_errors(
     result: ComparisonResult, path: str | os.PathLike[str], *, panels: Sequence[Panel] | None = None
 ) -> None:
-    """Draw, for every arm, its errors against the truth (if there is one) and its coverage.
+    """Draw for every arm its errors against the truth (if there is one), coverage, and how patches disagree.
 
     Raises
     ------
@@ -197,22 +222,39 @@ def plot_errors(
     """
     panels = (panels_of(result) if panels is None else panels)[: len(result.arms)]
     units = {} if result.truth is None else {"amplitude": "arm − truth", "phase": "arm − truth (rad)"}
-    figure, axes = _grid(result, n_rows=len(units) + 1, n_columns=len(panels))
+    disagree = any(arm.consistency is not None for arm in result.arms)
+    figure, axes = _grid(result, n_rows=len(units) + 1 + disagree, n_columns=len(panels))
     for row, (channel, unit) in zip(axes, units.items(), strict=False):
         images = [getattr(panel, f"{channel}_error") for panel in panels]
         scale = error_scale(images)
         for ax, image, arm in zip(row, images, result.arms, strict=True):
-            _show(ax, image, scale, _SIGNED_MAP, result.window)
+            show(ax, image, scale, SIGNED_MAP, result.window)
             if arm.metrics is not None:
-                _outline(ax, arm.metrics.window)
-                _title(ax, f"MAE {getattr(arm.metrics.mae, channel):#.2g}")
-        _colour_bar(figure, row, scale, _SIGNED_MAP, unit)
+                outline(ax, arm.metrics.window)
+                title(ax, f"MAE {getattr(arm.metrics.mae, channel):#.2g}")
+        colour_bar(figure, row, scale, SIGNED_MAP, unit)
         row[0].set_ylabel(f"{channel.capitalize()} error", fontsize=LARGE_PT)
-    _coverage_row(figure, axes[-1], result)
-    _headings(axes[0], [panel.label for panel in panels])
-    _scale_bar(axes[0][0], result.window.shape_yx[1])
-    _caption(figure, "Hatched: not reconstructed." + (" Dashed: the scored rectangle." if units else ""))
+    _coverage_row(figure, axes[len(units)], result)
+    if disagree:
+        _disagreement_row(figure, axes[-1], result)
+    headings(axes[0], [panel.label for panel in panels])
+    scale_bar(axes[0][0], result.window.shape_yx[1])
+    _caption(figure, _error_caption(result, disagree=disagree))
     _save(figure, path)
+
+
+def _error_caption(result: ComparisonResult, *, disagree: bool) -> str:
+    sentences = ["Hatched: not reconstructed."]
+    if result.truth is not None:
+        sentences.append("Dashed: the scored rectangle.")
+        if result.settings.metric_convention != "standard":
+            sentences.append(
+                f"Errors are shown after exact placement; the {result.settings.metric_convention} convention "
+                "scores its own."
+            )
+    if disagree:
+        sentences.append("Disagreement: standard deviation of the complex value over the patches on a pixel.")
+    return " ".join(sentences)
 
 
 def _coverage_row(figure: Figure, row: Sequence[Axes], result: ComparisonResult) -> None:
@@ -222,20 +264,30 @@ def _coverage_row(figure: Figure, row: Sequence[Axes], result: ComparisonResult)
     ]
     scale = ColourScale(0.0, max((float(depth.max()) for depth in depths if depth.count()), default=1.0))
     for ax, arm, depth in zip(row, result.arms, depths, strict=True):
-        _show(ax, depth, scale, _COVERAGE_MAP, result.window)
-        _title(ax, f"{arm.covered.mean():.1%} of the window")
+        show(ax, depth, scale, COVERAGE_MAP, result.window)
+        title(ax, f"{arm.covered.mean():.1%} of the window")
         if arm.run is None:
-            ax.patch.set(facecolor="white", hatch=None)
-            ax.text(
-                0.5,
-                0.5,
-                "finished image,\nnot stitched here",
-                transform=ax.transAxes,
-                ha="center",
-                va="center",
-            )
-    _colour_bar(figure, row, scale, _COVERAGE_MAP, "patches per pixel", extend="neither")
+            say_instead(ax, "finished image,\nnot stitched here")
+    colour_bar(figure, row, scale, COVERAGE_MAP, "patches per pixel", extend="neither")
     row[0].set_ylabel("Coverage", fontsize=LARGE_PT)
+
+
+def _disagreement_row(figure: Figure, row: Sequence[Axes], result: ComparisonResult) -> None:
+    nothing = np.full(result.window.shape_yx, np.nan, np.float32)
+    spreads = [
+        np.sqrt(thinned(nothing if arm.consistency is None else arm.consistency.overlap_variance))
+        for arm in result.arms
+    ]
+    images = [np.ma.masked_invalid(spread) for spread in spreads]
+    scale = spread_scale(images)
+    for ax, arm, image in zip(row, result.arms, images, strict=True):
+        show(ax, image, scale, SPREAD_MAP, result.window)
+        if arm.consistency is None:
+            say_instead(ax, "no patches to compare")
+        elif arm.consistency.overlap_disagreement is not None:
+            title(ax, f"{arm.consistency.overlap_disagreement:.1%} of the modulus")
+    colour_bar(figure, row, scale, SPREAD_MAP, "std over patches", extend="max")
+    row[0].set_ylabel("Disagreement", fontsize=LARGE_PT)
 
 
 def plot_frc(result: ComparisonResult, path: str | os.PathLike[str]) -> None:
@@ -251,11 +303,64 @@ def plot_frc(result: ComparisonResult, path: str | os.PathLike[str]) -> None:
         raise DataError(
             "no arm has a Fourier ring correlation, which needs a truth and 16 scored pixels a side."
         )
+    _plot_correlations(result, arms, path, criterion="half", name="Fourier ring correlation")
+
+
+def plot_half_sets(result: ComparisonResult, path: str | os.PathLike[str]) -> None:
+    """Draw the correlation of even with odd patches of every arm, which needs no truth.
+
+    Raises
+    ------
+    DataError
+        No arm has such a curve.
+    """
+    arms = _half_sets(result)
+    if not arms:
+        raise DataError(
+            "no arm has a half-set FRC, which needs self_consistency and 16 pixels a side that both halves cover."
+        )
+    _plot_correlations(result, arms, path, criterion="half_bit", name="FRC of even and odd patches")
+
+
+def _plot_correlations(
+    result: ComparisonResult,
+    arms: Mapping[str, FrcCurves],
+    path: str | os.PathLike[str],
+    *,
+    criterion: Criterion,
+    name: str,
+) -> None:
     figure = _new_figure(11.0, 4.6)
     for ax, channel in zip(figure.subplots(1, 2, sharey=True), ("amplitude", "phase"), strict=True):
-        draw_correlations(ax, arms, channel, frc_sigma=result.settings.frc_sigma)
+        draw_correlations(ax, arms, channel, frc_sigma=result.settings.frc_sigma, criterion=criterion)
     figure.axes[0].set_ylim(lowest_correlation(arms) - 0.05, 1.05)
-    figure.axes[0].set_ylabel("Fourier ring correlation", fontsize=TEXT_PT)
+    figure.axes[0].set_ylabel(name, fontsize=TEXT_PT)
+    _save(figure, path)
+
+
+def _plot_all_debug_images(result: ComparisonResult, stage: Path) -> None:
+    prefixes = arm_prefixes([arm.label for arm in result.arms])
+    for arm in result.arms:
+        if arm.metrics is not None:
+            path = stage / f"{prefixes[arm.label].file}{DEBUG_PLOT_SUFFIX}"
+            plot_seen_images(seen_images(arm.metrics, ms_ssim_sigma=result.settings.ms_ssim_sigma), path)
+
+
+def plot_seen_images(seen: SeenImages, path: str | os.PathLike[str]) -> None:
+    """Draw what MS-SSIM and the FRC saw of an arm and of the truth, each pair on one grey scale."""
+    height, width = seen.ms_ssim["amplitude"][0].shape
+    side = min(1.0, height / width), min(1.0, width / height)
+    figure = _new_figure(4 * _PANEL_INCHES * side[1] + 1.2, 2 * (_PANEL_INCHES * side[0] + 0.5))
+    rows = figure.subplots(2, 4)
+    for row, (metric, pairs) in zip(rows, {"MS-SSIM": seen.ms_ssim, "FRC": seen.frc}.items(), strict=True):
+        columns = [(channel, *pair) for channel, pair in pairs.items()]
+        for axes, (channel, image, truth) in zip((row[:2], row[2:]), columns, strict=True):
+            ends = truth.min(), truth.max()
+            for ax, values, whose in zip(axes, (image, truth), ("arm", "truth"), strict=True):
+                shown = ax.imshow(thinned(values), cmap="gray", vmin=ends[0], vmax=ends[1])
+                ax.set(xticks=[], yticks=[])
+                title(ax, f"{metric}: {channel}, {whose}")
+            figure.colorbar(shown, ax=list(axes), extend="both", pad=0.01, aspect=22, fraction=0.05)
     _save(figure, path)
 
 
@@ -298,6 +403,14 @@ def _correlated(result: ComparisonResult) -> dict[str, FrcCurves]:
     }
 
 
+def _half_sets(result: ComparisonResult) -> dict[str, FrcCurves]:
+    return {
+        arm.label: arm.consistency.half_set_frc
+        for arm in result.arms
+        if arm.consistency is not None and arm.consistency.half_set_frc is not None
+    }
+
+
 def _grid(result: ComparisonResult, *, n_rows: int, n_columns: int) -> tuple[Figure, np.ndarray]:
     if not n_columns:
         raise DataError("the comparison has no arm to plot; see its failures for the reasons.")
@@ -319,93 +432,6 @@ def _new_figure(width_inches: float, height_inches: float) -> Figure:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width_inches, height_inches), dpi=_DPI, layout="compressed")
-
-
-def _show(ax: Axes, image: np.ma.MaskedArray, scale: ColourScale, colour_map: str, window: Rectangle) -> None:
-    height, width = window.shape_yx
-    # In pixels of the window, however many of them the image has kept.
-    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-    ax.imshow(scale.fold(image), cmap=colour_map, vmin=scale.low, vmax=scale.high, extent=extent)
-
-
-def _map_of(channel: str, scale: ColourScale) -> str:
-    if channel == "amplitude":
-        return _AMPLITUDE_MAP
-    return _CYCLIC_MAP if scale.cyclic else _SIGNED_MAP
-
-
-def _colour_bar(
-    figure: Figure, row: Sequence[Axes], scale: ColourScale, colour_map: str, label: str, extend: str = "both"
-) -> None:
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
-    mappable = ScalarMappable(Normalize(scale.low, scale.high), colour_map)
-    extend = "neither" if scale.cyclic else extend
-    bar = figure.colorbar(mappable, ax=list(row), extend=extend, pad=0.01, aspect=22, fraction=0.05)
-    bar.set_label(label, fontsize=TEXT_PT)
-    bar.ax.tick_params(labelsize=TEXT_PT)
-
-
-def _title(ax: Axes, text: str) -> None:
-    ax.set_title(text, fontsize=TEXT_PT, pad=4)
-
-
-def _headings(row: Sequence[Axes], labels: Sequence[str]) -> None:
-    """Write the names of the columns, at one height, above the titles that their first panels have."""
-    n_lines = max(len(ax.get_title().splitlines()) for ax in row)
-    height = (1.25 * n_lines + 0.6) * TEXT_PT
-    for ax, label in zip(row, labels, strict=True):
-        ax.annotate(
-            plain(shortened(label)),
-            xy=(0.5, 1),
-            xytext=(0, height),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            ha="center",
-            fontsize=LARGE_PT,
-            fontweight="bold",
-        )
-
-
-def _note(ax: Axes, text: str) -> None:
-    box = {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
-    ax.text(0.98, 0.02, text, transform=ax.transAxes, ha="right", va="bottom", fontsize=SMALL_PT, bbox=box)
-
-
-def _outline(ax: Axes, box: Rectangle) -> None:
-    from matplotlib.patches import Rectangle as Frame
-
-    height, width = box.shape_yx
-    corner = (box.column_start - 0.5, box.row_start - 0.5)
-    ax.add_patch(Frame(corner, width, height, fill=False, edgecolor="black", linestyle="--", linewidth=1))
-
-
-def _scale_bar(ax: Axes, width_px: int) -> None:
-    from matplotlib.patheffects import withStroke
-
-    length = scale_bar_px(width_px)
-    left, right = 0.05, 0.05 + length / width_px
-    ax.plot(
-        [left, right],
-        [0.06, 0.06],
-        transform=ax.transAxes,
-        color="white",
-        linewidth=2.5,
-        solid_capstyle="butt",
-        path_effects=[withStroke(linewidth=4, foreground="black")],
-    )
-    ax.text(
-        (left + right) / 2,
-        0.085,
-        f"{length} px",
-        transform=ax.transAxes,
-        color="white",
-        ha="center",
-        fontsize=TEXT_PT,
-        fontweight="bold",
-        path_effects=[withStroke(linewidth=2.5, foreground="black")],
-    )
 
 
 def _caption(figure: Figure, text: str) -> None:

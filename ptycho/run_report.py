@@ -22,6 +22,7 @@ from ptycho.evaluation.results import METRIC_NAMES, FrcCurve, FrcCurves, ImageMe
 if TYPE_CHECKING:
     from ptycho.artifacts import ArmPrefixes
     from ptycho.comparison import ArmResult, ComparisonResult
+    from ptycho.evaluation import SelfConsistency
     from ptycho.image.phase import PhaseRamp
     from ptycho.image.registration import Registration
     from ptycho.inference import InferenceRun
@@ -131,6 +132,7 @@ def _arm(arm: ArmResult, prefixes: ArmPrefixes) -> dict[str, Any]:
         "n_rejected_patches": None if arm.run is None else arm.run.n_rejected,
         "collapsed": arm.collapsed,
         "coverage": _coverage(arm),
+        "consistency": None if arm.consistency is None else _consistency(arm.consistency),
         "registration": None if arm.registration is None else _registration(arm.registration),
         "metrics": None if arm.metrics is None else _metrics(arm.metrics),
     }
@@ -148,10 +150,21 @@ def _stitching(run: InferenceRun) -> dict[str, Any]:
 
 def _coverage(arm: ArmResult) -> dict[str, Any]:
     depth = arm.coverage[arm.covered]
-    statistics = (np.min, np.median, np.max) if depth.size else ()
+    statistics = (np.min, np.median, np.mean, np.max) if depth.size else ()
     return {
         "covered_fraction": float(arm.covered.mean()),
         "patches_per_covered_pixel": {f.__name__: float(f(depth)) for f in statistics} or None,
+    }
+
+
+def _consistency(consistency: SelfConsistency) -> dict[str, Any]:
+    variance = consistency.overlap_variance[np.isfinite(consistency.overlap_variance)]
+    statistics = (np.median, np.max) if variance.size else ()
+    return {
+        "half_set_frc": None if consistency.half_set_frc is None else _frc(consistency.half_set_frc),
+        "overlap_disagreement": consistency.overlap_disagreement,
+        "overlap_std": {f.__name__: float(f(variance)) ** 0.5 for f in statistics} or None,
+        "notes": list(consistency.notes),
     }
 
 

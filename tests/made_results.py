@@ -5,7 +5,7 @@ from complex_objects import analytic_object
 
 from autobatch import Attempt, BatchCost, BatchPlan, BatchRun, DeviceMemory
 from ptycho.comparison import ArmResult, ComparisonResult, ComparisonSettings
-from ptycho.evaluation import ChannelPair, ImageMetrics, ScoredImages
+from ptycho.evaluation import ChannelPair, ImageMetrics, ScoredImages, measure_consistency
 from ptycho.evaluation.frc import compute_frc
 from ptycho.image.cropping import Rectangle, largest_rectangle
 from ptycho.image.phase import PhaseRamp
@@ -90,6 +90,23 @@ def metrics(*, amplitude, phase, **changes):
     return ImageMetrics(**(pairs | values | changes))
 
 
+def consistency(picture):
+    """Halves that carry noise of their own, and a spread that grows from left to right."""
+    rng = np.random.default_rng(2)
+    even, odd = (
+        np.where(covered(), picture + 0.05 * rng.standard_normal(picture.shape), 0).astype(np.complex64)
+        for _ in range(2)
+    )
+    spread = np.broadcast_to(np.linspace(0, 0.04, picture.shape[1], dtype=np.float32), picture.shape)
+    return measure_consistency(
+        even,
+        odd,
+        image=picture,
+        mask=covered(),
+        overlap_variance=np.where(covered(), spread, np.float32(np.nan)),
+    )
+
+
 def model_arm(label="PtychoPINN", seed=4, **changes):
     """A blurred, scaled, ramped view of the truth with an uncovered corner."""
     y, x = np.mgrid[: WINDOW.shape_yx[0], : WINDOW.shape_yx[1]]
@@ -104,6 +121,7 @@ def model_arm(label="PtychoPINN", seed=4, **changes):
         "aligned_covered": covered(),
         "registration": registration(),
         "metrics": metrics(amplitude=0.125, phase=100.0),
+        "consistency": consistency(picture),
         "run": inference_run(picture, coverage),
         "seconds": {"reconstruct": 13.75, "predict": 12.0, "stitch": 0.5, "register": 0.1},
     }

@@ -39,10 +39,10 @@ def _fingerprint(frame):
     return int(frame.argmax()), int(frame.argmin())
 
 
-def lopsided_scan(*, n_extra=20, seed=3):
+def lopsided_scan(*, n_extra=20, blur_px=5.0, seed=3):
     """A scan of noise frames over a line object whose mean position is far from the middle of its range."""
     rng = np.random.default_rng(seed)
-    image = random_lines((150, 180), n_lines=30, blur_px=5.0, rng=rng)
+    image = random_lines((150, 180), n_lines=30, blur_px=blur_px, rng=rng)
     raster = raster_positions(image.shape, 32, step_px=8.0, jitter_px=2.0, rng=rng)
     corner = rng.uniform((16, 16), (40, 60), (n_extra, 2))
     positions = np.concatenate([raster, corner])

@@ -57,6 +57,17 @@ def add_crop_size(group: argparse._ActionsContainer) -> None:
     )
 
 
+def add_self_consistency(group: argparse._ActionsContainer) -> None:
+    """Add ``--[no-]self-consistency``."""
+    group.add_argument(
+        "--self-consistency",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="FRC of even against odd patches and disagreement of overlapping patches, which need no truth; "
+        "the canvas takes six times its memory (default on)",
+    )
+
+
 def add_run_flags(group: argparse._ActionsContainer) -> None:
     """Add ``--output_dir``, ``--overwrite`` and ``--dry-run``."""
     group.add_argument("--output_dir", type=Path, required=True, metavar="DIR", help="folder of all results")

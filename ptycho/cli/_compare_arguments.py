@@ -108,6 +108,14 @@ def _add_scoring(parser: argparse.ArgumentParser) -> None:
         metavar="PX",
         help="smoothing of the amplitudes before MS-SSIM (default 1)",
     )
+    group.add_argument(
+        "--metric-convention",
+        choices=("standard", "ptychopinn"),
+        default="standard",
+        help="textbook metrics, or PtychoPINN's placement and definitions for continuity with its older tables "
+        "(default standard)",
+    )
+    _arguments.add_self_consistency(group)
 
 
 def _add_outputs(parser: argparse.ArgumentParser) -> None:
@@ -123,6 +131,23 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
             default=True,
             help=f"write {what} (default on)",
         )
+    group.add_argument(
+        "--save-debug-images",
+        action="store_true",
+        help="also write, for each arm, the exact images that MS-SSIM and the FRC saw",
+    )
+    group.add_argument(
+        "--baseline-debug-limit",
+        type=_common.positive_int,
+        metavar="N",
+        help="run the baseline on the first N frames only, and dump what went in and came out",
+    )
+    group.add_argument(
+        "--baseline-debug-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder of the baseline's dump (default baseline_debug in --output_dir)",
+    )
     _arguments.add_colour_scale(group)
     for model in ("pinn", "baseline"):
         for end in ("vmin", "vmax"):

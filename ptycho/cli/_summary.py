@@ -14,18 +14,24 @@ if TYPE_CHECKING:
     from ptycho.arms import Arm
     from ptycho.comparison import ArmResult, ComparisonResult, ComparisonSettings
     from ptycho.data.scan import ScanData
+    from ptycho.evaluation import SelfConsistency
 
 _COLUMNS = ("mae", "psnr", "ssim", "ms_ssim", "frc50")
-_HEADINGS = {"mae": "MAE", "psnr": "PSNR dB", "ssim": "SSIM", "ms_ssim": "MS-SSIM", "frc50": "FRC50 1/px"}
+_HEADINGS = {"mae": "MAE", "psnr": "PSNR dB", "ssim": "SSIM", "ms_ssim": "MS-SSIM"}
+_FRC_HEADINGS = {"standard": "FRC50 1/px", "ptychopinn": "FRC50 rings"}
 
 
 def print_summary(result: ComparisonResult, files: Sequence[Path]) -> None:
-    """Print one row per arm and image (amplitude, phase), the notes, and the files written."""
+    """Print the figures, how the patches agree, how the batches went, the notes, and the files written."""
     console = _console()
     if result.truth is None:
         console.print("No ground truth (objectGuess) in the test data: images and report, but no metrics.")
     elif result.arms:
         console.print(_metrics_table(result))
+        if result.settings.metric_convention != "standard":
+            console.print(
+                f"Figures by the {result.settings.metric_convention} convention; not to be compared with others."
+            )
     _print_runs(console, result, files)
 
 
@@ -35,6 +41,8 @@ def print_runs(result: ComparisonResult, files: Sequence[Path]) -> None:
 
 
 def _print_runs(console: Console, result: ComparisonResult, files: Sequence[Path]) -> None:
+    if any(arm.consistency is not None for arm in result.arms):
+        console.print(_consistency_table(result))
     console.print(_runs_table(result))
     for text in _notes(result):
         console.print(text, highlight=False)
@@ -53,7 +61,7 @@ def print_plan(arms: Sequence[Arm], scan: ScanData, settings: ComparisonSettings
         f"{scan.n_frames:,} frames of {scan.patch_size}x{scan.patch_size} pixels "
         f"({_mebibytes(scan.amplitude.nbytes)}), stitched on {settings.crop_size}x{settings.crop_size}"
     )
-    table = _table("arm", "patches", "batch size", "memory of a batch", "canvas", "why")
+    table = _table("arm", "patches", "batch size", "memory of a batch", "canvases", "why")
     for arm in arms:
         if isinstance(arm.source, ObjectImage):
             table.add_row(arm.label, "-", "-", "-", "-", "a finished reconstruction")
@@ -92,7 +100,8 @@ def _table(first: str, *others: str) -> Table:
 
 
 def _metrics_table(result: ComparisonResult) -> Table:
-    table = _table("arm", "image", *_HEADINGS.values())
+    frc_heading = _FRC_HEADINGS[result.settings.metric_convention]
+    table = _table("arm", "image", *_HEADINGS.values(), frc_heading)
     for arm in result.arms:
         if arm.metrics is None:
             continue
@@ -106,8 +115,33 @@ def _metrics_table(result: ComparisonResult) -> Table:
     return table
 
 
+def _consistency_table(result: ComparisonResult) -> Table:
+    table = _table("self-consistency", "covered", "disagreement", "half-bit amplitude 1/px", "phase 1/px")
+    for arm in result.arms:
+        if arm.consistency is None:
+            continue
+        disagreement = arm.consistency.overlap_disagreement
+        table.add_row(
+            arm.label,
+            f"{arm.covered.mean():.1%}",
+            "-" if disagreement is None else f"{disagreement:.1%}",
+            *_half_bit_cutoffs(arm.consistency),
+        )
+    return table
+
+
+def _half_bit_cutoffs(consistency: SelfConsistency) -> tuple[str, str]:
+    frc = consistency.half_set_frc
+    found = [None, None] if frc is None else [frc.amplitude.cutoffs, frc.phase.cutoffs]
+    amplitude, phase = (
+        "-" if cutoffs is None or cutoffs.half_bit is None else f"{cutoffs.half_bit.frequency:.4g}"
+        for cutoffs in found
+    )
+    return amplitude, phase
+
+
 def _runs_table(result: ComparisonResult) -> Table:
-    table = _table("arm", "batch size", "OOMs", "predict s", "stitch s", "total s", "residual shift px")
+    table = _table("arm", "batch size", "OOMs", "predict s", "stitch s", "total s", "residual px")
     for arm in result.arms:
         table.add_row(arm.label, *_batches(arm), _seconds(arm, "reconstruct"), _shift(arm))
     return table
@@ -142,8 +176,9 @@ def _notes(result: ComparisonResult) -> list[str]:
     for arm in result.arms:
         if arm.run is not None and arm.run.n_rejected:
             notes.append(f"{arm.label}: {arm.run.n_rejected} patches were not finite and were left out.")
-        if arm.metrics is not None:
-            notes += [f"{arm.label}: {note}" for note in arm.metrics.notes]
+        for scored in (arm.metrics, arm.consistency):
+            if scored is not None:
+                notes += [f"{arm.label}: {note}" for note in scored.notes]
     return notes
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,14 @@ from ptycho.cli import _arguments, _common
 from ptycho.cli._compare_arguments import build_parser
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ptycho.arms import Arm
+    from ptycho.artifacts import ArtifactOptions
     from ptycho.comparison import ComparisonSettings, Registered
     from ptycho.data.scan import ScanData
-    from ptycho.image.cropping import Rectangle
     from ptycho.models.networks import ModelKind
+    from ptycho.plotting import PlotOptions
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +41,7 @@ class _Job:
     arms: Sequence[Arm]
     scan: ScanData
     settings: ComparisonSettings
-    window: Rectangle
+    frame_positions_yx: np.ndarray
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -46,9 +50,12 @@ def run(arguments: argparse.Namespace) -> int:
     _check_usage(arguments)
     _common.check_no_results(arguments.output_dir, _RESULTS, overwrite=arguments.overwrite)
     _arguments.check_batch_memo(arguments.batch_memo)
+    if arguments.baseline_debug_dir is not None:
+        _check_dump(arguments.baseline_debug_dir, overwrite=arguments.overwrite)
 
     from ptycho.models.devices import computing_on
 
+    logger.info("opening the scan and the models …")
     with computing_on(arguments.device):
         job = _open(arguments)
         if arguments.dry_run:
@@ -61,28 +68,80 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace, job: _Job) -> int:
-    from ptycho.artifacts import ArtifactOptions, write_artifacts
+    from ptycho.artifacts import write_artifacts
     from ptycho.cli._runs import Beginning, fail_for
     from ptycho.cli._summary import print_summary
     from ptycho.comparison import compare
-    from ptycho.plotting import PlotOptions, write_plots
+    from ptycho.plotting import write_plots
 
     beginning = Beginning.now()
     folder = arguments.output_dir
     (folder / "logs").mkdir(parents=True, exist_ok=True)
     with _common.file_log(folder / "logs" / "debug.log"):
         with _common.progress_display(arguments) as progress:
-            result = compare(job.arms, job.scan, settings=job.settings, window=job.window, progress=progress)
-        plots = PlotOptions(
-            p_min=arguments.p_min, p_max=arguments.p_max, phase_limits=_phase_limits(arguments)
-        )
-        files = write_plots(result, folder, options=plots)
-        options = ArtifactOptions(save_npz=arguments.save_npz, save_npz_aligned=arguments.save_npz_aligned)
-        files += write_artifacts(result, folder, options=options, report=beginning.info("compare-models"))
+            with _observed(arguments, job.arms) as arms:
+                result = compare(
+                    arms,
+                    job.scan,
+                    settings=job.settings,
+                    frame_positions_yx=job.frame_positions_yx,
+                    progress=progress,
+                )
+            with progress.stage("plots, files", 2, "steps") as stage:
+                files = write_plots(result, folder, options=_plot_options(arguments))
+                stage.advance(1)
+                files += write_artifacts(
+                    result,
+                    folder,
+                    options=_artifact_options(arguments),
+                    report=beginning.info("compare-models"),
+                )
+                stage.advance(1)
         if not arguments.quiet:
             print_summary(result, [*files, folder / "logs" / "debug.log"])
     fail_for(result, kept_in=folder)
     return 0
+
+
+@contextmanager
+def _observed(arguments: argparse.Namespace, arms: Sequence[Arm]) -> Iterator[Sequence[Arm]]:
+    """Give the arms, the baseline's with a dump of its patches if that is asked for."""
+    folder = _dump_folder(arguments)
+    if folder is None:
+        yield arms
+        return
+    from ptycho.patch_dump import dumping
+
+    with dumping(folder) as dump:
+        yield [replace(arm, observer=dump) if arm.label == _LABELS["baseline"] else arm for arm in arms]
+    logger.info("what the baseline saw and put out is in %s", folder)
+
+
+def _dump_folder(arguments: argparse.Namespace) -> Path | None:
+    if arguments.baseline_debug_dir is None and arguments.baseline_debug_limit is not None:
+        return arguments.output_dir / "baseline_debug"
+    return arguments.baseline_debug_dir
+
+
+def _plot_options(arguments: argparse.Namespace) -> PlotOptions:
+    from ptycho.plotting import PlotOptions
+
+    return PlotOptions(
+        p_min=arguments.p_min,
+        p_max=arguments.p_max,
+        phase_limits=_phase_limits(arguments),
+        debug_images=arguments.save_debug_images,
+    )
+
+
+def _artifact_options(arguments: argparse.Namespace) -> ArtifactOptions:
+    from ptycho.artifacts import ArtifactOptions
+
+    return ArtifactOptions(
+        save_npz=arguments.save_npz,
+        save_npz_aligned=arguments.save_npz_aligned,
+        save_debug_images=arguments.save_debug_images,
+    )
 
 
 def _phase_limits(arguments: argparse.Namespace) -> dict[str, tuple[float | None, float | None]]:
@@ -93,7 +152,7 @@ def _phase_limits(arguments: argparse.Namespace) -> dict[str, tuple[float | None
 
 
 def _open(arguments: argparse.Namespace) -> _Job:
-    from ptycho.comparison import ComparisonSettings, check_arms, score_window
+    from ptycho.comparison import ComparisonSettings, check_arms
     from ptycho.data import read_npz, subsample
 
     if arguments.demo:
@@ -109,6 +168,8 @@ def _open(arguments: argparse.Namespace) -> _Job:
         phase_align=arguments.phase_align_method,
         ms_ssim_sigma=arguments.ms_ssim_sigma,
         frc_sigma=arguments.frc_sigma,
+        metric_convention=arguments.metric_convention,
+        self_consistency=arguments.self_consistency,
         n_groups=arguments.n_test_groups if arguments.n_test_subsample else None,
         device=arguments.device,
         batch_memo=None if arguments.batch_memo is None else str(arguments.batch_memo),
@@ -118,8 +179,7 @@ def _open(arguments: argparse.Namespace) -> _Job:
     scan = whole if n_frames is None else subsample(whole, n_frames, seed=arguments.test_subsample_seed)
     arms = _arms(arguments, whole)
     check_arms(arms, scan, settings)
-    window = score_window(whole if arguments.fixed_canvas else scan, settings.crop_size)
-    return _Job(arms, scan, settings, window)
+    return _Job(arms, scan, settings, (whole if arguments.fixed_canvas else scan).positions_yx)
 
 
 def _arms(arguments: argparse.Namespace, scan: ScanData) -> list[Arm]:
@@ -145,6 +205,17 @@ def _arms(arguments: argparse.Namespace, scan: ScanData) -> list[Arm]:
         for role, folder in folders.items()
         if folder is not None
     ]
+    if arguments.baseline_debug_limit is not None:
+        logger.warning(
+            "the baseline runs on its first %d frames only; all arms are scored where it has been",
+            arguments.baseline_debug_limit,
+        )
+        arms = [
+            replace(arm, max_groups=arguments.baseline_debug_limit)
+            if arm.label == _LABELS["baseline"]
+            else arm
+            for arm in arms
+        ]
     if arguments.tike_recon_path is not None:
         arms.append(load_arm(arguments.tike_recon_path, scan=scan))
     return arms + [load_arm(path, label, scan=scan) for label, path in arguments.arm]
@@ -183,6 +254,11 @@ def _check_usage(arguments: argparse.Namespace) -> None:
         raise _common.UsageError(
             f"{' and '.join(missing)} must be given; give them, other arms with --arm LABEL=PATH, or try --demo."
         )
+    if _dump_folder(arguments) is not None and arguments.baseline_dir is None and not arguments.demo:
+        raise _common.UsageError(
+            "--baseline-debug-limit and --baseline-debug-dir look into the baseline, but --baseline_dir is not "
+            "given; give it, or drop them."
+        )
     if arguments.tike_recon_path is not None and arguments.tike_recon_path.is_dir():
         raise _common.UsageError(
             f"--tike_recon_path is the folder {arguments.tike_recon_path} but must be the NPZ of a finished "
@@ -195,6 +271,16 @@ def _check_usage(arguments: argparse.Namespace) -> None:
             raise _common.UsageError(
                 f"--{model}_phase_vmin is {low:g} and --{model}_phase_vmax {high:g} but vmin must be the smaller."
             )
+
+
+def _check_dump(folder: Path, *, overwrite: bool) -> None:
+    _common.check_output_folder(folder)
+    there = sorted(path.name for path in folder.glob("patches*"))
+    if there and not overwrite:
+        raise _common.UsageError(
+            f"{folder} already holds a dump ({', '.join(there)}); pass --overwrite to replace it, or another "
+            "--baseline-debug-dir."
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

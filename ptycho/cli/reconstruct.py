@@ -37,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     inputs.add_argument("--test_data", type=Path, required=True, metavar="NPZ", help="scan to reconstruct")
     _arguments.add_crop_size(inputs)
+    _arguments.add_self_consistency(inputs)
 
     batches = parser.add_argument_group(
         "memory and batches (these change memory and speed, never the result)"
@@ -89,6 +90,7 @@ def _open(arguments: argparse.Namespace) -> tuple[Arm, ScanData, ComparisonSetti
         crop_size=arguments.stitch_crop_size,
         stitch_batch_size=arguments.stitch_batch_size,
         register="none",
+        self_consistency=arguments.self_consistency,
         device=arguments.device,
         batch_memo=None if arguments.batch_memo is None else str(arguments.batch_memo),
     )

@@ -1,8 +1,11 @@
 """How good is a reconstruction: textbook metrics, ring correlation, and an older convention."""
 
+from ptycho.evaluation.consistency import SelfConsistency as SelfConsistency
+from ptycho.evaluation.consistency import measure_consistency as measure_consistency
 from ptycho.evaluation.frc import apodised as apodised
 from ptycho.evaluation.frc import half_set_frc as half_set_frc
 from ptycho.evaluation.metrics import compare_images as compare_images
+from ptycho.evaluation.metrics import seen_images as seen_images
 from ptycho.evaluation.ptychopinn_convention import compare_by_ptychopinn as compare_by_ptychopinn
 from ptycho.evaluation.results import METRIC_CONVENTIONS as METRIC_CONVENTIONS
 from ptycho.evaluation.results import METRIC_NAMES as METRIC_NAMES
@@ -14,3 +17,4 @@ from ptycho.evaluation.results import FrcCutoffs as FrcCutoffs
 from ptycho.evaluation.results import ImageMetrics as ImageMetrics
 from ptycho.evaluation.results import MetricConvention as MetricConvention
 from ptycho.evaluation.results import ScoredImages as ScoredImages
+from ptycho.evaluation.results import SeenImages as SeenImages

@@ -9,8 +9,8 @@ import numpy as np
 from ptycho.errors import DataError
 from ptycho.evaluation import similarity
 from ptycho.evaluation.alignment import AlignedPair, align_pair
-from ptycho.evaluation.frc import MIN_SIDE_PX, compute_frc
-from ptycho.evaluation.ptychopinn_convention import score_by_ptychopinn
+from ptycho.evaluation.frc import MIN_SIDE_PX, apodised, compute_frc
+from ptycho.evaluation.ptychopinn_convention import score_by_ptychopinn, seen_by_ptychopinn
 from ptycho.evaluation.results import (
     METRIC_CONVENTIONS,
     ChannelPair,
@@ -19,6 +19,7 @@ from ptycho.evaluation.results import (
     ImageMetrics,
     MetricConvention,
     ScoredImages,
+    SeenImages,
 )
 from ptycho.image.phase import PhaseAlignMethod
 
@@ -85,6 +86,28 @@ def compare_images(
     return _metrics(pair, scores, frc, collapsed, notes)
 
 
+def seen_images(metrics: ImageMetrics, *, ms_ssim_sigma: float) -> SeenImages:
+    """Return the arrays that MS-SSIM and the FRC of `metrics` were computed from.
+
+    Parameters
+    ----------
+    metrics : ImageMetrics
+    ms_ssim_sigma : float
+        The same as in the call that returned them.
+    """
+    if metrics.convention == "ptychopinn":
+        return seen_by_ptychopinn(metrics.images, ms_ssim_sigma=ms_ssim_sigma)
+    amplitude, phase = _channels(metrics.images)
+    images = metrics.images
+    return SeenImages(
+        ms_ssim={"amplitude": amplitude.blurred(ms_ssim_sigma), "phase": phase.blurred(0.0)},
+        frc={
+            "amplitude": (apodised(images.amplitude), apodised(images.true_amplitude)),
+            "phase": (apodised(images.phase), apodised(images.true_phase)),
+        },
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class _Channel:
     """One real image and its truth; `unit` is the size of a value that counts as large."""
@@ -98,6 +121,10 @@ class _Channel:
     @property
     def data_range(self) -> float:
         return float(np.ptp(self.truth))
+
+    def blurred(self, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return image and truth as MS-SSIM sees them."""
+        return similarity.blurred(self.image, sigma), similarity.blurred(self.truth, sigma)
 
     @property
     def truth_is_constant(self) -> bool:
@@ -141,8 +168,8 @@ def _score(channel: _Channel, *, sigma: float) -> _Scores:
         return _Scores(mae, mse, notes=(note,))
     data_range = channel.data_range
     ssim = similarity.structural_similarity(channel.image, channel.truth, data_range=data_range)
-    blurred = [similarity.blurred(image, sigma) for image in (channel.image, channel.truth)]
-    ms_ssim = similarity.multi_scale_ssim(blurred[0], blurred[1], data_range=float(np.ptp(blurred[1])))
+    image, truth = channel.blurred(sigma)
+    ms_ssim = similarity.multi_scale_ssim(image, truth, data_range=float(np.ptp(truth)))
     psnr = similarity.peak_signal_to_noise_db(mse, data_range=data_range)
     return _Scores(mae, mse, psnr, ssim, ms_ssim, _similarity_notes(channel, ssim, ms_ssim))
 

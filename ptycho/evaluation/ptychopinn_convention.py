@@ -21,6 +21,7 @@ from ptycho.evaluation.results import (
     FrcCutoffs,
     ImageMetrics,
     ScoredImages,
+    SeenImages,
 )
 from ptycho.image.cropping import Rectangle, centre_crop
 from ptycho.image.phase import PhaseAlignMethod, PhaseRamp, levelled
@@ -99,12 +100,7 @@ def compare_by_ptychopinn(
         ms_ssim_sigma=ms_ssim_sigma,
         frc_sigma=frc_sigma,
     )
-    row, column = placed.window.origin_yx
-    inner = metrics.window
-    in_truth = Rectangle(
-        row + inner.row_start, row + inner.row_stop, column + inner.column_start, column + inner.column_stop
-    )
-    return replace(metrics, window=in_truth)
+    return replace(metrics, window=metrics.window.moved_by(placed.window.origin_yx))
 
 
 def score_by_ptychopinn(
@@ -133,12 +129,11 @@ def score_by_ptychopinn(
     """
     images, scale = _prepared(reconstruction, truth, phase_align)
     height, width = images.amplitude.shape
-    unit_phases = _mapped_to_unit(images.phase), _mapped_to_unit(images.true_phase)
-    smooth = [similarity.blurred(image, ms_ssim_sigma) for image in (images.amplitude, images.true_amplitude)]
-    ms_ssim = _decimated_ms_ssim(smooth[0], smooth[1]), _decimated_ms_ssim(*unit_phases)
+    seen = seen_by_ptychopinn(images, ms_ssim_sigma=ms_ssim_sigma)
+    ms_ssim = (_decimated_ms_ssim(*seen.ms_ssim[channel]) for channel in ("amplitude", "phase"))
     curves = (
-        _legacy_curve(images.amplitude, images.true_amplitude, frc_sigma),
-        _legacy_curve(images.phase, images.true_phase, frc_sigma),
+        _legacy_curve(*seen.frc["amplitude"], frc_sigma),
+        _legacy_curve(*seen.frc["phase"], frc_sigma),
     )
     errors = images.amplitude - images.true_amplitude, images.phase_error
     mse = [similarity.mean_squared_error(error) for error in errors]
@@ -149,7 +144,7 @@ def score_by_ptychopinn(
         psnr=ChannelPair(*(similarity.peak_signal_to_noise_db(m, data_range=_PEAK) for m in mse)),
         ssim=ChannelPair(
             _ssim(images.amplitude, images.true_amplitude, float(np.ptp(images.true_amplitude))),
-            _ssim(*unit_phases, 1.0),
+            _ssim(*seen.ms_ssim["phase"], 1.0),
         ),
         ms_ssim=ChannelPair(*ms_ssim),
         frc50=ChannelPair(*(cutoffs.half.frequency for _, cutoffs in curves)),
@@ -161,6 +156,21 @@ def score_by_ptychopinn(
         amplitude_scale=scale,
         images=images,
         notes=_constant_notes(images),
+    )
+
+
+def seen_by_ptychopinn(images: ScoredImages, *, ms_ssim_sigma: float) -> SeenImages:
+    """Return what MS-SSIM and the FRC of this convention see: smoothed amplitudes, central squares."""
+    amplitudes, phases = (images.amplitude, images.true_amplitude), (images.phase, images.true_phase)
+    side = min(images.amplitude.shape)
+    smooth = [similarity.blurred(image, ms_ssim_sigma) for image in amplitudes]
+    squares = [[centre_crop(image, (side, side)) for image in pair] for pair in (amplitudes, phases)]
+    return SeenImages(
+        ms_ssim={
+            "amplitude": (smooth[0], smooth[1]),
+            "phase": (_mapped_to_unit(phases[0]), _mapped_to_unit(phases[1])),
+        },
+        frc={"amplitude": (squares[0][0], squares[0][1]), "phase": (squares[1][0], squares[1][1])},
     )
 
 
@@ -219,9 +229,9 @@ def _decimated_ms_ssim(image: np.ndarray, truth: np.ndarray) -> float | None:
 
 
 def _legacy_curve(first: np.ndarray, second: np.ndarray, sigma: float) -> tuple[np.ndarray, FrcCutoffs]:
-    """Correlate the central squares, modulus per ring; a ring without power in either image counts as 0."""
-    rings, n_rings = _legacy_rings(min(first.shape))
-    spectra = [np.fft.fftshift(np.fft.fft2(centre_crop(image, rings.shape))) for image in (first, second)]
+    """Correlate two squares, modulus per ring; a ring without power in either image counts as 0."""
+    rings, n_rings = _legacy_rings(first.shape[0])
+    spectra = [np.fft.fftshift(np.fft.fft2(image)) for image in (first, second)]
 
     def sums(values: np.ndarray) -> np.ndarray:
         return np.bincount(rings.ravel(), weights=values.ravel(), minlength=n_rings)

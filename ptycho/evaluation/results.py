@@ -121,6 +121,24 @@ class ScoredImages:
     phase_error: np.ndarray
 
 
+ImagePair = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class SeenImages:
+    """The very arrays that two metrics were computed from.
+
+    Attributes
+    ----------
+    ms_ssim, frc : dict of str to ((h, w), (h, w)) float64
+        For "amplitude" and "phase" the reconstruction and the truth; smoothed before MS-SSIM, faded out at
+        the edges (or cut to a square) before the FRC's Fourier transform.
+    """
+
+    ms_ssim: dict[str, ImagePair]
+    frc: dict[str, ImagePair]
+
+
 @dataclass(frozen=True, eq=False)
 class ImageMetrics:
     """How a reconstruction compares with the truth.

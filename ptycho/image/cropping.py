@@ -38,6 +38,16 @@ class Rectangle:
         """Index that cuts the rectangle out of an (H, W) array."""
         return slice(self.row_start, self.row_stop), slice(self.column_start, self.column_stop)
 
+    def moved_by(self, offset_yx: tuple[int, int]) -> Rectangle:
+        """Return the rectangle so many rows further down and columns further right."""
+        rows, columns = offset_yx
+        return Rectangle(
+            self.row_start + rows,
+            self.row_stop + rows,
+            self.column_start + columns,
+            self.column_stop + columns,
+        )
+
     def of(self, image: np.ndarray) -> np.ndarray:
         """Return the rectangle's view of `image` (H, W)."""
         return image[self.slices]

@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -7,11 +8,13 @@ from pathlib import Path
 import made_results as made
 import numpy as np
 import pytest
+from legacy_scores import plain_ms_ssim
 
 from ptycho import artifacts
 from ptycho.artifacts import ArmPrefixes, ArtifactOptions, arm_prefixes, staging, write_artifacts
-from ptycho.evaluation import ChannelPair, FrcCurve
+from ptycho.evaluation import ChannelPair, FrcCurve, compare_images
 from ptycho.evaluation.frc import compute_frc
+from ptycho.evaluation.similarity import multi_scale_ssim
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +40,7 @@ def test_every_promised_file_is_written_and_the_report_comes_last(result, tmp_pa
         "baseline_frc_curves.csv",
         "comparison_metrics.csv",
         "epie_frc_curves.csv",
+        "half_set_frc_curves.csv",
         "pinn_frc_curves.csv",
         "reconstructions.npz",
         "reconstructions_aligned.npz",
@@ -70,6 +74,74 @@ def test_the_metrics_table_is_tidy_with_six_decimals(result, tmp_path):
     assert table["Baseline", "metric_convention_standard"] == ("", "", "1.000000")
 
 
+def test_what_needs_no_truth_is_in_the_table_and_the_arrays(tmp_path):
+    arms = made.model_arm(metrics=None), made.finished_arm(metrics=None)
+    write_artifacts(made.comparison(*arms, truth=False), tmp_path)
+    table, consistency = _metric_table(tmp_path), arms[0].consistency
+    assert table["PtychoPINN", "overlap_disagreement"] == (
+        "",
+        "",
+        f"{consistency.overlap_disagreement:.6f}",
+    )
+    assert table["PtychoPINN", "patches_per_pixel_median"] == ("", "", "3.000000")
+    assert table["PtychoPINN", "covered_fraction"] == ("", "", f"{1 - 9 * 13 / (40 * 56):.6f}")
+    frc = consistency.half_set_frc
+    for name, cutoff in (("frc50", "half"), ("frc1over7", "one_seventh"), ("frc_one_bit", "one_bit")):
+        expected = [f"{getattr(c.cutoffs, cutoff).frequency:.6f}" for c in (frc.amplitude, frc.phase)]
+        assert table["PtychoPINN", f"half_set_{name}"] == (*expected, "")
+    assert {metric for model, metric in table if model == "ePIE"} == {"covered_fraction"}
+    rows = _rows(tmp_path / "half_set_frc_curves.csv")[1:]
+    assert {row[0] for row in rows} == {"PtychoPINN"}
+    np.testing.assert_allclose([float(row[3]) for row in rows], frc.phase.correlation, atol=5e-7)
+    with np.load(tmp_path / "reconstructions.npz") as arrays:
+        np.testing.assert_array_equal(arrays["ptychopinn_overlap_variance"], consistency.overlap_variance)
+        np.testing.assert_array_equal(arrays["ptychopinn_even_complex"], consistency.even)
+        np.testing.assert_array_equal(arrays["ptychopinn_odd_complex"], consistency.odd)
+        assert not [key for key in arrays.files if key.startswith("epie_even")]
+
+
+@pytest.mark.parametrize("convention", ["standard", "ptychopinn"])
+def test_debug_images_give_the_very_figures(tmp_path, convention):
+    truth, arm = made.image(), made.model_arm()
+    scored = compare_images(arm.aligned, truth, convention=convention, ms_ssim_sigma=0.7)
+    arms = made.model_arm(metrics=scored), made.finished_arm(metrics=None)
+    result = made.comparison(*arms, metric_convention=convention, ms_ssim_sigma=0.7)
+    write_artifacts(result, tmp_path, options=ArtifactOptions(save_debug_images=True))
+    assert [path.name for path in tmp_path.glob("*_debug_images.npz")] == ["pinn_debug_images.npz"]
+    with np.load(tmp_path / "pinn_debug_images.npz") as file:
+        arrays = dict(file)
+    for channel in ("amplitude", "phase"):
+        images = arrays[f"ms_ssim_{channel}"], arrays[f"ms_ssim_true_{channel}"]
+        found = getattr(scored.ms_ssim, channel)
+        assert found == pytest.approx(_ms_ssim_of[convention](*images), rel=1e-6)
+        spectra = [np.fft.fft2(arrays[f"frc_{true}{channel}"]) for true in ("", "true_")]
+        curve = getattr(scored.frc, channel).correlation
+        np.testing.assert_allclose(_curve_of[convention](*spectra), curve[2], rtol=1e-9)
+    write_artifacts(result, tmp_path)
+    assert not list(tmp_path.glob("*_debug_images.npz"))
+
+
+def _third_ring(spectra, *, first_radius, last_radius, signed):
+    """Correlation over the Fourier pixels whose radius, in pixels of the shorter side, lies in between."""
+    shape = spectra[0].shape
+    radius = min(shape) * np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.fftfreq(shape[1]))
+    ring = (radius > first_radius - 1e-9) & (radius < last_radius - 1e-9)
+    first, second = (spectrum[ring] for spectrum in spectra)
+    cross = (first * second.conj()).sum()
+    power = (np.abs(first) ** 2).sum() * (np.abs(second) ** 2).sum()
+    return (cross.real if signed else abs(cross)) / power**0.5
+
+
+_curve_of = {
+    "standard": lambda *spectra: _third_ring(spectra, first_radius=3, last_radius=4, signed=True),
+    "ptychopinn": lambda *spectra: _third_ring(spectra, first_radius=1.5, last_radius=2.5, signed=False),
+}
+_ms_ssim_of = {
+    "standard": lambda image, truth: multi_scale_ssim(image, truth, data_range=np.ptp(truth)).value,
+    "ptychopinn": plain_ms_ssim,
+}
+
+
 def test_the_bit_cut_offs_are_those_of_the_curves(result, tmp_path):
     write_artifacts(result, tmp_path)
     curves = result.arms[0].metrics.frc
@@ -83,7 +155,7 @@ def test_what_is_not_defined_has_no_row_and_no_nan(tmp_path):
         amplitude=0.125, phase=1.0, ssim=ChannelPair(None, 0.5), psnr=ChannelPair(None, None), frc=None
     )
     arms = (
-        made.model_arm(metrics=scored, registration=None, seconds={}),
+        made.model_arm(metrics=scored, registration=None, consistency=None, seconds={}),
         made.finished_arm(metrics=None),
     )
     write_artifacts(made.comparison(*arms), tmp_path)
@@ -93,7 +165,7 @@ def test_what_is_not_defined_has_no_row_and_no_nan(tmp_path):
     assert metrics.isdisjoint(
         {"psnr", "frc_half_bit", "frc_one_bit", "registration_offset_dy", "computation_time_s"}
     )
-    assert {model for model, _ in table} == {"PtychoPINN"}
+    assert {metric for model, metric in table if model == "ePIE"} == {"covered_fraction"}
     assert not list(tmp_path.glob("*_frc_curves.csv"))
     assert "nan" not in (tmp_path / "comparison_metrics.csv").read_text().lower()
 
@@ -153,12 +225,13 @@ def test_aligned_arrays_say_by_how_much_they_were_moved(result, tmp_path):
 
 
 def test_without_a_truth_there_is_none_in_the_files(tmp_path):
-    arm = made.model_arm(metrics=None, registration=None)
+    arm = made.model_arm(metrics=None, registration=None, consistency=None)
     write_artifacts(made.comparison(arm, truth=False), tmp_path)
     with np.load(tmp_path / "reconstructions.npz") as arrays:
         assert not [key for key in arrays.files if key.startswith("ground_truth")]
         assert "ptychopinn_complex" in arrays.files
-    assert set(_metric_table(tmp_path)) == {("PtychoPINN", "computation_time_s")}
+    metrics = {metric for _, metric in _metric_table(tmp_path)}
+    assert metrics == {"computation_time_s", "covered_fraction", "patches_per_pixel_median"}
 
 
 @pytest.mark.spec("CM-9.3")
@@ -204,9 +277,8 @@ def test_a_failure_halfway_leaves_the_earlier_results_untouched(result, tmp_path
 def test_results_of_an_earlier_run_do_not_survive_beside_new_ones(result, tmp_path):
     write_artifacts(result, tmp_path)
     (tmp_path / "notes.txt").write_text("mine")
-    write_artifacts(
-        made.comparison(made.model_arm("Baseline")), tmp_path, options=ArtifactOptions(save_npz=False)
-    )
+    arm = made.model_arm("Baseline", consistency=None)
+    write_artifacts(made.comparison(arm), tmp_path, options=ArtifactOptions(save_npz=False))
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "baseline_frc_curves.csv",
         "comparison_metrics.csv",
@@ -272,15 +344,30 @@ def test_identical_images_have_an_infinite_psnr_and_a_full_cut_off(tmp_path):
     assert table["PtychoPINN", "frc_one_bit"] == ("0.500000", "0.500000", "")
 
 
-def test_every_metric_and_every_array_is_documented(result, tmp_path):
+def _documented(title):
+    """First column of the tables of one section of docs/formats.md: the names in backticks."""
     text = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
-    write_artifacts(result, tmp_path)
-    names = {metric for _, metric in _metric_table(tmp_path)}
+    section = text[text.index(f"### {title}") :].split("\n### ")[0]
+    rows = [line.split("|") for line in section.splitlines() if line.startswith("| `")]
+    return {name for row in rows for name in re.findall(r"`([^`]+)`", row[1])}
+
+
+def test_the_documented_metrics_are_the_ones_written(tmp_path):
+    found = set()
+    for convention in ("standard", "ptychopinn"):
+        scored = compare_images(made.model_arm().aligned, made.image(), convention=convention)
+        write_artifacts(made.comparison(made.model_arm(metrics=scored)), tmp_path)
+        found |= {metric for _, metric in _metric_table(tmp_path)}
+    assert _documented("`comparison_metrics.csv`") == found
+
+
+def test_the_documented_arrays_are_the_ones_written(result, tmp_path):
+    write_artifacts(result, tmp_path, options=ArtifactOptions(save_debug_images=True))
+    found = set()
     for file in ("reconstructions.npz", "reconstructions_aligned.npz"):
         with np.load(tmp_path / file) as arrays:
-            names |= {
-                key.replace("baseline", "<a>").replace("<a>_offset", "<f>_offset") for key in arrays.files
-            }
-    mine = {name for name in names if not name.startswith(("ptychopinn", "pinn", "epie"))}
-    assert len(mine) > 25
-    assert {name for name in mine if f"`{name}`" not in text} == set()
+            mine = [key for key in arrays.files if not key.startswith(("ptychopinn", "pinn", "epie"))]
+        found |= {key.replace("baseline", "<a>").replace("<a>_offset", "<f>_offset") for key in mine}
+    assert _documented("`reconstructions.npz` and `reconstructions_aligned.npz`") == found
+    with np.load(tmp_path / "pinn_debug_images.npz") as arrays:
+        assert _documented("`<arm>_debug_images.npz`") == set(arrays.files)

@@ -1,13 +1,17 @@
 import numpy as np
 import pytest
+from legacy_scores import plain_placement, plain_scores
 from oracle_model import OracleModel, lopsided_scan
 
 from autobatch.testing import inject_oom
 from ptycho.comparison import Arm, ComparisonSettings, check_arms, compare
 from ptycho.data import ScanData
 from ptycho.errors import DataError
+from ptycho.image.registration import register
 from ptycho.image.shifting import shift_image
 from ptycho.inference import ObjectImage
+from ptycho.simulation import extract_patches
+from ptycho.stitching import stitch_patches
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +74,41 @@ def test_only_finished_reconstructions_are_registered_if_asked(scan, oracle, reg
     assert [arm.registration is not None for arm in result.arms] == registered
 
 
+@pytest.mark.spec("CM-7.7")
+def test_skipping_registration_holds_for_an_unknown_origin_too(scan, caplog):
+    cut = scan.object_guess[10:140, 22:170]
+    settings = ComparisonSettings(register="none")
+    (result,) = compare([Arm(label="cut", source=_finished(scan, None, cut))], scan, settings=settings).arms
+    assert result.registration is None
+    assert "does not say where its image lies" in caplog.text
+    margins = np.subtract(result.image.shape, cut.shape) // 2
+    rows, columns = (slice(max(m, 0), max(m, 0) + 40) for m in margins)
+    inner = cut[max(-margins[0], 0) :, max(-margins[1], 0) :][:40, :40]
+    np.testing.assert_array_equal(result.image[rows, columns], inner)
+
+
+@pytest.mark.spec("CM-7.2")
+@pytest.mark.parametrize("which", ["none", "all"])
+def test_perfect_patches_of_a_smooth_object_lie_where_the_truth_lies(which):
+    scan = lopsided_scan(blur_px=12.0, n_extra=150)
+    middle = (scan.positions_yx.min(axis=0) + scan.positions_yx.max(axis=0)) / 2
+    assert np.abs(scan.positions_yx.mean(axis=0) - middle).min() > 10
+    settings = ComparisonSettings(crop_size=16, register=which, self_consistency=False)
+    (arm,) = compare([Arm(label="oracle", source=OracleModel(scan))], scan, settings=settings).arms
+    assert arm.metrics.mae.amplitude < 1e-3
+    assert arm.metrics.mae.phase < 1e-3
+    left = _residual_px(scan, arm, settings)
+    assert left < 0.02
+
+
+def _residual_px(scan, arm, settings):
+    """Length of the shift that is left between the scored image and the truth."""
+    window = compare([Arm(label="truth", source=_finished(scan))], scan, settings=settings)
+    found = register(arm.aligned, window.truth, mask=arm.aligned_covered, max_shift_px=8.0)
+    assert found.plausible
+    return np.hypot(*found.offset_yx)
+
+
 @pytest.mark.spec("CM-7.5")
 def test_a_shift_beyond_the_bound_is_reported_and_not_applied(scan):
     moved = shift_image(scan.object_guess, (23.0, -4.0)).image
@@ -119,17 +158,20 @@ def test_an_arm_that_fails_is_named_and_the_others_go_on(scan, oracle):
 
 @pytest.mark.spec("CM-7.1")
 def test_a_fixed_window_lines_subsets_up(scan, oracle):
-    from ptycho.comparison import score_window
-
-    window = score_window(scan, 16)
+    settings = ComparisonSettings(crop_size=16)
+    whole = compare([Arm(label="truth", source=_finished(scan))], scan, settings=settings)
     part = scan.select(np.arange(0, scan.n_frames, 3))
     result = compare(
         [Arm(label="oracle", source=OracleModel(part))],
         part,
-        settings=ComparisonSettings(crop_size=16),
-        window=window,
+        settings=settings,
+        frame_positions_yx=scan.positions_yx,
     )
-    assert result.arms[0].image.shape == window.shape_yx
+    assert result.window == whole.window
+    assert result.arms[0].image.shape == whole.window.shape_yx
+    assert (
+        compare([Arm(label="truth", source=_finished(part))], part, settings=settings).window != result.window
+    )
 
 
 @pytest.mark.spec("CM-6.2")
@@ -148,3 +190,138 @@ def test_equal_labels_and_no_arms_are_refused(scan, oracle):
         check_arms([arm, arm], scan, ComparisonSettings())
     with pytest.raises(DataError, match="at least one arm"):
         check_arms([], scan, ComparisonSettings())
+
+
+@pytest.mark.parametrize("method", ["plane", "mean"])
+@pytest.mark.parametrize("register", ["none", "all"])
+def test_the_older_convention_is_its_placement_and_its_steps(scan, oracle, method, register):
+    settings = ComparisonSettings(
+        crop_size=17, metric_convention="ptychopinn", phase_align=method, register=register
+    )
+    finished = _finished(scan, image=scan.object_guess[4:-9, 3:-2])
+    arms = [Arm(label="oracle", source=oracle), Arm(label="cut", source=finished)]
+    result = compare(arms, scan, settings=settings)
+    patches = extract_patches(scan.object_guess, scan.positions_yx, 32)
+    stitched = stitch_patches(patches, scan.positions_yx[:, ::-1].copy(), crop_size=17)
+    for arm, raw in zip(result.arms, (stitched, finished.image), strict=True):
+        image, truth = plain_placement(raw, scan.object_guess, scan.positions_yx, 17)
+        for name, (amplitude, phase) in plain_scores(image, truth, method).items():
+            assert getattr(arm.metrics, name).amplitude == pytest.approx(amplitude, rel=1e-5), name
+            assert getattr(arm.metrics, name).phase == pytest.approx(phase, rel=1e-5), name
+        assert arm.metrics.convention == "ptychopinn"
+        # A mean far from the middle of the bounding box is misplaced: that is the convention.
+        assert arm.metrics.mae.phase > 0.02
+        scored = arm.metrics.window.of(result.truth)
+        np.testing.assert_allclose(np.abs(scored), arm.metrics.images.true_amplitude, rtol=1e-6)
+
+
+def test_the_older_window_spans_the_frame_that_was_asked_for(scan):
+    part = scan.select(np.arange(0, scan.n_frames, 3))
+    settings = ComparisonSettings(crop_size=16, metric_convention="ptychopinn")
+    model = OracleModel(part)
+    result = compare(
+        [Arm(label="oracle", source=model)], part, settings=settings, frame_positions_yx=scan.positions_yx
+    )
+    patches = extract_patches(part.object_guess, part.positions_yx, 32)
+    raw = stitch_patches(patches, part.positions_yx[:, ::-1].copy(), crop_size=16)
+    image, truth = plain_placement(raw, scan.object_guess, scan.positions_yx, 16)
+    expected = plain_scores(image, truth, "plane")["mse"]
+    found = result.arms[0].metrics.mse
+    assert (found.amplitude, found.phase) == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_unknown_convention_is_refused(scan, oracle):
+    with pytest.raises(DataError, match="'best' but must be one of standard, ptychopinn"):
+        check_arms([Arm(label="oracle", source=oracle)], scan, ComparisonSettings(metric_convention="best"))
+
+
+def _with_noise(oracle, sigma):
+    good = oracle.predict_batch
+
+    def noisy(frames, offsets_yx=None):
+        patches = good(frames, offsets_yx)
+        for patch, frame in zip(patches, frames[..., 0], strict=True):
+            rng = np.random.default_rng(int(frame.argmax()) * 1024 + int(frame.argmin()))
+            patch += (sigma * rng.standard_normal((*patch.shape, 2), np.float32)).view(np.complex64)[..., 0]
+        return patches
+
+    oracle.predict_batch = noisy
+    return oracle
+
+
+@pytest.mark.parametrize("blind", [True, False])
+def test_patches_that_disagree_are_seen_without_a_truth(scan, blind):
+    unknown = ScanData(amplitude=scan.amplitude, positions_yx=scan.positions_yx, probe=scan.probe)
+    shown = unknown if blind else scan
+    settings = ComparisonSettings(crop_size=24)
+    arms = [Arm(label=str(s), source=_with_noise(OracleModel(scan), s)) for s in (0.0, 0.05, 0.4)]
+    clean, low, high = (arm.consistency for arm in compare(arms, shown, settings=settings).arms)
+    assert clean.overlap_disagreement < 0.02 < low.overlap_disagreement < high.overlap_disagreement
+    # Noise of real and imaginary part, of which bilinear shifts leave (2/3)² on average, over a modulus of 0.77.
+    assert high.overlap_disagreement == pytest.approx(0.4 * 2**0.5 * (2 / 3) / 0.77, rel=0.15)
+    cutoffs = [c.half_set_frc.field.cutoffs.half_bit.frequency for c in (clean, low, high)]
+    assert cutoffs[0] > cutoffs[1] > cutoffs[2]
+    assert clean.half_set_frc.field.correlation[:10].min() > 0.99
+
+
+def test_maps_of_disagreement_lie_on_the_pixels_of_the_image(scan):
+    sharp = OracleModel(scan)
+    good, late = sharp.predict_batch, {int(scan.amplitude[7].argmax())}
+
+    def one_wrong(frames, offsets_yx=None):
+        patches = good(frames, offsets_yx)
+        patches[[i for i, frame in enumerate(frames[..., 0]) if int(frame.argmax()) in late]] += 2
+        return patches
+
+    sharp.predict_batch = one_wrong
+    settings = ComparisonSettings(crop_size=24, register="none")
+    result = compare([Arm(label="one", source=sharp)], scan, settings=settings)
+    (arm,) = result.arms
+    row, column = np.unravel_index(np.nanargmax(arm.consistency.overlap_variance), arm.image.shape)
+    centre = scan.positions_yx[7] - result.window.origin_yx
+    assert np.abs([row, column] - centre).max() < 13
+    assert np.isnan(arm.consistency.overlap_variance[arm.coverage <= 1]).all()
+
+
+def test_self_consistency_can_be_left_out(scan, oracle):
+    settings = ComparisonSettings(crop_size=16, self_consistency=False)
+    (arm,) = compare([Arm(label="oracle", source=oracle)], scan, settings=settings).arms
+    assert arm.consistency is None
+
+
+def test_halves_that_share_frames_are_remarked_on(scan):
+    model = OracleModel(scan, gridsize=2)
+    settings = ComparisonSettings(crop_size=16)
+    (arm,) = compare([Arm(label="groups", source=model)], scan, settings=settings).arms
+    assert any("share frames" in note for note in arm.consistency.notes)
+
+
+def test_more_groups_than_frames_are_refused(scan, oracle):
+    settings = ComparisonSettings(n_groups=scan.n_frames + 1)
+    with pytest.raises(DataError, match=f"{scan.n_frames + 1} groups are wanted"):
+        check_arms([Arm(label="oracle", source=oracle)], scan, settings)
+
+
+def test_a_canvas_that_cannot_fit_is_refused_before_any_work(scan, oracle):
+    far = np.array(scan.positions_yx)
+    far[5] = 1e7
+    stray = ScanData(amplitude=scan.amplitude, positions_yx=far, probe=scan.probe)
+    with pytest.raises(ValueError, match=r"most extreme position is index 5 .* --no-self-consistency"):
+        check_arms([Arm(label="oracle", source=oracle)], stray, ComparisonSettings())
+
+
+def test_an_arm_may_run_on_its_first_groups_only_and_be_watched(scan):
+    seen = []
+    limited = Arm(
+        label="limited",
+        source=OracleModel(scan),
+        max_groups=70,
+        predict_batch_size=32,
+        observer=lambda *batch: seen.append(batch),
+    )
+    (arm,) = compare([limited], scan, settings=ComparisonSettings(crop_size=16)).arms
+    assert arm.run.prediction.n_items == 70
+    inputs, centres, patches = (np.concatenate(parts) for parts in zip(*seen, strict=True))
+    np.testing.assert_allclose(inputs[..., 0], scan.amplitude[:70] * scan.normalisation, rtol=1e-6)
+    np.testing.assert_array_equal(centres, scan.positions_yx[:70])
+    np.testing.assert_array_equal(patches, extract_patches(scan.object_guess, scan.positions_yx[:70], 32))

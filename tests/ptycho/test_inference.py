@@ -10,6 +10,8 @@ from ptycho.errors import DataError
 from ptycho.inference import check_fits, plan_inference, reconstruct
 from ptycho.models.networks import Architecture, build_network
 from ptycho.models.patch_model import PatchModel
+from ptycho.simulation import extract_patches
+from ptycho.stitching import Canvas, stitch_patches
 
 
 @pytest.fixture(scope="module")
@@ -218,3 +220,96 @@ def test_a_group_needs_one_frame_more_than_it_holds(scan):
         check_fits(model, scan.select(np.arange(4)))
     check_fits(model, scan.select(np.arange(5)))
     check_fits(OracleModel(scan), scan.select([7]))
+
+
+def _noisy(model, scale=0.1):
+    """Make `model` put out its true patches under noise that depends on the frame alone."""
+    good = model.predict_batch
+
+    def noisy(frames, offsets_yx=None):
+        patches = good(frames, offsets_yx)
+        for patch, frame in zip(patches, frames[..., 0], strict=True):
+            rng = np.random.default_rng(int(frame.argmax()) * 1024 + int(frame.argmin()))
+            patch += (scale * rng.standard_normal((*patch.shape, 2), np.float32)).view(np.complex64)[..., 0]
+        return patches
+
+    model.predict_batch = noisy
+    return model
+
+
+@pytest.mark.parametrize("size", [1, 7, 64])
+def test_half_sets_hold_the_even_and_the_odd_patches_of_one_pass(scan, size):
+    model = _noisy(OracleModel(scan))
+    run = reconstruct(model, scan, crop_size=16, predict_batch_size=size, self_consistency=True)
+    assert sum(model.batch_sizes) - scan.n_frames < size
+    for first, half in ((0, run.half_sets.even), (1, run.half_sets.odd)):
+        part = scan.select(np.arange(first, scan.n_frames, 2))
+        alone = reconstruct(model, part, crop_size=16).image
+        top, left = (int(a - b) for a, b in zip(alone.origin_yx, half.origin_yx, strict=True))
+        height, width = alone.image.shape
+        inside = np.s_[top : top + height, left : left + width]
+        np.testing.assert_allclose(half.image[inside], alone.image, atol=2e-6)
+        np.testing.assert_allclose(half.coverage[inside], alone.coverage, atol=2e-6)
+        assert half.coverage.sum() == pytest.approx(alone.coverage.sum())
+
+
+def test_the_image_is_the_sum_of_its_halves_whatever_the_batches(scan):
+    model = _noisy(OracleModel(scan))
+    plain = reconstruct(model, scan, crop_size=15).image
+    runs = [
+        reconstruct(
+            model, scan, crop_size=15, predict_batch_size=size, stitch_batch_size=3, self_consistency=True
+        )
+        for size in (7, 64)
+    ]
+    np.testing.assert_allclose(runs[0].image.image, plain.image, atol=2e-6)
+    np.testing.assert_allclose(runs[0].image.coverage, plain.coverage, atol=2e-6)
+    np.testing.assert_array_equal(runs[0].image.image, runs[1].image.image)
+    np.testing.assert_array_equal(runs[0].half_sets.odd.image, runs[1].half_sets.odd.image)
+    np.testing.assert_array_equal(runs[0].half_sets.overlap_variance, runs[1].half_sets.overlap_variance)
+
+
+def test_overlap_variance_tells_the_noise_of_the_patches(scan):
+    model = _noisy(OracleModel(scan), scale=0.1)
+    run = reconstruct(model, scan, crop_size=16, self_consistency=True)
+    canvas = Canvas(run.image.image.shape, crop_size=16, origin_yx=run.image.origin_yx, overlap_variance=True)
+    frames = scan.amplitude[..., None]
+    canvas.add(model.predict_batch(frames), scan.positions_yx)
+    np.testing.assert_allclose(run.half_sets.overlap_variance, canvas.overlap_variance(), atol=1e-6)
+    deep = run.image.coverage > 5
+    assert 0.2 * 0.02 < np.nanmean(run.half_sets.overlap_variance[deep]) < 0.02
+
+
+def test_the_mean_centred_image_is_that_of_reassemble_position(scan, model):
+    run = reconstruct(model, scan, crop_size=16, predict_batch_size=50, mean_centred=True)
+    patches = extract_patches(scan.object_guess, scan.positions_yx, 32)
+    expected = stitch_patches(patches, scan.positions_yx[:, ::-1].copy(), crop_size=16)
+    np.testing.assert_allclose(run.mean_centred, expected, atol=2e-6)
+    assert reconstruct(model, scan, crop_size=16).mean_centred is None
+
+
+def test_patches_left_out_are_named_by_their_place_in_the_scan(scan, model, caplog):
+    good, bad = model.predict_batch, [3, 8, 10, 41, 77, 90]
+
+    def poisoned(frames, offsets_yx=None):
+        patches = good(frames, offsets_yx)
+        patches[[i for i in bad if i < len(patches)], 16, 16] = np.nan
+        return patches
+
+    model.predict_batch = poisoned
+    run = reconstruct(model, scan, crop_size=16, predict_batch_size=100_000, self_consistency=True)
+    assert run.n_rejected == len(bad)
+    assert "first indices: 3, 8, 10, 41, 77)" in caplog.text
+
+
+def test_the_plan_counts_every_canvas(scan, model):
+    plain, halves, both = (
+        plan_inference(model, scan, crop_size=16, self_consistency=wanted, mean_centred=centred).canvas_bytes
+        for wanted, centred in ((False, False), (True, False), (True, True))
+    )
+    rows, columns = plan_inference(model, scan, crop_size=16).canvas_shape_yx
+    point_map = 8 * (rows - 15) * (columns - 15)
+    assert plain == 8 * rows * columns + point_map
+    assert halves == 3 * (24 * rows * columns + point_map)
+    side = reconstruct(model, scan, crop_size=16, mean_centred=True).mean_centred.shape[0]
+    assert both - halves == 8 * side**2 + 8 * (side - 15) ** 2

@@ -12,13 +12,16 @@ from matplotlib.figure import Figure
 from ptycho import _display, plotting
 from ptycho.comparison import ArmFailure
 from ptycho.errors import DataError
+from ptycho.evaluation import seen_images
 from ptycho.plotting import (
     PlotOptions,
     plot_comparison,
     plot_errors,
     plot_frc,
+    plot_half_sets,
     plot_loss_curve,
     plot_reconstruction,
+    plot_seen_images,
     write_plots,
 )
 
@@ -160,7 +163,7 @@ def test_phases_that_fill_a_turn_get_a_cyclic_map(drawn):
 def test_errors_share_a_scale_about_zero_and_coverage_is_below(result, drawn):
     plot_errors(result, "x.png")
     rows = _panels(drawn[0])
-    assert rows.shape == (3, 3)
+    assert rows.shape == (4, 3)
     for row in rows[:2]:
         assert len({_limits(ax) for ax in row}) == 1
         assert _limits(row[0])[0] == -_limits(row[0])[1] < 0
@@ -190,11 +193,56 @@ def test_a_finished_image_has_no_coverage_of_its_own(result, drawn):
     assert "finished image" in _texts(ax)[0]
 
 
-def test_without_a_truth_only_coverage_is_left(drawn):
-    plot_errors(made.comparison(made.model_arm(metrics=None), truth=False), "x.png")
+def test_without_a_truth_coverage_and_disagreement_are_left(drawn):
+    arm = made.model_arm(metrics=None)
+    plot_errors(made.comparison(arm, truth=False), "x.png")
+    plot_errors(made.comparison(made.model_arm(metrics=None, consistency=None), truth=False), "x.png")
     rows = _panels(drawn[0])
-    assert rows.shape == (1, 1)
-    assert rows[0][0].get_ylabel() == "Coverage"
+    assert [ax.get_ylabel() for ax in rows[:, 0]] == ["Coverage", "Disagreement"]
+    assert [ax.get_ylabel() for ax in _panels(drawn[1])[:, 0]] == ["Coverage"]
+
+
+def test_the_disagreement_is_a_standard_deviation_where_two_patches_lie(result, drawn):
+    plot_errors(result, "x.png")
+    row = _panels(drawn[0])[3]
+    consistency = result.arms[0].consistency
+    shown = row[0].images[0].get_array()
+    np.testing.assert_array_equal(np.ma.getmaskarray(shown), np.isnan(consistency.overlap_variance))
+    np.testing.assert_allclose(shown.filled(np.nan) ** 2, consistency.overlap_variance, rtol=1e-5, atol=1e-9)
+    assert len({_limits(ax) for ax in row}) == 1
+    assert _limits(row[0])[0] == 0
+    assert row[0].get_title() == f"{consistency.overlap_disagreement:.1%} of the modulus"
+    assert "no patches" in _texts(row[2])[0]
+
+
+def test_half_sets_are_marked_where_they_cross_the_half_bit_curve(result, drawn):
+    plot_half_sets(result, "x.png")
+    left = next(ax for ax in drawn[0].axes if ax.get_legend())
+    frc = result.arms[0].consistency.half_set_frc
+    cutoff = frc.amplitude.cutoffs.half_bit
+    assert not cutoff.beyond_last_ring
+    label = left.get_legend().get_texts()[0].get_text()
+    assert label == f"PtychoPINN: {cutoff.frequency:.3f}"
+    dots = [line.get_xydata()[0] for line in left.lines if line.get_marker() == "o"]
+    expected = cutoff.frequency, np.interp(cutoff.frequency, frc.frequency, frc.half_bit)
+    np.testing.assert_allclose(dots[0], expected)
+
+
+def test_debug_images_show_arm_and_truth_on_one_scale(result, tmp_path, drawn):
+    seen = seen_images(result.arms[0].metrics, ms_ssim_sigma=1.0)
+    plot_seen_images(seen, "x.png")
+    panels = [ax for ax in drawn[0].axes if ax.images and ax.get_title()]
+    titles = [ax.get_title() for ax in panels]
+    assert titles[:4] == [f"MS-SSIM: {c}, {w}" for c in ("amplitude", "phase") for w in ("arm", "truth")]
+    assert (
+        _limits(panels[4])
+        == _limits(panels[5])
+        == (
+            seen.frc["amplitude"][1].min(),
+            seen.frc["amplitude"][1].max(),
+        )
+    )
+    np.testing.assert_array_equal(panels[2].images[0].get_array(), seen.ms_ssim["phase"][0])
 
 
 def test_frc_of_both_channels_share_an_axis_that_holds_the_lowest_value(result, drawn):
@@ -212,6 +260,8 @@ def test_nothing_to_draw_is_an_error_that_says_why(tmp_path):
         plot_comparison(made.comparison(truth=False), tmp_path / "x.png")
     with pytest.raises(DataError, match="no arm has a Fourier ring correlation"):
         plot_frc(made.comparison(made.model_arm(metrics=None)), tmp_path / "x.png")
+    with pytest.raises(DataError, match="no arm has a half-set FRC"):
+        plot_half_sets(made.comparison(made.finished_arm()), tmp_path / "x.png")
     with pytest.raises(DataError, match="at least one `loss`"):
         plot_loss_curve({"val_loss": [1.0]}, tmp_path / "x.png")
     assert not list(tmp_path.iterdir())
@@ -219,7 +269,7 @@ def test_nothing_to_draw_is_an_error_that_says_why(tmp_path):
 
 def test_write_plots_draws_what_there_is_and_removes_what_is_old(result, tmp_path, quick):
     files = write_plots(result, tmp_path)
-    assert [file.name for file in files] == ["comparison_plot.png", "comparison_errors.png", "frc_curves.png"]
+    assert [file.name for file in files] == list(plotting.PLOT_FILES)
     for file in files:
         pixels = matplotlib.image.imread(file)
         assert min(pixels.shape[:2]) > 100
@@ -228,8 +278,18 @@ def test_write_plots_draws_what_there_is_and_removes_what_is_old(result, tmp_pat
     assert [file.name for file in write_plots(blind, tmp_path)] == [
         "comparison_plot.png",
         "comparison_errors.png",
+        "half_set_frc_curves.png",
     ]
     assert not (tmp_path / "frc_curves.png").exists()
+
+
+def test_debug_images_are_a_picture_for_each_scored_arm(tmp_path, quick):
+    arms = made.model_arm(consistency=None), made.finished_arm(), made.model_arm("Baseline", metrics=None)
+    result = made.comparison(*arms)
+    files = write_plots(result, tmp_path, options=PlotOptions(debug_images=True))
+    assert [file.name for file in files[-2:]] == ["epie_debug_images.png", "pinn_debug_images.png"]
+    write_plots(result, tmp_path)
+    assert not list(tmp_path.glob("*_debug_images.png"))
 
 
 def test_a_result_without_arms_still_shows_the_truth(tmp_path, quick):

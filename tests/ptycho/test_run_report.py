@@ -1,4 +1,5 @@
 import json
+import re
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from ptycho.artifacts import arm_prefixes
 from ptycho.comparison import ArmFailure
 from ptycho.evaluation import ChannelPair
-from ptycho.run_report import RunInfo, peak_resident_bytes, run_report
+from ptycho.run_report import SCHEMA_VERSION, RunInfo, peak_resident_bytes, run_report
 
 
 def _report(result, info=None):
@@ -42,7 +43,23 @@ def test_an_arm_tells_how_its_batches_went():
 def test_coverage_counts_covered_pixels_only():
     coverage = _report(made.comparison(made.model_arm()))["arms"][0]["coverage"]
     assert coverage["covered_fraction"] == pytest.approx(1 - 9 * 13 / (40 * 56))
-    assert coverage["patches_per_covered_pixel"] == {"min": 3.0, "median": 3.0, "max": 4.0}
+    assert coverage["patches_per_covered_pixel"] == {
+        "min": 3.0,
+        "median": 3.0,
+        "mean": pytest.approx((3 * (21 * 56) + 4 * (19 * 56 - 9 * 13)) / (40 * 56 - 9 * 13)),
+        "max": 4.0,
+    }
+
+
+def test_agreement_of_the_patches_is_told_without_a_truth():
+    arm = _report(made.comparison(made.model_arm(metrics=None), truth=False))["arms"][0]
+    consistency = made.model_arm().consistency
+    told = arm["consistency"]
+    assert told["overlap_disagreement"] == pytest.approx(consistency.overlap_disagreement)
+    assert told["overlap_std"]["max"] == pytest.approx(0.2)
+    cutoff = told["half_set_frc"]["cutoffs"]["amplitude"]["half_bit"]
+    assert cutoff["frequency"] == consistency.half_set_frc.amplitude.cutoffs.half_bit.frequency
+    assert told["notes"] == []
 
 
 def test_an_arm_that_covers_nothing_has_no_depth():
@@ -54,7 +71,9 @@ def test_an_arm_that_covers_nothing_has_no_depth():
 def test_a_finished_reconstruction_has_no_batches():
     arm = _report(made.comparison(made.finished_arm(metrics=None)))["arms"][0]
     assert arm["kind"] == "reconstruction"
-    assert {arm[key] for key in ("prediction", "stitching", "registration", "metrics")} == {None}
+    assert {arm[key] for key in ("prediction", "stitching", "registration", "metrics", "consistency")} == {
+        None
+    }
 
 
 def test_a_rejected_registration_keeps_what_was_found_and_why_it_was_not_believed():
@@ -141,12 +160,36 @@ def _keys(value):
     return set()
 
 
+def _described_fields(title, until):
+    """First column of the tables between two lines of docs/formats.md, one name for each pair of backticks."""
+    text = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
+    section = text[text.index(title) : text.index(until, text.index(title))]
+    rows = [line.split("|") for line in section.splitlines() if line.startswith("| `")]
+    named = {name for row in rows for name in re.findall(r"`([^`]+)`", row[1])}
+    return section, named
+
+
+def _full_report():
+    result = made.comparison(made.model_arm(), failures=[ArmFailure("Baseline", "it does not fit")])
+    return _report(result, RunInfo(devices=(made.CARD,)))
+
+
 @pytest.mark.spec("CM-9.6")
 def test_every_field_is_documented():
-    text = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
-    described = text[text.index("### `run_report.json`") :]
-    result = made.comparison(made.model_arm(), failures=[ArmFailure("Baseline", "it does not fit")])
-    report = _report(result, RunInfo(devices=(made.CARD,)))
+    described, _ = _described_fields("### `run_report.json`", "## Models of PtychoPINN")
+    report = _full_report()
     # These two pass on the names of packages and of the settings' own attributes.
     del report["versions"], report["settings"]
     assert {key for key in _keys(report) if f"`{key}`" not in described} == set()
+
+
+def test_every_documented_field_is_written():
+    _, named = _described_fields("### `run_report.json`", "## Models of PtychoPINN")
+    assert len(named) > 40
+    assert named - _keys(_full_report()) == set()
+
+
+def test_the_documented_schema_version_is_the_one_written():
+    described, _ = _described_fields("### `run_report.json`", "## Models of PtychoPINN")
+    assert f"Schema version {SCHEMA_VERSION};" in described
+    assert f"| `schema_version` | {SCHEMA_VERSION};" in described

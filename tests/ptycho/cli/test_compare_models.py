@@ -315,6 +315,62 @@ def test_ctrl_c_in_the_first_arm_says_that_nothing_is_finished(workplace, tmp_pa
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["logs"]
 
 
+@pytest.mark.spec("CM-8.9")
+@pytest.mark.spec("CM-9.9")
+def test_the_older_convention_and_debug_images_reach_every_file(workplace, tmp_path, capsys):
+    output = tmp_path / "out"
+    arguments = _arguments(workplace, output, **{"--metric-convention": "ptychopinn"})
+    assert main([*arguments, "--save-debug-images"]) == 0
+    rows = (output / "comparison_metrics.csv").read_text().splitlines()
+    assert "PtychoPINN,metric_convention_ptychopinn,,,1.000000" in rows
+    assert not [row for row in rows if "metric_convention_standard" in row]
+    report = _report(output)
+    assert report["settings"]["metric_convention"] == "ptychopinn"
+    assert report["arms"][1]["metrics"]["convention"] == "ptychopinn"
+    assert report["arms"][1]["metrics"]["frc"]["unit"] == "ring"
+    assert report["arms"][1]["consistency"]["half_set_frc"]["unit"] == "cycles/pixel"
+    printed = capsys.readouterr().out
+    assert "FRC50 rings" in printed
+    assert "ptychopinn convention" in printed
+    for name in ("pinn_debug_images.npz", "pinn_debug_images.png", "baseline_debug_images.npz"):
+        assert (output / name).is_file()
+
+
+@pytest.mark.spec("CM-9.10")
+def test_the_baseline_can_be_looked_into(workplace, tmp_path, capsys):
+    output, dump = tmp_path / "out", tmp_path / "dump"
+    debug = {"--baseline-debug-limit": 7, "--baseline-debug-dir": dump, "--baseline-predict-batch-size": 4}
+    assert main(_arguments(workplace, output, **debug)) == 0
+    assert "first 7 frames only" in capsys.readouterr().err
+    pinn, baseline = _report(output)["arms"]
+    assert baseline["prediction"]["n_items"] == 7 < pinn["prediction"]["n_items"]
+    with np.load(dump / "patches.npz") as arrays, np.load(workplace / "scan.npz") as scan:
+        assert arrays["outputs"].shape == (7, 64, 64)
+        frames = scan["diffraction"]
+        factor = 32 / np.sqrt((frames.astype(float) ** 2).sum(axis=(1, 2)).mean())
+        np.testing.assert_allclose(arrays["inputs"][..., 0], frames[:7] * factor, rtol=1e-5)
+        expected = np.column_stack([scan["ycoords"], scan["xcoords"]])[:7]
+        np.testing.assert_array_equal(arrays["offsets_yx"], expected)
+    assert json.loads((dump / "patches_statistics.json").read_text())["arrays"]["outputs"]["shape"][0] == 7
+    again = _arguments(workplace, tmp_path / "other", **debug)
+    assert main(again) == 2
+    assert "already holds a dump" in capsys.readouterr().err
+
+
+@pytest.mark.spec("CM-8.11")
+def test_self_consistency_needs_no_truth_and_can_be_left_out(workplace, tmp_path, capsys):
+    blind = {"--test_data": workplace / "blind.npz", "--stitch-crop-size": 40}
+    with_it, without = tmp_path / "with", tmp_path / "without"
+    assert main(_arguments(workplace, with_it, **blind)) == 0
+    assert "self-consistency" in capsys.readouterr().out
+    assert "PtychoPINN,overlap_disagreement,,," in (with_it / "comparison_metrics.csv").read_text()
+    assert (with_it / "half_set_frc_curves.csv").is_file()
+    assert main([*_arguments(workplace, without, **blind), "--no-self-consistency"]) == 0
+    assert "self-consistency" not in capsys.readouterr().out
+    assert not (without / "half_set_frc_curves.csv").exists()
+    assert _report(without)["arms"][0]["consistency"] is None
+
+
 def _broken(kind, folder):
     """Write the broken input called `kind` into `folder` and return the flags that point at it."""
     path = folder / "bad.npz"
@@ -380,9 +436,10 @@ def test_broken_scans_are_named_in_one_line(workplace, tmp_path, capsys, kind, w
         ({"--pinn_dir": "scan.npz"}, "scan.npz is no model but a pinn is wanted"),
         ({"--pinn_dir": "baseline"}, "holds a baseline but a pinn is wanted"),
         ({"--tike_recon_path": "pinn"}, "--tike_recon_path is the folder"),
-        ({"--n-test-subsample": 12, "--n-test-groups": 13}, "13 groups are wanted but 12 frames make 12"),
         ({"--p_min": 95}, "p_min"),
         ({"--baseline_dir": None}, "--baseline_dir must be given"),
+        ({"--n-test-groups": 500, "--n-test-subsample": 20}, "--n-test-groups 1 to 20"),
+        ({"--baseline_dir": None, "--arm": "a=.", "--baseline-debug-limit": 3}, "look into the baseline"),
         ({"--device": "GPU:7"}, "GPU:7"),
         ({"--batch-memo": "."}, "is a folder"),
         ({"--batch-memo": __file__}, "is no memo of batch sizes"),

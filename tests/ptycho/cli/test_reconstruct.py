@@ -47,7 +47,7 @@ def test_the_files_hold_what_the_stream_gives(workplace, tmp_path, capsys):
         "logs",
     }
     scan, arm = read_npz(workplace / "scan.npz"), load_arm(workplace / "pinn")
-    expected = reconstruct(arm.source, scan, crop_size=15, predict_batch_size=16).image
+    expected = reconstruct(arm.source, scan, crop_size=15, predict_batch_size=16, self_consistency=True).image
     found = read_reconstruction(output / "reconstruction.npz")
     np.testing.assert_array_equal(found.object, expected.image)
     np.testing.assert_array_equal(found.coverage, expected.coverage)
@@ -56,6 +56,7 @@ def test_the_files_hold_what_the_stream_gives(workplace, tmp_path, capsys):
     (reported,) = json.loads((output / "run_report.json").read_text())["arms"]
     assert reported["prediction"]["planned_batch_size"] == 16
     assert max(reported["stitching"]["batch_sizes_used"]) == 4
+    assert reported["consistency"]["overlap_disagreement"] > 0
     assert "reconstruction.png" in capsys.readouterr().out
 
 
