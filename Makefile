@@ -17,6 +17,7 @@ lint: $(STAMP)
 	$(BIN)/pyright
 
 registry: $(STAMP)
+	$(BIN)/python scripts/spec_table.py
 	$(BIN)/python scripts/registry.py
 
 # ptychodus, the peer that is compared with, asks for more than this needs: --no-deps.
@@ -25,6 +26,7 @@ benchmark: $(STAMP)
 	mkdir -p build
 	$(BIN)/python -m pytest tests/benchmarks -q -m benchmark --benchmark-json=build/timings.json
 	PYTHONPATH=tests:. $(BIN)/python -m benchmarks.report build/timings.json
+	PYTHONPATH=tests:. $(BIN)/python -m benchmarks.comparison_report build/timings.json
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -q -m slow

@@ -10,7 +10,7 @@ import numpy as np
 
 from autobatch import BatchRun
 from ptycho.image.cropping import Rectangle
-from ptycho.stitching import Canvas, add_in_batches, check_canvas_fits
+from ptycho.stitching import Canvas, add_in_batches
 
 _FIRST_FEW = 5
 # Sums and point weights; two halves and their sum, each in double precision and with a second moment.
@@ -171,7 +171,7 @@ class CanvasSet:
 def _check_fits(window: Rectangle, centres_yx: np.ndarray, *, self_consistency: bool) -> None:
     bytes_per_pixel = _HALF_SETS_BYTES_PER_PIXEL if self_consistency else _PLAIN_BYTES_PER_PIXEL
     try:
-        check_canvas_fits(window.shape_yx, bytes_per_pixel, centres_yx)
+        Canvas.check_fits(window.shape_yx, centres_yx, bytes_per_pixel=bytes_per_pixel)
     except ValueError as error:
         if not self_consistency:
             raise

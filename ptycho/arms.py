@@ -11,6 +11,7 @@ import numpy as np
 
 from ptycho.data.reconstruction import read_reconstruction
 from ptycho.data.scan import ScanData
+from ptycho.errors import DataError
 from ptycho.inference import BatchObserver, ObjectImage
 from ptycho.models.bundle import is_bundle, load_bundle
 from ptycho.models.legacy_bundle import is_legacy, load_legacy
@@ -74,19 +75,33 @@ def load_arm(
         The whole scan that a finished reconstruction was made from: where both know the positions, the
         image's place in the scan's frame follows from them.
     role : {"pinn", "baseline"}, optional
-        Which model to take from a folder of PtychoPINN's that holds both.
+        Which model it must be, and which to take from a folder of PtychoPINN's that holds both.
 
     Raises
     ------
     FileNotFoundError, DataError
-        If there is nothing to open, or it is damaged.
+        If there is nothing to open, or it is damaged or another model than `role` asks for.
     """
+    if not Path(path).exists():
+        raise FileNotFoundError(
+            f"{path} does not exist; name a model's folder or file, or the NPZ of a finished reconstruction."
+        )
     if not is_bundle(path) and is_legacy(path):
         model = load_legacy(path, role)
     elif Path(path).is_file():
+        if role is not None:
+            raise DataError(
+                f"{path} is no model but a {role} is wanted; name the folder of a training run, or a "
+                "wts.h5.zip or baseline_model.h5."
+            )
         return _finished_arm(Path(path), label, scan)
     else:
         model = load_bundle(path)
+    if role is not None and model.architecture.kind != role:
+        raise DataError(
+            f"{path} holds a {model.architecture.kind} but a {role} is wanted; name another folder, or give the "
+            "model any label with --arm LABEL=PATH."
+        )
     return Arm(
         label=label or {"pinn": "PtychoPINN", "baseline": "Baseline"}[model.architecture.kind],
         source=model,

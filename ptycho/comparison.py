@@ -48,6 +48,7 @@ from ptycho.models.patch_model import PatchModel
 
 logger = logging.getLogger(__name__)
 
+STOPPED = "stopped by Ctrl-C"
 # Share of one patch below which a pixel at the rim of the canvas does not count as reconstructed.
 COVERED_ABOVE = 1e-3
 
@@ -66,7 +67,8 @@ def compare(
     default those of this scan. With those of a larger scan the images of its subsets line up.
 
     Every image is put on the object's pixel grid from the known positions. An arm that fails is named in
-    `failures` and the others go on.
+    `failures` and the others go on. Ctrl-C ends the run with the arms that are finished, if there is one; the
+    others are `failures` for the reason `STOPPED`.
 
     Raises
     ------
@@ -87,6 +89,11 @@ def compare(
         except (AutobatchError, PtychoError) as error:
             logger.error("%s failed: %s", arm.label, error)
             failures.append(ArmFailure(arm.label, str(error)))
+        except KeyboardInterrupt:
+            if not placed:
+                raise
+            failures += [ArmFailure(left.label, STOPPED) for left in arms[len(placed) + len(failures) :]]
+            break
     scored = np.logical_and.reduce(
         [result.aligned_covered for result in placed] or [np.zeros(window.shape_yx, bool)]
     )

@@ -59,6 +59,7 @@ class TrainingResult:
     model: PatchModel
     history: dict[str, list[float]] = field(default_factory=dict)
     collapsed: str | None = None
+    interrupted: bool = False
 
     @property
     def summary(self) -> str:
@@ -95,7 +96,8 @@ def train(
     """Train a network of `architecture` on `scans`.
 
     Each scan is normalised and keeps its own probe. A share of the groups is held out to decide when to
-    stop; the weights of the best epoch are kept. Seeds Keras's generators with `settings.seed`.
+    stop; the weights of the best epoch are kept, after Ctrl-C too once an epoch is done. Seeds Keras's
+    generators with `settings.seed`.
 
     Raises
     ------
@@ -120,13 +122,15 @@ def train(
         loss=poisson_deviance if architecture.kind == "pinn" else "mae",
         jit_compile=False,  # pyright: ignore[reportArgumentType]
     )
-    history = _fit(trainer, training, validation, settings, progress or NoProgress(), architecture.kind)
+    history, interrupted = _fit(
+        trainer, training, validation, settings, progress or NoProgress(), architecture.kind
+    )
 
     plain = build_network(architecture)
     plain.set_weights(network.get_weights())
     record = _record(settings, history, examples)
     model = PatchModel(plain, architecture, prepared[0].probe, record)
-    return TrainingResult(model, history, _collapse(model, validation))
+    return TrainingResult(model, history, _collapse(model, validation), interrupted)
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,27 +234,34 @@ def _fit(
     settings: TrainingSettings,
     progress: Progress,
     label: str,
-) -> dict[str, list[float]]:
-    callbacks: list[keras.callbacks.Callback] = [
-        keras.callbacks.TerminateOnNaN(),
-        keras.callbacks.EarlyStopping(
-            patience=settings.stop_patience if settings.schedule == "plateau" else settings.epochs,
-            restore_best_weights=True,
-        ),
-    ]
+) -> tuple[dict[str, list[float]], bool]:
+    """Return the history of the losses, and whether Ctrl-C ended it; the trainer keeps its best weights."""
+    best = keras.callbacks.EarlyStopping(
+        patience=settings.stop_patience if settings.schedule == "plateau" else settings.epochs,
+        restore_best_weights=True,
+    )
+    callbacks: list[keras.callbacks.Callback] = [keras.callbacks.TerminateOnNaN(), best]
     if settings.schedule == "plateau":
         callbacks.append(keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=settings.plateau_patience))
     with progress.stage(label, settings.epochs * training.n_items, "frames") as stage:
         callbacks.append(_Report(trainer, stage, training.n_items, settings))
-        fitted = trainer.fit(
-            training,
-            validation_data=validation,
-            epochs=settings.epochs,
-            shuffle=False,
-            callbacks=callbacks,
-            verbose=0,  # pyright: ignore[reportArgumentType]
-        )
-    return {name: [float(value) for value in values] for name, values in fitted.history.items()}
+        interrupted = False
+        try:
+            trainer.fit(
+                training,
+                validation_data=validation,
+                epochs=settings.epochs,
+                shuffle=False,
+                callbacks=callbacks,
+                verbose=0,  # pyright: ignore[reportArgumentType]
+            )
+        except KeyboardInterrupt:
+            if best.best_weights is None:
+                raise
+            trainer.set_weights(best.best_weights)
+            interrupted = True
+    history = trainer.history.history  # pyright: ignore[reportOptionalMemberAccess]
+    return {name: [float(value) for value in values] for name, values in history.items()}, interrupted
 
 
 class _Report(keras.callbacks.Callback):

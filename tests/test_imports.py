@@ -49,6 +49,7 @@ def test_autobatch_knows_nothing_of_ptychography():
     assert "ptycho" not in text
 
 
+@pytest.mark.spec("CM-1.7")
 @pytest.mark.parametrize("command", ["compare_models", "reconstruct", "train", "simulate", "convert"])
 def test_help_needs_no_heavy_package(command):
     script = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 from ptycho.cli import _common
@@ -49,10 +50,21 @@ def add_crop_size(group: argparse._ActionsContainer) -> None:
     """Add ``--stitch-crop-size``; whether it fits the frames is checked when they are known."""
     group.add_argument(
         "--stitch-crop-size",
-        type=int,
+        type=whole_number,
         default=20,
         metavar="M",
         help="side of the central square of each patch that is stitched, 0 < M <= N (default 20)",
+    )
+
+
+def add_self_consistency(group: argparse._ActionsContainer) -> None:
+    """Add ``--[no-]self-consistency``."""
+    group.add_argument(
+        "--self-consistency",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="FRC of even against odd patches and disagreement of overlapping patches, which need no truth; "
+        "the canvas takes six times its memory (default on)",
     )
 
 
@@ -85,6 +97,53 @@ def check_colour_scale(arguments: argparse.Namespace) -> None:
         raise _common.UsageError(
             f"--p_min is {arguments.p_min:g} and --p_max {arguments.p_max:g} but p_min must be the smaller; swap them."
         )
+
+
+def whole_number(text: str) -> int:
+    """Parse an integer; an argparse type."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+
+
+def seed(text: str) -> int:
+    """Parse a seed that every generator takes; an argparse type."""
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {2**32 - 1}")
+    return int(text)
+
+
+def positive(text: str) -> float:
+    """Parse a finite number above 0; an argparse type."""
+    value = finite(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
+def not_negative(text: str) -> float:
+    """Parse a finite number of at least 0; an argparse type."""
+    value = finite(text)
+    if not value >= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
+    return value
+
+
+def fraction(text: str) -> float:
+    """Parse a number between 0 and 1, both excluded; an argparse type."""
+    value = number(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1")
+    return value
+
+
+def finite(text: str) -> float:
+    """Parse a finite number; an argparse type."""
+    value = number(text)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number")
+    return value
 
 
 def number(text: str) -> float:

@@ -187,8 +187,9 @@ def run(
     with _logging_to(_ConsoleHandler(), level):
         try:
             return command(arguments)
-        except KeyboardInterrupt:
-            code, message = INTERRUPTED, "stopped by Ctrl-C; what was finished is kept"
+        except KeyboardInterrupt as stop:
+            # A command that keeps something says what in the exception.
+            code, message = INTERRUPTED, str(stop) or "stopped by Ctrl-C before anything was finished"
         except WorkFailedError as error:
             code, message = FAILED, _in_words(error.__cause__ or error)
         except _EXPECTED as error:

@@ -69,11 +69,11 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
     count = {"type": _common.positive_int, "metavar": "N"}
     group.add_argument("--n-test-groups", help="groups to evaluate (default all)", **count)
     group.add_argument("--n-test-subsample", help="frames to draw, kept in scan order (default all)", **count)
-    group.add_argument("--test-subsample-seed", type=_seed, metavar="S", help="seed of the draw")
+    group.add_argument("--test-subsample-seed", type=_arguments.seed, metavar="S", help="seed of the draw")
     group.add_argument("--n-test-images", help="older spelling of --n-test-groups", **count)
     group.add_argument("--n-subsample", help="older spelling of --n-test-subsample", **count)
     group.add_argument(
-        "--subsample-seed", type=_seed, metavar="S", help="older spelling of --test-subsample-seed"
+        "--subsample-seed", type=_arguments.seed, metavar="S", help="older spelling of --test-subsample-seed"
     )
 
 
@@ -96,14 +96,14 @@ def _add_scoring(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--frc-sigma",
-        type=_not_negative,
+        type=_arguments.not_negative,
         default=0.0,
         metavar="RINGS",
         help="smoothing of the FRC (default 0)",
     )
     group.add_argument(
         "--ms-ssim-sigma",
-        type=_not_negative,
+        type=_arguments.not_negative,
         default=1.0,
         metavar="PX",
         help="smoothing of the amplitudes before MS-SSIM (default 1)",
@@ -115,13 +115,7 @@ def _add_scoring(parser: argparse.ArgumentParser) -> None:
         help="textbook metrics, or PtychoPINN's placement and definitions for continuity with its older tables "
         "(default standard)",
     )
-    group.add_argument(
-        "--self-consistency",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="FRC of even against odd patches and disagreement of overlapping patches, which need no truth; "
-        "the canvas takes six times its memory (default on)",
-    )
+    _arguments.add_self_consistency(group)
 
 
 def _add_outputs(parser: argparse.ArgumentParser) -> None:
@@ -167,16 +161,3 @@ def _labelled_path(text: str) -> tuple[str, Path]:
     if not (label.strip() and separator and path):
         raise argparse.ArgumentTypeError(f"{text!r} is not LABEL=PATH")
     return label.strip(), Path(path)
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) >= 2**32:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {2**32 - 1}")
-    return int(text)
-
-
-def _not_negative(text: str) -> float:
-    value = _arguments.number(text)
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
-    return value

@@ -6,6 +6,7 @@ import sys
 import time
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autobatch import DeviceMemory, list_devices
@@ -39,8 +40,25 @@ class Beginning:
         )
 
 
-def fail_for(result: ComparisonResult) -> None:
-    """Raise, with every reason, if an arm failed."""
-    if result.failures:
-        reasons = " ".join(f"{failure.label} failed: {failure.reason}" for failure in result.failures)
-        raise _common.WorkFailedError(reasons)
+def fail_for(result: ComparisonResult, *, kept_in: Path) -> None:
+    """Raise, with every reason, if an arm failed, or as Ctrl-C does if that ended the run early."""
+    from ptycho.comparison import STOPPED
+
+    stopped = [failure.label for failure in result.failures if failure.reason == STOPPED]
+    reasons = [
+        f"{failure.label} failed: {failure.reason}"
+        for failure in result.failures
+        if failure.reason != STOPPED
+    ]
+    if stopped:
+        finished = ", ".join(arm.label for arm in result.arms)
+        raise KeyboardInterrupt(
+            " ".join(
+                [
+                    f"stopped by Ctrl-C; {finished} kept in {kept_in}, {', '.join(stopped)} not finished.",
+                    *reasons,
+                ]
+            )
+        )
+    if reasons:
+        raise _common.WorkFailedError(" ".join(reasons))

@@ -49,9 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
     _map_older_spellings(arguments)
     _check_usage(arguments)
     _common.check_no_results(arguments.output_dir, _RESULTS, overwrite=arguments.overwrite)
+    _arguments.check_batch_memo(arguments.batch_memo)
     if arguments.baseline_debug_dir is not None:
         _check_dump(arguments.baseline_debug_dir, overwrite=arguments.overwrite)
-    _arguments.check_batch_memo(arguments.batch_memo)
 
     from ptycho.models.devices import computing_on
 
@@ -90,12 +90,16 @@ def _compare(arguments: argparse.Namespace, job: _Job) -> int:
             with progress.stage("plots, files", 2, "steps") as stage:
                 files = write_plots(result, folder, options=_plot_options(arguments))
                 stage.advance(1)
-                report = beginning.info("compare-models")
-                files += write_artifacts(result, folder, options=_artifact_options(arguments), report=report)
+                files += write_artifacts(
+                    result,
+                    folder,
+                    options=_artifact_options(arguments),
+                    report=beginning.info("compare-models"),
+                )
                 stage.advance(1)
         if not arguments.quiet:
             print_summary(result, [*files, folder / "logs" / "debug.log"])
-    fail_for(result)
+    fail_for(result, kept_in=folder)
     return 0
 
 
@@ -254,6 +258,11 @@ def _check_usage(arguments: argparse.Namespace) -> None:
         raise _common.UsageError(
             "--baseline-debug-limit and --baseline-debug-dir look into the baseline, but --baseline_dir is not "
             "given; give it, or drop them."
+        )
+    if arguments.tike_recon_path is not None and arguments.tike_recon_path.is_dir():
+        raise _common.UsageError(
+            f"--tike_recon_path is the folder {arguments.tike_recon_path} but must be the NPZ of a finished "
+            "reconstruction; name the file, or pass a model with --arm LABEL=PATH."
         )
     _arguments.check_colour_scale(arguments)
     for model in ("pinn", "baseline"):

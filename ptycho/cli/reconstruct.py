@@ -37,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     inputs.add_argument("--test_data", type=Path, required=True, metavar="NPZ", help="scan to reconstruct")
     _arguments.add_crop_size(inputs)
+    _arguments.add_self_consistency(inputs)
 
     batches = parser.add_argument_group(
         "memory and batches (these change memory and speed, never the result)"
@@ -75,22 +76,21 @@ def run(arguments: argparse.Namespace) -> int:
 def _open(arguments: argparse.Namespace) -> tuple[Arm, ScanData, ComparisonSettings]:
     from ptycho.comparison import ComparisonSettings, check_arms, load_arm
     from ptycho.data import read_npz
-    from ptycho.models.patch_model import PatchModel
+    from ptycho.models.legacy_bundle import is_legacy
 
+    if arguments.model_dir.is_file() and not is_legacy(arguments.model_dir):
+        raise _common.UsageError(
+            f"{arguments.model_dir} is no model; name the folder of a training run, or a wts.h5.zip or "
+            "baseline_model.h5."
+        )
     # A truth is left out: scoring is the business of compare-models, and nothing here may depend on one.
     scan = replace(read_npz(arguments.test_data, labels=False), object_guess=None)
     arm = load_arm(arguments.model_dir, predict_batch_size=arguments.predict_batch_size)
-    if not isinstance(arm.source, PatchModel):
-        raise _common.UsageError(
-            f"{arguments.model_dir} is a finished reconstruction but a model is needed; name the folder of a "
-            "training run."
-        )
     settings = ComparisonSettings(
         crop_size=arguments.stitch_crop_size,
         stitch_batch_size=arguments.stitch_batch_size,
         register="none",
-        # Its files have no room for half sets, which take six times the canvas.
-        self_consistency=False,
+        self_consistency=arguments.self_consistency,
         device=arguments.device,
         batch_memo=None if arguments.batch_memo is None else str(arguments.batch_memo),
     )
@@ -111,7 +111,7 @@ def _reconstruct(
     with _common.file_log(log):
         with _common.progress_display(arguments) as progress:
             result = compare([arm], scan, settings=settings, progress=progress)
-        fail_for(result)
+        fail_for(result, kept_in=folder)
         files = _write(arguments, result, scan, beginning)
         if not arguments.quiet:
             print_runs(result, [*files, log])

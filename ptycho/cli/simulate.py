@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ptycho.cli import _common
+from ptycho.cli import _arguments, _common
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -17,21 +17,44 @@ def build_parser() -> argparse.ArgumentParser:
         "with Poisson noise, written as NPZ with its ground truth.",
     )
     parser.add_argument("output", type=Path, help="NPZ file to write")
-    parser.add_argument("--seed", type=int, default=0, help="seed of object, positions and noise (default 0)")
     parser.add_argument(
-        "--patch-size", type=int, default=64, metavar="N", help="side of a frame (default 64)"
+        "--seed", type=_arguments.seed, default=0, help="seed of object, positions and noise (default 0)"
     )
     parser.add_argument(
-        "--photons", type=float, default=1e5, help="mean photons per frame (default 1e5)", metavar="COUNT"
+        "--patch-size",
+        type=_common.positive_int,
+        default=64,
+        metavar="N",
+        help="side of a frame (default 64)",
+    )
+    parser.add_argument(
+        "--photons",
+        type=_arguments.positive,
+        default=1e5,
+        help="mean photons per frame (default 1e5)",
+        metavar="COUNT",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing output file")
 
     sample = parser.add_argument_group("object")
     sample.add_argument(
-        "--object-size", type=int, nargs=2, default=(192, 192), metavar=("H", "W"), help="default 192 192"
+        "--object-size",
+        type=_common.positive_int,
+        nargs=2,
+        default=(192, 192),
+        metavar=("H", "W"),
+        help="default 192 192",
     )
-    sample.add_argument("--n-lines", type=int, default=40, help="random lines across it (default 40)")
-    sample.add_argument("--blur", type=float, default=2.0, metavar="PX", help="blur of the lines (default 2)")
+    sample.add_argument(
+        "--n-lines", type=_common.positive_int, default=40, help="random lines across it (default 40)"
+    )
+    sample.add_argument(
+        "--blur",
+        type=_arguments.not_negative,
+        default=2.0,
+        metavar="PX",
+        help="blur of the lines (default 2)",
+    )
     sample.add_argument(
         "--object-file",
         type=Path,
@@ -41,20 +64,36 @@ def build_parser() -> argparse.ArgumentParser:
 
     light = parser.add_argument_group("probe")
     light.add_argument(
-        "--aperture", type=float, default=0.5, help="radius of the far-field disc / Nyquist (default 0.5)"
+        "--aperture",
+        type=_arguments.positive,
+        default=0.5,
+        help="radius of the far-field disc / Nyquist (default 0.5)",
     )
     light.add_argument(
-        "--defocus", type=float, default=12.0, metavar="RAD", help="phase at the disc's rim (default 12)"
+        "--defocus",
+        type=_arguments.finite,
+        default=12.0,
+        metavar="RAD",
+        help="phase at the disc's rim (default 12)",
     )
     light.add_argument("--probe-file", type=Path, metavar="NPZ", help="take probeGuess of this scan instead")
 
     scan = parser.add_argument_group("positions")
     scan.add_argument(
-        "--n-positions", type=int, metavar="COUNT", help="that many random positions instead of a raster"
+        "--n-positions",
+        type=_common.positive_int,
+        metavar="COUNT",
+        help="that many random positions instead of a raster",
     )
-    scan.add_argument("--step", type=float, default=6.0, metavar="PX", help="step of the raster (default 6)")
     scan.add_argument(
-        "--jitter", type=float, default=1.0, metavar="PX", help="half-width of its jitter (default 1)"
+        "--step", type=_arguments.positive, default=6.0, metavar="PX", help="step of the raster (default 6)"
+    )
+    scan.add_argument(
+        "--jitter",
+        type=_arguments.not_negative,
+        default=1.0,
+        metavar="PX",
+        help="half-width of its jitter (default 1)",
     )
     return parser
 
@@ -79,6 +118,10 @@ def run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
     )
     object_image = None if arguments.object_file is None else read_npz(arguments.object_file).object_guess
+    if arguments.object_file is not None and object_image is None:
+        raise _common.UsageError(
+            f"{arguments.object_file} has no objectGuess to take; name another scan, or leave --object-file out."
+        )
     probe = None if arguments.probe_file is None else read_npz(arguments.probe_file).probe
     scan = simulate(settings, object_image=object_image, probe=probe)
     with _common.working():

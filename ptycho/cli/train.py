@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ptycho.cli import _common
+from ptycho.cli import _arguments, _common
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -37,7 +37,9 @@ def build_parser() -> argparse.ArgumentParser:
     learning.add_argument(
         "--batch-size", type=_common.positive_int, default=16, help="groups per step (default 16)"
     )
-    learning.add_argument("--learning-rate", type=float, default=1e-3, help="of Adam (default 1e-3)")
+    learning.add_argument(
+        "--learning-rate", type=_arguments.positive, default=1e-3, help="of Adam (default 1e-3)"
+    )
     learning.add_argument(
         "--schedule",
         choices=("plateau", "cosine"),
@@ -45,15 +47,28 @@ def build_parser() -> argparse.ArgumentParser:
         help="halve the rate when the validation loss rests and stop early, or let it fall to 0 over --epochs",
     )
     learning.add_argument(
-        "--stop-patience", type=int, default=3, metavar="EPOCHS", help="with plateau: stop after (default 3)"
+        "--stop-patience",
+        type=_common.positive_int,
+        default=3,
+        metavar="EPOCHS",
+        help="with plateau: stop after (default 3)",
     )
     learning.add_argument(
-        "--max-minutes", type=float, metavar="MIN", help="stop after the epoch in which they are over"
+        "--max-minutes",
+        type=_arguments.positive,
+        metavar="MIN",
+        help="stop after the epoch in which they are over",
     )
     learning.add_argument(
-        "--validation-fraction", type=float, default=0.05, metavar="F", help="held out (default 0.05)"
+        "--validation-fraction",
+        type=_arguments.fraction,
+        default=0.05,
+        metavar="F",
+        help="held out (default 0.05)",
     )
-    learning.add_argument("--seed", type=int, default=0, help="of weights, order and groups (default 0)")
+    learning.add_argument(
+        "--seed", type=_arguments.seed, default=0, help="of weights, order and groups (default 0)"
+    )
     learning.add_argument(
         "--precision",
         choices=("float32", "mixed_bfloat16"),
@@ -82,6 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
         n_filters_scale=arguments.n_filters_scale,
     )
 
+    from autobatch import is_out_of_memory
     from ptycho.models.devices import computing_on
     from ptycho.training import TrainingSettings, check_trainable, save_training, train
 
@@ -102,13 +118,22 @@ def run(arguments: argparse.Namespace) -> int:
         _common.working(),
         _common.progress_display(arguments) as progress,
     ):
-        result = train(scans, architecture, settings=settings, progress=progress)
+        try:
+            result = train(scans, architecture, settings=settings, progress=progress)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            raise _common.WorkFailedError(
+                f"training ran out of memory at --batch-size {settings.batch_size}; pass a smaller one, or fewer scans."
+            ) from None
         written = save_training(folder, result)
 
         from ptycho.plotting import plot_loss_curve
 
         plot_loss_curve(result.history, folder / "loss_curve.png")
     _report(folder, result.summary, [*written, folder / "loss_curve.png"])
+    if result.interrupted:
+        raise KeyboardInterrupt(f"stopped by Ctrl-C; the best epoch so far is kept in {folder}")
     return 0
 
 

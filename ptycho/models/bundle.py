@@ -95,7 +95,8 @@ def load_bundle(folder: str | os.PathLike[str]) -> PatchModel:
         raise DataError(f"{source} is not a folder; name the output folder of ptycho-train.")
     if not is_bundle(source):
         raise DataError(
-            f"{source} holds no model ({_DESCRIPTION} is missing); name the output folder of ptycho-train."
+            f"{source} holds no model ({_DESCRIPTION} is missing); name the output folder of ptycho-train, or of "
+            "a run of PtychoPINN with its wts.h5.zip or baseline_model.h5."
         )
     description = _read_description(source / _DESCRIPTION)
     try:

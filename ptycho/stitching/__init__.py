@@ -1,6 +1,5 @@
 """Stitching: patches and scan positions onto one canvas."""
 
-from ptycho.stitching._checks import check_canvas_fits as check_canvas_fits
 from ptycho.stitching.canvas import Canvas as Canvas
 from ptycho.stitching.reassembly import add_in_batches as add_in_batches
 from ptycho.stitching.reassembly import reassemble_position as reassemble_position

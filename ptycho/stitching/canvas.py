@@ -145,6 +145,15 @@ class Canvas:
             n_threads=n_threads,
         )
 
+    @staticmethod
+    def check_fits(shape_yx: Sequence[int], positions_yx: np.ndarray, *, bytes_per_pixel: int) -> None:
+        """Raise ValueError, naming the most extreme position, if memory holds no canvases of `shape_yx`.
+
+        `bytes_per_pixel` is that of all of them together; one of single precision takes 16.
+        """
+        rows, columns = shape_yx
+        _checks.check_canvas_fits((rows, columns), bytes_per_pixel, positions_yx)
+
     def add(self, patches: Any, positions_yx: np.ndarray) -> None:
         """Add patches, all or none of them.
 

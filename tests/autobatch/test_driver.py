@@ -84,6 +84,7 @@ def test_an_oom_in_the_short_last_batch_halves_that_batch():
     assert run.attempted_sizes == [4, 4, 3, 1, 1, 1]
 
 
+@pytest.mark.spec("CM-5.5")
 @pytest.mark.parametrize("failing_call", range(4))
 def test_an_oom_in_any_batch_loses_and_repeats_nothing(failing_call):
     with inject_oom(at=[failing_call], form="memory_error") as faults:
@@ -409,6 +410,7 @@ def test_exhausted_queues_are_not_memory():
         run_in_batches(compute, 4, batch_size=4)
 
 
+@pytest.mark.spec("CM-5.2")
 def test_plans_from_the_cost_and_the_free_memory():
     memory = FixedMemory(1000)
     _, run = committed_by(squares, 40, cost=BatchCost(bytes_per_item=50, fixed_bytes=100), device=memory)

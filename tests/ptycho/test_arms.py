@@ -26,6 +26,7 @@ def run(tmp_path):
     return folder
 
 
+@pytest.mark.spec("CM-2.6")
 @pytest.mark.parametrize(
     ("inside", "role", "label", "patch_size"),
     [
@@ -57,6 +58,7 @@ def test_an_npz_is_a_finished_reconstruction(tmp_path):
     np.testing.assert_array_equal(arm.source.image, image.astype(np.complex64))
 
 
+@pytest.mark.spec("CM-2.10")
 def test_pixels_that_a_reconstruction_does_not_cover_are_known(tmp_path):
     image, coverage = np.ones((3, 4), complex), np.arange(12).reshape(3, 4)
     probe, path = np.ones((2, 2), complex), tmp_path / "recon.npz"

@@ -35,6 +35,7 @@ def _metric_table(folder):
     return {(model, metric): tuple(cells) for model, metric, *cells in rows}
 
 
+@pytest.mark.spec("CM-9.7")
 def test_every_promised_file_is_written_and_the_report_comes_last(result, tmp_path):
     files = write_artifacts(result, tmp_path / "new" / "folder")
     assert [file.name for file in files] == [
@@ -52,6 +53,7 @@ def test_every_promised_file_is_written_and_the_report_comes_last(result, tmp_pa
     assert later_in_the_alphabet[-1].name == "run_report.json"
 
 
+@pytest.mark.spec("CM-9.3")
 @pytest.mark.parametrize("raw", [True, False])
 @pytest.mark.parametrize("aligned", [True, False])
 def test_each_npz_can_be_switched_off_by_itself(result, tmp_path, raw, aligned):
@@ -60,6 +62,7 @@ def test_each_npz_can_be_switched_off_by_itself(result, tmp_path, raw, aligned):
     assert (tmp_path / "reconstructions_aligned.npz").exists() is aligned
 
 
+@pytest.mark.spec("CM-9.1")
 def test_the_metrics_table_is_tidy_with_six_decimals(result, tmp_path):
     write_artifacts(result, tmp_path)
     table = _metric_table(tmp_path)
@@ -148,6 +151,7 @@ def test_the_bit_cut_offs_are_those_of_the_curves(result, tmp_path):
     assert _metric_table(tmp_path)["PtychoPINN", "frc_half_bit"] == (*expected, "")
 
 
+@pytest.mark.spec("CM-8.7")
 def test_what_is_not_defined_has_no_row_and_no_nan(tmp_path):
     scored = made.metrics(
         amplitude=0.125, phase=1.0, ssim=ChannelPair(None, 0.5), psnr=ChannelPair(None, None), frc=None
@@ -176,6 +180,7 @@ def test_a_rejected_registration_is_not_reported_as_an_offset(tmp_path):
         assert np.isnan(arrays["pinn_offset_dy"])
 
 
+@pytest.mark.spec("CM-9.2")
 def test_frc_tables_hold_the_curves_with_empty_cells_where_nothing_is_heard(tmp_path):
     scored = made.metrics(amplitude=0.0, phase=0.0)
     correlation = scored.frc.phase.correlation.copy()
@@ -191,6 +196,7 @@ def test_frc_tables_hold_the_curves_with_empty_cells_where_nothing_is_heard(tmp_
     np.testing.assert_allclose(numbers[:, 1], curves.amplitude.correlation, atol=5e-7)
 
 
+@pytest.mark.spec("CM-9.3")
 def test_raw_arrays_are_the_images_in_plain_types(result, tmp_path):
     write_artifacts(result, tmp_path)
     with np.load(tmp_path / "reconstructions.npz", allow_pickle=False) as file:
@@ -207,6 +213,7 @@ def test_raw_arrays_are_the_images_in_plain_types(result, tmp_path):
     assert not [key for key in arrays if "offset" in key]
 
 
+@pytest.mark.spec("CM-9.3")
 def test_aligned_arrays_say_by_how_much_they_were_moved(result, tmp_path):
     write_artifacts(result, tmp_path)
     with np.load(tmp_path / "reconstructions_aligned.npz", allow_pickle=False) as file:
@@ -229,6 +236,7 @@ def test_without_a_truth_there_is_none_in_the_files(tmp_path):
     assert metrics == {"computation_time_s", "covered_fraction", "patches_per_pixel_median"}
 
 
+@pytest.mark.spec("CM-9.3")
 def test_an_object_array_can_never_be_written(tmp_path):
     with pytest.raises(ValueError, match="allow_pickle"):
         artifacts._write_arrays(tmp_path / "x.npz", iter([("offset", np.array(None, object))]))
@@ -256,6 +264,7 @@ def test_only_one_array_of_an_npz_is_alive_at_a_time(tmp_path):
         assert archive.namelist() == ["a.npy", "b.npy", "c.npy"]
 
 
+@pytest.mark.spec("CM-9.7")
 def test_a_failure_halfway_leaves_the_earlier_results_untouched(result, tmp_path, monkeypatch):
     write_artifacts(result, tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -266,6 +275,7 @@ def test_a_failure_halfway_leaves_the_earlier_results_untouched(result, tmp_path
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.spec("CM-9.7")
 def test_results_of_an_earlier_run_do_not_survive_beside_new_ones(result, tmp_path):
     write_artifacts(result, tmp_path)
     (tmp_path / "notes.txt").write_text("mine")
@@ -300,6 +310,7 @@ def test_an_interrupted_stage_vanishes(tmp_path):
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
 
 
+@pytest.mark.spec("CM-9.2")
 def test_the_two_classic_arms_have_fixed_prefixes_and_others_a_slug():
     assert arm_prefixes(["PtychoPINN", "Baseline", "pty-chi (ePIE)"]) == {
         "PtychoPINN": ArmPrefixes("pinn", "ptychopinn"),

@@ -31,6 +31,7 @@ def _finished(scan, origin_yx=(0.0, 0.0), image=None):
     return ObjectImage(image, np.ones(image.shape, np.float32), origin_yx)
 
 
+@pytest.mark.spec("CM-7.2")
 @pytest.mark.parametrize("register", ["none", "all"])
 def test_perfect_patches_of_a_lopsided_scan_need_no_registration(scan, oracle, register):
     settings = ComparisonSettings(crop_size=16, register=register)
@@ -41,12 +42,14 @@ def test_perfect_patches_of_a_lopsided_scan_need_no_registration(scan, oracle, r
         assert np.hypot(*arm.registration.offset_yx) < 0.02
 
 
+@pytest.mark.spec("CM-8.1")
 def test_the_truth_as_an_arm_scores_ideally(scan):
     (arm,) = compare([Arm(label="truth", source=_finished(scan))], scan).arms
     assert arm.metrics.ssim.amplitude == pytest.approx(1, abs=1e-6)
     assert arm.metrics.mae.phase == pytest.approx(0, abs=1e-5)
 
 
+@pytest.mark.spec("CM-7.3")
 def test_a_reconstruction_of_known_origin_is_placed_by_it(scan):
     larger = np.pad(scan.object_guess, ((7, 0), (0, 3)), constant_values=1)
     settings = ComparisonSettings(register="none")
@@ -55,6 +58,7 @@ def test_a_reconstruction_of_known_origin_is_placed_by_it(scan):
     assert result.metrics.mae.amplitude == pytest.approx(0, abs=1e-5)
 
 
+@pytest.mark.spec("CM-7.3")
 def test_a_reconstruction_of_unknown_origin_is_found_over_the_whole_range(scan):
     cut = scan.object_guess[10:140, 22:170]
     (result,) = compare([Arm(label="cut", source=_finished(scan, None, cut))], scan).arms
@@ -62,6 +66,17 @@ def test_a_reconstruction_of_unknown_origin_is_found_over_the_whole_range(scan):
     assert result.metrics.mae.amplitude < 1e-3
 
 
+@pytest.mark.spec("CM-7.7")
+@pytest.mark.parametrize(
+    ("register", "registered"), [("all", [True, True]), ("finished", [False, True]), ("none", [False, False])]
+)
+def test_only_finished_reconstructions_are_registered_if_asked(scan, oracle, register, registered):
+    arms = [Arm(label="oracle", source=oracle), Arm(label="truth", source=_finished(scan))]
+    result = compare(arms, scan, settings=ComparisonSettings(crop_size=16, register=register))
+    assert [arm.registration is not None for arm in result.arms] == registered
+
+
+@pytest.mark.spec("CM-7.7")
 def test_skipping_registration_holds_for_an_unknown_origin_too(scan, caplog):
     cut = scan.object_guess[10:140, 22:170]
     settings = ComparisonSettings(register="none")
@@ -74,6 +89,7 @@ def test_skipping_registration_holds_for_an_unknown_origin_too(scan, caplog):
     np.testing.assert_array_equal(result.image[rows, columns], inner)
 
 
+@pytest.mark.spec("CM-7.2")
 @pytest.mark.parametrize("which", ["none", "all"])
 def test_perfect_patches_of_a_smooth_object_lie_where_the_truth_lies(which):
     scan = lopsided_scan(blur_px=12.0, n_extra=150)
@@ -95,6 +111,7 @@ def _residual_px(scan, arm, settings):
     return np.hypot(*found.offset_yx)
 
 
+@pytest.mark.spec("CM-7.5")
 def test_a_shift_beyond_the_bound_is_reported_and_not_applied(scan):
     moved = shift_image(scan.object_guess, (23.0, -4.0)).image
     (result,) = compare([Arm(label="moved", source=_finished(scan, image=moved))], scan).arms
@@ -102,6 +119,7 @@ def test_a_shift_beyond_the_bound_is_reported_and_not_applied(scan):
     np.testing.assert_array_equal(result.aligned, result.image)
 
 
+@pytest.mark.spec("CM-7.8")
 def test_all_arms_are_scored_on_the_same_pixels(scan, oracle):
     coverage = np.ones(scan.object_guess.shape, np.float32)
     coverage[:40] = 0
@@ -113,6 +131,7 @@ def test_all_arms_are_scored_on_the_same_pixels(scan, oracle):
     assert not result.scored[: 40 - result.window.row_start].any()
 
 
+@pytest.mark.spec("CM-8.10")
 def test_without_a_truth_there_are_images_and_no_metrics(scan, oracle):
     blind = ScanData(amplitude=scan.amplitude, positions_yx=scan.positions_yx, probe=scan.probe)
     result = compare([Arm(label="oracle", source=oracle)], blind, settings=ComparisonSettings(crop_size=16))
@@ -129,6 +148,7 @@ def test_without_a_truth_there_are_images_and_no_metrics(scan, oracle):
     )
 
 
+@pytest.mark.spec("CM-11.3")
 def test_an_arm_that_fails_is_named_and_the_others_go_on(scan, oracle):
     arms = [Arm(label="doomed", source=oracle), Arm(label="truth", source=_finished(scan))]
     with inject_oom(at=range(100), label="doomed"):
@@ -138,6 +158,7 @@ def test_an_arm_that_fails_is_named_and_the_others_go_on(scan, oracle):
     assert result.arms[0].metrics.ssim.phase == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.spec("CM-7.1")
 def test_a_fixed_window_lines_subsets_up(scan, oracle):
     settings = ComparisonSettings(crop_size=16)
     whole = compare([Arm(label="truth", source=_finished(scan))], scan, settings=settings)
@@ -155,6 +176,7 @@ def test_a_fixed_window_lines_subsets_up(scan, oracle):
     )
 
 
+@pytest.mark.spec("CM-6.2")
 @pytest.mark.parametrize("crop_size", [0, 33, -4])
 def test_an_impossible_crop_is_refused_before_any_work(scan, oracle, crop_size):
     before = len(oracle.batch_sizes)
@@ -163,6 +185,7 @@ def test_an_impossible_crop_is_refused_before_any_work(scan, oracle, crop_size):
     assert len(oracle.batch_sizes) == before
 
 
+@pytest.mark.spec("CM-1.4")
 def test_equal_labels_and_no_arms_are_refused(scan, oracle):
     arm = Arm(label="same", source=oracle)
     with pytest.raises(DataError, match="needs a label of its own"):

@@ -17,6 +17,7 @@ def _nearest_by_loop(positions, point, count):
     return set(np.argsort(distance)[:count].tolist())
 
 
+@pytest.mark.spec("CM-4.1")
 @pytest.mark.parametrize(("gridsize", "n_neighbours"), [(2, 7), (2, 4), (3, 12)])
 def test_members_are_distinct_neighbours_and_never_the_point_itself(gridsize, n_neighbours):
     rng = np.random.default_rng(0)
@@ -28,6 +29,7 @@ def test_members_are_distinct_neighbours_and_never_the_point_itself(gridsize, n_
         assert set(members.tolist()) <= _nearest_by_loop(POSITIONS, point, n_neighbours)
 
 
+@pytest.mark.spec("CM-4.2")
 def test_centres_and_relative_positions():
     groups = neighbour_groups(POSITIONS, gridsize=2, rng=np.random.default_rng(0))
     for members, centre, relative in zip(groups.indices, groups.centres_yx, groups.relative_yx, strict=True):
@@ -35,6 +37,7 @@ def test_centres_and_relative_positions():
         np.testing.assert_allclose(relative, [-(POSITIONS[k] - centre) for k in members], atol=1e-12)
 
 
+@pytest.mark.spec("CM-4.1")
 def test_gridsize_one_is_the_frame_itself():
     groups = neighbour_groups(POSITIONS, gridsize=1, rng=np.random.default_rng(0))
     np.testing.assert_array_equal(groups.indices, np.arange(60)[:, None])
@@ -42,6 +45,7 @@ def test_gridsize_one_is_the_frame_itself():
     np.testing.assert_array_equal(groups.relative_yx, np.zeros((60, 1, 2)))
 
 
+@pytest.mark.spec("CM-4.4")
 def test_the_generator_decides_the_draw():
     first, again, other = (
         neighbour_groups(POSITIONS, gridsize=2, rng=np.random.default_rng(seed)).indices for seed in (1, 1, 2)

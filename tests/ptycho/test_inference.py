@@ -26,6 +26,7 @@ def model(scan):
     return OracleModel(scan)
 
 
+@pytest.mark.spec("CM-7.2")
 def test_perfect_patches_give_the_object_at_its_place(scan, model):
     run = reconstruct(model, scan, crop_size=16)
     top, left = run.image.origin_yx
@@ -40,6 +41,7 @@ def test_perfect_patches_give_the_object_at_its_place(scan, model):
     assert np.abs(found - truth)[covered].mean() < 2e-3
 
 
+@pytest.mark.spec("CM-5.4")
 @pytest.mark.parametrize("size", [1, 7, 64, 100_000])
 def test_the_image_is_bit_identical_for_every_batch_size(scan, model, size):
     expected = reconstruct(model, scan, crop_size=15).image
@@ -48,6 +50,7 @@ def test_the_image_is_bit_identical_for_every_batch_size(scan, model, size):
     np.testing.assert_array_equal(found.coverage, expected.coverage)
 
 
+@pytest.mark.spec("CM-5.5")
 @pytest.mark.parametrize("failing", [[0], [2], [4], [1, 2], [0, 1]])
 def test_an_oom_while_predicting_leaves_the_image_and_halves(scan, model, failing):
     expected = reconstruct(model, scan, crop_size=16).image.image
@@ -67,6 +70,7 @@ def test_an_oom_while_predicting_leaves_the_image_and_halves(scan, model, failin
     assert run.prediction.n_oom == len(failing)
 
 
+@pytest.mark.spec("CM-5.5")
 def test_an_oom_while_stitching_leaves_the_image(scan, model):
     expected = reconstruct(model, scan, crop_size=16).image.image
     with inject_oom(at=[0, 3], label="stitching"):
@@ -76,6 +80,7 @@ def test_an_oom_while_stitching_leaves_the_image(scan, model):
     assert run.prediction.n_oom == 0
 
 
+@pytest.mark.spec("CM-5.6")
 def test_a_stitch_that_cannot_fit_is_no_oom_of_the_prediction(scan, model):
     with inject_oom(at=range(100), label="stitching"), pytest.raises(DoesNotFitError) as caught:
         reconstruct(model, scan, crop_size=16, predict_batch_size=64)
@@ -83,6 +88,7 @@ def test_a_stitch_that_cannot_fit_is_no_oom_of_the_prediction(scan, model):
     assert model.batch_sizes == [64]
 
 
+@pytest.mark.spec("CM-5.7")
 def test_the_last_batch_is_padded_to_a_size_already_seen(scan, model):
     reconstruct(model, scan, crop_size=16, predict_batch_size=64)
     whole, rest = divmod(scan.n_frames, 64)
@@ -91,6 +97,25 @@ def test_the_last_batch_is_padded_to_a_size_already_seen(scan, model):
     assert model.batch_sizes == [64] * whole + [padded]
 
 
+@pytest.mark.spec("CM-3.5")
+def test_the_scale_of_the_frames_in_the_file_does_not_matter(scan):
+    seen = []
+
+    def recording(frames, offsets_yx=None):
+        seen.append(frames)
+        return np.ones(frames.shape[:3], np.complex64)
+
+    for factor in (1, 37):
+        brighter = replace(scan, amplitude=factor * scan.amplitude)
+        model = OracleModel(scan)
+        model.predict_batch = recording
+        reconstruct(model, brighter, crop_size=16, predict_batch_size=len(scan.amplitude))
+    first, second = (frames[: scan.n_frames] for frames in seen)
+    assert np.square(first).sum(axis=(1, 2, 3)).mean() == pytest.approx((scan.patch_size / 2) ** 2, rel=1e-5)
+    np.testing.assert_allclose(second, first, rtol=1e-5)
+
+
+@pytest.mark.spec("CM-5.7")
 @pytest.mark.parametrize("count", [63, 64, 65, 128])
 def test_as_many_patches_as_frames(scan, model, count):
     part = scan.select(np.arange(count))
@@ -99,6 +124,7 @@ def test_as_many_patches_as_frames(scan, model, count):
     assert run.image.coverage.sum() == pytest.approx(count * 16**2, rel=1e-4)
 
 
+@pytest.mark.spec("CM-4.3")
 def test_groups_do_not_depend_on_the_batches():
     scan = lopsided_scan()
     architecture = Architecture(kind="pinn", patch_size=64, gridsize=2, n_filters_scale=0.25)
@@ -114,6 +140,7 @@ def test_groups_do_not_depend_on_the_batches():
     np.testing.assert_array_equal(images[0].coverage, images[1].coverage)
 
 
+@pytest.mark.spec("CM-6.5")
 def test_patches_that_are_not_finite_are_counted_and_left_out(scan, model):
     good = model.predict_batch
 
@@ -128,6 +155,7 @@ def test_patches_that_are_not_finite_are_counted_and_left_out(scan, model):
     assert np.isfinite(run.image.image).all()
 
 
+@pytest.mark.spec("CM-8.8")
 def test_a_collapsed_model_is_named(scan, model):
     model.predict_batch = lambda frames, offsets_yx=None: np.full(
         (len(frames), 32, 32), 0.7 + 0.1j, "complex64"
@@ -154,6 +182,7 @@ def test_a_batch_size_that_survived_an_oom_is_planned_the_next_time(scan, model,
     assert plan_inference(model, scan, crop_size=16).batches.limited_by == "items"
 
 
+@pytest.mark.spec("CM-5.9")
 def test_remembered_sizes_are_kept_apart_by_network_precision_and_crop(scan, model, steady_memory, tmp_path):
     path = tmp_path / "memo.json"
     with inject_oom(at=[0], label="patches"):
@@ -170,6 +199,7 @@ def test_remembered_sizes_are_kept_apart_by_network_precision_and_crop(scan, mod
     assert limited_by(n_filters_scale=0.5) == "items"
 
 
+@pytest.mark.spec("CM-1.6")
 def test_the_plan_is_what_is_then_done(scan, model):
     plan = plan_inference(model, scan, crop_size=16, predict_batch_size="auto")
     run = reconstruct(model, scan, crop_size=16)
@@ -178,12 +208,14 @@ def test_the_plan_is_what_is_then_done(scan, model):
     assert plan.canvas_shape_yx == run.image.image.shape
 
 
+@pytest.mark.spec("CM-2.9")
 def test_frames_of_another_size_are_refused(scan):
     architecture = Architecture(kind="baseline", patch_size=64, n_filters_scale=0.25)
     with pytest.raises(DataError, match="frames of 32x32 pixels but the baseline was trained on 64x64"):
         reconstruct(PatchModel(build_network(architecture), architecture), scan, crop_size=16)
 
 
+@pytest.mark.spec("CM-4.5")
 def test_a_group_needs_one_frame_more_than_it_holds(scan):
     model = OracleModel(scan, gridsize=2)
     with pytest.raises(DataError, match=r"4 frames but the model groups 4 neighbours .* at least 5"):

@@ -61,6 +61,7 @@ def _texts(ax):
     return [text.get_text() for text in ax.texts]
 
 
+@pytest.mark.spec("CM-9.4")
 def test_amplitude_and_phase_of_every_arm_stand_over_each_other(result, drawn):
     plot_comparison(result, "x.png")
     rows = _panels(drawn[0])
@@ -70,6 +71,8 @@ def test_amplitude_and_phase_of_every_arm_stand_over_each_other(result, drawn):
     assert [row[0].get_ylabel() for row in rows] == ["Amplitude", "Phase"]
 
 
+@pytest.mark.spec("CM-9.4")
+@pytest.mark.spec("CM-9.5")
 def test_every_row_has_the_colour_scale_of_the_truth(result, drawn):
     plot_comparison(result, "x.png", options=PlotOptions(p_min=20, p_max=70))
     amplitudes, phases = ([_limits(ax) for ax in row] for row in _panels(drawn[0]))
@@ -104,6 +107,7 @@ def test_without_a_truth_the_scale_is_that_of_all_arms(drawn):
     np.testing.assert_allclose(_limits(rows[0][1]), (values.min(), values.max()), rtol=1e-5)
 
 
+@pytest.mark.spec("CM-9.5")
 def test_fixed_phase_limits_hold_for_one_arm_and_are_written_on_it(result, drawn):
     plot_comparison(result, "x.png", options=PlotOptions(phase_limits={"Baseline": (-0.25, 1.5)}))
     first, second, *others = _panels(drawn[0])[1]
@@ -129,6 +133,7 @@ def test_figures_of_merit_are_the_titles_of_their_own_row(result, drawn):
     assert rows[0][3].get_title() == ""
 
 
+@pytest.mark.spec("CM-9.4")
 def test_a_scale_bar_stands_in_the_first_panel_in_pixels(result, drawn):
     plot_comparison(result, "x.png")
     ax = _panels(drawn[0])[0][0]
@@ -137,6 +142,7 @@ def test_a_scale_bar_stands_in_the_first_panel_in_pixels(result, drawn):
     assert (right - left) * 56 == pytest.approx(10)
 
 
+@pytest.mark.spec("CM-8.8")
 def test_failed_and_collapsed_arms_are_named(drawn):
     arm = made.model_arm(collapsed="its amplitude is constant")
     plot_comparison(made.comparison(arm, failures=[ArmFailure("Baseline", "does not fit")]), "x.png")
@@ -144,6 +150,7 @@ def test_failed_and_collapsed_arms_are_named(drawn):
     assert "Baseline failed: does not fit" in drawn[0].get_supxlabel()
 
 
+@pytest.mark.spec("CM-9.4")
 def test_phases_that_fill_a_turn_get_a_cyclic_map(drawn):
     phase = np.repeat([-2.6, 0.0, 2.6], (12, 32, 12))
     turn = np.exp(1j * phase) * np.linspace(1, 2, 40)[:, None]
@@ -154,6 +161,7 @@ def test_phases_that_fill_a_turn_get_a_cyclic_map(drawn):
     assert image.get_clim() == (-np.pi, np.pi)
 
 
+@pytest.mark.spec("CM-9.4")
 def test_errors_share_a_scale_about_zero_and_coverage_is_below(result, drawn):
     plot_errors(result, "x.png")
     rows = _panels(drawn[0])

@@ -25,6 +25,7 @@ def _report(result, info=None):
     return json.loads(json.dumps(contents, allow_nan=False))
 
 
+@pytest.mark.spec("CM-9.6")
 def test_an_arm_tells_how_its_batches_went():
     arm = _report(made.comparison(made.model_arm()))["arms"][0]
     prediction = arm["prediction"]
@@ -109,6 +110,7 @@ def test_numbers_that_json_does_not_know_become_null():
     assert values["mae"] == {"amplitude": 0.5, "phase": None}
 
 
+@pytest.mark.spec("CM-9.6")
 def test_failures_settings_and_the_run_are_told():
     started = datetime(2024, 5, 6, 7, 8, tzinfo=timezone.utc)
     info = RunInfo(
@@ -174,6 +176,7 @@ def _full_report():
     return _report(result, RunInfo(devices=(made.CARD,)))
 
 
+@pytest.mark.spec("CM-9.6")
 def test_every_field_is_documented():
     described, _ = _described_fields("### `run_report.json`", "## Models of PtychoPINN")
     report = _full_report()

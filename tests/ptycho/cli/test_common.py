@@ -33,6 +33,8 @@ def _raising(error, *, late=False):
     return command
 
 
+@pytest.mark.spec("CM-10.4")
+@pytest.mark.spec("CM-11.3")
 @pytest.mark.parametrize(
     ("error", "early", "late", "message"),
     [
@@ -66,16 +68,23 @@ def test_a_programming_error_is_not_hidden(late):
         _common.run(_parser(), _raising(ZeroDivisionError(), late=late), [])
 
 
+@pytest.mark.spec("CM-11.4")
 @pytest.mark.parametrize("late", [False, True])
 def test_ctrl_c_is_130(capsys, late):
     assert _common.run(_parser(), _raising(KeyboardInterrupt(), late=late), []) == 130
-    assert "stopped by Ctrl-C; what was finished is kept" in capsys.readouterr().err
+    assert capsys.readouterr().err == "tool: error: stopped by Ctrl-C before anything was finished\n"
+
+
+def test_ctrl_c_says_what_is_kept(capsys):
+    assert _common.run(_parser(), _raising(KeyboardInterrupt("stopped by Ctrl-C; a kept")), []) == 130
+    assert capsys.readouterr().err == "tool: error: stopped by Ctrl-C; a kept\n"
 
 
 def test_the_command_s_own_code_is_returned():
     assert _common.run(_parser(), lambda arguments: arguments.size, ["--size", "7"]) == 7
 
 
+@pytest.mark.spec("CM-10.4")
 def test_verbose_shows_where_it_failed(capsys):
     _common.run(_parser(), _raising(DataError("odd")), ["--verbose"])
     shown = capsys.readouterr().err
@@ -83,6 +92,7 @@ def test_verbose_shows_where_it_failed(capsys):
     assert shown.endswith("tool: error: odd\n")
 
 
+@pytest.mark.spec("CM-10.2")
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
@@ -129,6 +139,7 @@ def test_no_handler_or_level_is_left_behind():
     assert [(list(each.handlers), each.level) for each in loggers] == before
 
 
+@pytest.mark.spec("CM-9.8")
 def test_the_file_log_holds_everything_whatever_the_console_shows(tmp_path, capsys):
     def command(arguments):
         with _common.file_log(tmp_path / "debug.log"), _common.working():
@@ -143,6 +154,8 @@ def test_the_file_log_holds_everything_whatever_the_console_shows(tmp_path, caps
     assert capsys.readouterr().err == "tool: error: odd\n"
 
 
+@pytest.mark.spec("CM-1.1")
+@pytest.mark.spec("CM-10.2")
 @pytest.mark.parametrize("argv", [["--quiet", "--verbose"], ["--siz", "3"], ["--console-level", "LOUD"]])
 def test_wrong_flags_are_one_line_and_code_2(capsys, argv):
     with pytest.raises(SystemExit) as caught:
@@ -154,6 +167,7 @@ def test_wrong_flags_are_one_line_and_code_2(capsys, argv):
     assert shown.count("\n") == 1
 
 
+@pytest.mark.spec("CM-1.7")
 def test_version(capsys):
     with pytest.raises(SystemExit) as caught:
         _common.run(_parser(), lambda arguments: 0, ["--version"])
@@ -169,6 +183,7 @@ def test_sizes_that_are_none_are_refused(text):
         _common.auto_or_positive_int(text)
 
 
+@pytest.mark.spec("CM-5.1")
 def test_sizes_are_parsed():
     assert _common.positive_int("12") == 12
     assert _common.auto_or_positive_int("3") == 3
@@ -216,11 +231,13 @@ def test_a_folder_without_permission_is_refused(tmp_path):
         _common.check_output_folder(tmp_path / "a")
 
 
+@pytest.mark.spec("CM-10.1")
 def test_progress_is_log_lines_without_a_terminal(capsys):
     with _common.progress_display(_parser().parse_args([])) as progress:
         assert type(progress).__name__ == "LogProgress"
 
 
+@pytest.mark.spec("CM-10.1")
 def test_progress_is_bars_on_a_terminal_unless_quiet(monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     kinds = []
@@ -230,6 +247,7 @@ def test_progress_is_bars_on_a_terminal_unless_quiet(monkeypatch):
     assert kinds == ["RichProgress", "LogProgress"]
 
 
+@pytest.mark.spec("CM-5.8")
 @pytest.mark.parametrize(
     ("text", "device"),
     [("auto", None), ("cpu", "CPU"), ("CPU", "CPU"), ("GPU:0", "GPU:0"), ("gpu:12", "GPU:12")],
@@ -241,6 +259,7 @@ def test_devices_are_named_as_tensorflow_does(text, device):
     assert parser.parse_args([]).device is None
 
 
+@pytest.mark.spec("CM-5.8")
 @pytest.mark.parametrize("text", ["gpu", "GPU:", "GPU:x", "tpu", ""])
 def test_other_devices_are_refused(text, capsys):
     parser = _parser()

@@ -1,10 +1,13 @@
 """`compare-models` from the outside: what it writes, says and refuses."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from ptycho import comparison
+from ptycho.cli import compare_models
 from ptycho.cli.compare_models import main
 from ptycho.data import ScanData, write_npz
 from ptycho.models.bundle import save_bundle
@@ -30,6 +33,7 @@ def workplace(tmp_path_factory):
         computation_time_seconds=12.5,
         positions_yx=scan.positions_yx,
     )
+    (folder / "empty").mkdir()
     for kind in ("pinn", "baseline"):
         architecture = Architecture(kind=kind, patch_size=64, n_filters_scale=0.25)
         save_bundle(folder / kind, PatchModel(build_network(architecture), architecture))
@@ -50,6 +54,12 @@ def _report(output):
     return json.loads((output / "run_report.json").read_text())
 
 
+@pytest.mark.spec("CM-1.1")
+@pytest.mark.spec("CM-1.3")
+@pytest.mark.spec("CM-2.10")
+@pytest.mark.spec("CM-9.1")
+@pytest.mark.spec("CM-10.3")
+@pytest.mark.spec("CM-11.1")
 def test_three_arms_end_to_end(workplace, tmp_path, capsys):
     output = tmp_path / "deep" / "out"
     code = main([*_arguments(workplace, output), "--tike_recon_path", str(workplace / "epie.npz")])
@@ -74,6 +84,8 @@ def test_three_arms_end_to_end(workplace, tmp_path, capsys):
     assert "comparison_plot.png" in capsys.readouterr().out
 
 
+@pytest.mark.spec("CM-8.10")
+@pytest.mark.spec("CM-11.1")
 def test_without_a_truth_it_says_so_and_succeeds(workplace, tmp_path, capsys):
     output = tmp_path / "out"
     assert main(_arguments(workplace, output, **{"--test_data": workplace / "blind.npz"})) == 0
@@ -82,6 +94,7 @@ def test_without_a_truth_it_says_so_and_succeeds(workplace, tmp_path, capsys):
     assert _report(output)["scan"]["has_truth"] is False
 
 
+@pytest.mark.spec("CM-1.6")
 def test_a_dry_run_writes_nothing(workplace, tmp_path, capsys):
     assert main([*_arguments(workplace, tmp_path / "out"), "--dry-run"]) == 0
     assert not (tmp_path / "out").exists()
@@ -90,6 +103,7 @@ def test_a_dry_run_writes_nothing(workplace, tmp_path, capsys):
     assert "nothing was written" in printed
 
 
+@pytest.mark.spec("CM-2.11")
 def test_results_are_not_overwritten_unasked(workplace, tmp_path, capsys):
     (tmp_path / "run_report.json").write_text("precious")
     assert main(_arguments(workplace, tmp_path)) == 2
@@ -97,6 +111,7 @@ def test_results_are_not_overwritten_unasked(workplace, tmp_path, capsys):
     assert (tmp_path / "run_report.json").read_text() == "precious"
 
 
+@pytest.mark.spec("CM-5.3")
 def test_explicit_batch_sizes_are_first_size_and_upper_limit(workplace, tmp_path):
     sizes = {"--pinn-predict-batch-size": 16, "--baseline-chunk-size": 8, "--stitch-batch-size": 4}
     assert main([*_arguments(workplace, tmp_path / "out", **sizes), "--no-save-npz"]) == 0
@@ -108,6 +123,9 @@ def test_explicit_batch_sizes_are_first_size_and_upper_limit(workplace, tmp_path
     assert (tmp_path / "out" / "reconstructions_aligned.npz").is_file()
 
 
+@pytest.mark.spec("CM-3.1")
+@pytest.mark.spec("CM-7.1")
+@pytest.mark.spec("CM-7.7")
 def test_a_subsample_is_the_published_draw_and_a_fixed_canvas_keeps_the_window(workplace, tmp_path):
     whole, part = tmp_path / "whole", tmp_path / "part"
     assert main([*_arguments(workplace, whole), "--baseline-predict-batch-size", "32"]) == 0
@@ -119,6 +137,7 @@ def test_a_subsample_is_the_published_draw_and_a_fixed_canvas_keeps_the_window(w
     assert report["arms"][0]["registration"] is None
 
 
+@pytest.mark.spec("CM-1.8")
 def test_an_older_spelling_is_mapped_with_a_warning(workplace, tmp_path, capsys):
     older = {"--n-test-images": 12, "--subsample-seed": 1}
     assert main(_arguments(workplace, tmp_path / "out", **older)) == 0
@@ -126,6 +145,9 @@ def test_an_older_spelling_is_mapped_with_a_warning(workplace, tmp_path, capsys)
     assert _report(tmp_path / "out")["scan"]["n_frames"] == 12
 
 
+@pytest.mark.spec("CM-5.6")
+@pytest.mark.spec("CM-10.4")
+@pytest.mark.spec("CM-11.3")
 def test_a_failing_arm_exits_with_1_and_its_reason_last(workplace, tmp_path, capsys):
     from autobatch.testing import inject_oom
 
@@ -137,58 +159,91 @@ def test_a_failing_arm_exits_with_1_and_its_reason_last(workplace, tmp_path, cap
     assert [failure["label"] for failure in _report(tmp_path / "out")["failures"]] == ["PtychoPINN"]
 
 
-def test_the_older_convention_and_debug_images_reach_every_file(workplace, tmp_path, capsys):
-    output = tmp_path / "out"
-    arguments = _arguments(workplace, output, **{"--metric-convention": "ptychopinn"})
-    assert main([*arguments, "--save-debug-images"]) == 0
-    rows = (output / "comparison_metrics.csv").read_text().splitlines()
-    assert "PtychoPINN,metric_convention_ptychopinn,,,1.000000" in rows
-    assert not [row for row in rows if "metric_convention_standard" in row]
-    report = _report(output)
-    assert report["settings"]["metric_convention"] == "ptychopinn"
-    assert report["arms"][1]["metrics"]["convention"] == "ptychopinn"
-    assert report["arms"][1]["metrics"]["frc"]["unit"] == "ring"
-    assert report["arms"][1]["consistency"]["half_set_frc"]["unit"] == "cycles/pixel"
+@pytest.mark.spec("CM-1.8")
+def test_both_spellings_of_a_flag_are_refused(workplace, tmp_path, capsys):
+    assert main(_arguments(workplace, tmp_path / "out", **{"--n-subsample": 5, "--n-test-subsample": 5})) == 2
+    error = capsys.readouterr().err
+    assert (
+        "--n-test-subsample and its older spelling --n-subsample are both given; drop --n-subsample" in error
+    )
+
+
+@pytest.mark.spec("CM-1.4")
+def test_any_further_arm_has_a_label_of_its_own(workplace, tmp_path, capsys):
+    arms = ["--arm", f"Again={workplace / 'pinn'}", "--arm", f"done ={workplace / 'epie.npz'}", "--dry-run"]
+    assert main([*_arguments(workplace, tmp_path / "out", **{"--baseline_dir": None}), *arms]) == 0
+    rows = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert [row for row in rows if row in ("PtychoPINN", "Baseline", "Again", "done")] == [
+        "PtychoPINN",
+        "Again",
+        "done",
+    ]
+    with pytest.raises(SystemExit, match="2"):
+        main([*_arguments(workplace, tmp_path / "out"), "--arm", "no separator"])
+    assert "'no separator' is not LABEL=PATH" in capsys.readouterr().err
+
+
+@pytest.mark.spec("CM-1.5")
+def test_the_demo_needs_no_file_and_takes_none(workplace, tmp_path, capsys):
+    assert main(["--demo", "--output_dir", str(tmp_path / "out"), "--dry-run"]) == 0
     printed = capsys.readouterr().out
-    assert "FRC50 rings" in printed
-    assert "ptychopinn convention" in printed
-    for name in ("pinn_debug_images.npz", "pinn_debug_images.png", "baseline_debug_images.npz"):
-        assert (output / name).is_file()
+    assert "Baseline" in printed
+    assert "frames of 64x64 pixels" in printed
+    assert main([*_arguments(workplace, tmp_path / "out"), "--demo"]) == 2
+    assert "--demo brings its own scan and models" in capsys.readouterr().err
 
 
-def test_the_baseline_can_be_looked_into(workplace, tmp_path, capsys):
-    output, dump = tmp_path / "out", tmp_path / "dump"
-    debug = {"--baseline-debug-limit": 7, "--baseline-debug-dir": dump, "--baseline-predict-batch-size": 4}
-    assert main(_arguments(workplace, output, **debug)) == 0
-    assert "first 7 frames only" in capsys.readouterr().err
-    pinn, baseline = _report(output)["arms"]
-    assert baseline["prediction"]["n_items"] == 7 < pinn["prediction"]["n_items"]
-    with np.load(dump / "patches.npz") as arrays, np.load(workplace / "scan.npz") as scan:
-        assert arrays["outputs"].shape == (7, 64, 64)
-        frames = scan["diffraction"]
-        factor = 32 / np.sqrt((frames.astype(float) ** 2).sum(axis=(1, 2)).mean())
-        np.testing.assert_allclose(arrays["inputs"][..., 0], frames[:7] * factor, rtol=1e-5)
-        expected = np.column_stack([scan["ycoords"], scan["xcoords"]])[:7]
-        np.testing.assert_array_equal(arrays["offsets_yx"], expected)
-    assert json.loads((dump / "patches_statistics.json").read_text())["arrays"]["outputs"]["shape"][0] == 7
-    again = _arguments(workplace, tmp_path / "other", **debug)
-    assert main(again) == 2
-    assert "already holds a dump" in capsys.readouterr().err
+@pytest.mark.spec("CM-3.4")
+def test_groups_of_a_subsample_are_counted_apart_from_its_frames(workplace, tmp_path, capsys):
+    sizes = {"--n-test-subsample": 20, "--n-test-groups": 7, "--test-subsample-seed": 3}
+    assert main([*_arguments(workplace, tmp_path / "out", **sizes), "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert "20 frames of 64x64" in printed
+    (row,) = [line.split() for line in printed.splitlines() if "PtychoPINN" in line]
+    assert row[1] == "7"
 
 
-def test_self_consistency_needs_no_truth_and_can_be_left_out(workplace, tmp_path, capsys):
-    blind = {"--test_data": workplace / "blind.npz", "--stitch-crop-size": 40}
-    with_it, without = tmp_path / "with", tmp_path / "without"
-    assert main(_arguments(workplace, with_it, **blind)) == 0
-    assert "self-consistency" in capsys.readouterr().out
-    assert "PtychoPINN,overlap_disagreement,,," in (with_it / "comparison_metrics.csv").read_text()
-    assert (with_it / "half_set_frc_curves.csv").is_file()
-    assert main([*_arguments(workplace, without, **blind), "--no-self-consistency"]) == 0
-    assert "self-consistency" not in capsys.readouterr().out
-    assert not (without / "half_set_frc_curves.csv").exists()
-    assert _report(without)["arms"][0]["consistency"] is None
+@pytest.mark.spec("CM-4.4")
+@pytest.mark.spec("CM-7.7")
+@pytest.mark.parametrize(
+    ("flags", "settings"),
+    [
+        ([], {"register": "all", "seed": 0, "phase_align": "plane", "ms_ssim_sigma": 1.0, "frc_sigma": 0.0}),
+        (["--register-ptychi-only", "--test-subsample-seed", "5"], {"register": "finished", "seed": 5}),
+        (
+            ["--skip-registration", "--phase-align-method", "mean"],
+            {"register": "none", "phase_align": "mean"},
+        ),
+        (["--ms-ssim-sigma", "0", "--frc-sigma", "2.5"], {"ms_ssim_sigma": 0.0, "frc_sigma": 2.5}),
+        (["--stitch-crop-size", "15", "--stitch-batch-size", "3"], {"crop_size": 15, "stitch_batch_size": 3}),
+    ],
+)
+def test_flags_reach_the_settings_of_the_comparison(workplace, tmp_path, flags, settings):
+    arguments = compare_models.build_parser().parse_args([*_arguments(workplace, tmp_path / "out"), *flags])
+    found = compare_models._open(arguments).settings
+    assert {name: getattr(found, name) for name in settings} == settings
 
 
+@pytest.mark.spec("CM-7.7")
+def test_two_wishes_for_registration_are_refused(workplace, tmp_path, capsys):
+    flags = ["--skip-registration", "--register-ptychi-only"]
+    with pytest.raises(SystemExit, match="2"):
+        main([*_arguments(workplace, tmp_path / "out"), *flags])
+    assert "not allowed with argument --skip-registration" in capsys.readouterr().err
+
+
+@pytest.mark.spec("CM-11.2")
+def test_an_unreadable_model_is_known_before_the_first_batch(workplace, tmp_path, capsys):
+    for name, content in (("bundle.json", b"{"), ("wts.h5.zip", b"PK\x03\x04 and no more")):
+        folder = tmp_path / name.replace(".", "-")
+        folder.mkdir()
+        (folder / name).write_bytes(content)
+        assert main(_arguments(workplace, tmp_path / "out", **{"--pinn_dir": folder})) == 2
+        assert name in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.spec("CM-5.9")
 def test_batch_sizes_are_remembered_only_when_asked(workplace, tmp_path, monkeypatch):
     from autobatch.testing import FixedMemory, inject_oom
 
@@ -214,6 +269,110 @@ def test_batch_sizes_are_remembered_only_when_asked(workplace, tmp_path, monkeyp
     assert memo.read_text() == before
 
 
+@pytest.mark.spec("CM-6.6")
+@pytest.mark.spec("CM-11.2")
+@pytest.mark.parametrize("flags", [[], ["--dry-run"]])
+def test_an_impossible_canvas_is_known_before_the_first_batch(
+    workplace, tmp_path, monkeypatch, capsys, flags
+):
+    from ptycho.stitching import _checks
+
+    monkeypatch.setattr(_checks, "_SURELY_FREE_BYTES", 1000)
+    monkeypatch.setattr(_checks, "device_memory", lambda device: SimpleNamespace(free_bytes=2000))
+    assert main([*_arguments(workplace, tmp_path / "out"), *flags]) == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "pixels needs 0.0 GiB but 0.0 GiB are free; the most extreme position is index" in last
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.spec("CM-11.4")
+def test_ctrl_c_in_the_second_arm_keeps_the_first(workplace, tmp_path, monkeypatch, capsys):
+    original = comparison.reconstruct
+
+    def interrupted(model, scan, **options):
+        if options["label"] == "Baseline":
+            raise KeyboardInterrupt
+        return original(model, scan, **options)
+
+    monkeypatch.setattr(comparison, "reconstruct", interrupted)
+    output = tmp_path / "out"
+    assert main([*_arguments(workplace, output), "--tike_recon_path", str(workplace / "epie.npz")]) == 130
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    kept = f"stopped by Ctrl-C; PtychoPINN kept in {output}, Baseline, ePIE not finished."
+    assert last == f"compare-models: error: {kept}"
+    report = _report(output)
+    assert [arm["label"] for arm in report["arms"]] == ["PtychoPINN"]
+    assert [failure["label"] for failure in report["failures"]] == ["Baseline", "ePIE"]
+    assert (output / "reconstructions.npz").is_file()
+
+
+@pytest.mark.spec("CM-11.4")
+def test_ctrl_c_in_the_first_arm_says_that_nothing_is_finished(workplace, tmp_path, monkeypatch, capsys):
+    def interrupted(model, scan, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(comparison, "reconstruct", interrupted)
+    assert main(_arguments(workplace, tmp_path / "out")) == 130
+    assert capsys.readouterr().err.endswith("stopped by Ctrl-C before anything was finished\n")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["logs"]
+
+
+@pytest.mark.spec("CM-8.9")
+@pytest.mark.spec("CM-9.9")
+def test_the_older_convention_and_debug_images_reach_every_file(workplace, tmp_path, capsys):
+    output = tmp_path / "out"
+    arguments = _arguments(workplace, output, **{"--metric-convention": "ptychopinn"})
+    assert main([*arguments, "--save-debug-images"]) == 0
+    rows = (output / "comparison_metrics.csv").read_text().splitlines()
+    assert "PtychoPINN,metric_convention_ptychopinn,,,1.000000" in rows
+    assert not [row for row in rows if "metric_convention_standard" in row]
+    report = _report(output)
+    assert report["settings"]["metric_convention"] == "ptychopinn"
+    assert report["arms"][1]["metrics"]["convention"] == "ptychopinn"
+    assert report["arms"][1]["metrics"]["frc"]["unit"] == "ring"
+    assert report["arms"][1]["consistency"]["half_set_frc"]["unit"] == "cycles/pixel"
+    printed = capsys.readouterr().out
+    assert "FRC50 rings" in printed
+    assert "ptychopinn convention" in printed
+    for name in ("pinn_debug_images.npz", "pinn_debug_images.png", "baseline_debug_images.npz"):
+        assert (output / name).is_file()
+
+
+@pytest.mark.spec("CM-9.10")
+def test_the_baseline_can_be_looked_into(workplace, tmp_path, capsys):
+    output, dump = tmp_path / "out", tmp_path / "dump"
+    debug = {"--baseline-debug-limit": 7, "--baseline-debug-dir": dump, "--baseline-predict-batch-size": 4}
+    assert main(_arguments(workplace, output, **debug)) == 0
+    assert "first 7 frames only" in capsys.readouterr().err
+    pinn, baseline = _report(output)["arms"]
+    assert baseline["prediction"]["n_items"] == 7 < pinn["prediction"]["n_items"]
+    with np.load(dump / "patches.npz") as arrays, np.load(workplace / "scan.npz") as scan:
+        assert arrays["outputs"].shape == (7, 64, 64)
+        frames = scan["diffraction"]
+        factor = 32 / np.sqrt((frames.astype(float) ** 2).sum(axis=(1, 2)).mean())
+        np.testing.assert_allclose(arrays["inputs"][..., 0], frames[:7] * factor, rtol=1e-5)
+        expected = np.column_stack([scan["ycoords"], scan["xcoords"]])[:7]
+        np.testing.assert_array_equal(arrays["offsets_yx"], expected)
+    assert json.loads((dump / "patches_statistics.json").read_text())["arrays"]["outputs"]["shape"][0] == 7
+    again = _arguments(workplace, tmp_path / "other", **debug)
+    assert main(again) == 2
+    assert "already holds a dump" in capsys.readouterr().err
+
+
+@pytest.mark.spec("CM-8.11")
+def test_self_consistency_needs_no_truth_and_can_be_left_out(workplace, tmp_path, capsys):
+    blind = {"--test_data": workplace / "blind.npz", "--stitch-crop-size": 40}
+    with_it, without = tmp_path / "with", tmp_path / "without"
+    assert main(_arguments(workplace, with_it, **blind)) == 0
+    assert "self-consistency" in capsys.readouterr().out
+    assert "PtychoPINN,overlap_disagreement,,," in (with_it / "comparison_metrics.csv").read_text()
+    assert (with_it / "half_set_frc_curves.csv").is_file()
+    assert main([*_arguments(workplace, without, **blind), "--no-self-consistency"]) == 0
+    assert "self-consistency" not in capsys.readouterr().out
+    assert not (without / "half_set_frc_curves.csv").exists()
+    assert _report(without)["arms"][0]["consistency"] is None
+
+
 def _broken(kind, folder):
     """Write the broken input called `kind` into `folder` and return the flags that point at it."""
     path = folder / "bad.npz"
@@ -236,6 +395,9 @@ def _broken(kind, folder):
     return {"--test_data": path}
 
 
+@pytest.mark.spec("CM-2.2")
+@pytest.mark.spec("CM-2.4")
+@pytest.mark.spec("CM-11.2")
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
@@ -256,6 +418,14 @@ def test_broken_scans_are_named_in_one_line(workplace, tmp_path, capsys, kind, w
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.spec("CM-1.2")
+@pytest.mark.spec("CM-1.3")
+@pytest.mark.spec("CM-2.6")
+@pytest.mark.spec("CM-3.3")
+@pytest.mark.spec("CM-5.8")
+@pytest.mark.spec("CM-6.2")
+@pytest.mark.spec("CM-9.5")
+@pytest.mark.spec("CM-11.2")
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -263,8 +433,11 @@ def test_broken_scans_are_named_in_one_line(workplace, tmp_path, capsys, kind, w
         ({"--n-test-subsample": 5000}, "ask for 1 to"),
         ({"--stitch-crop-size": 0}, "0 < M <= N = 64"),
         ({"--stitch-crop-size": 65}, "0 < M <= N = 64"),
-        ({"--pinn_dir": "."}, "holds no model"),
-        ({"--pinn_dir": "nowhere"}, "nowhere"),
+        ({"--pinn_dir": "empty"}, "empty holds no model"),
+        ({"--pinn_dir": "nowhere"}, "nowhere does not exist; name a model's folder"),
+        ({"--pinn_dir": "scan.npz"}, "scan.npz is no model but a pinn is wanted"),
+        ({"--pinn_dir": "baseline"}, "holds a baseline but a pinn is wanted"),
+        ({"--tike_recon_path": "pinn"}, "--tike_recon_path is the folder"),
         ({"--p_min": 95}, "p_min"),
         ({"--baseline_dir": None}, "--baseline_dir must be given"),
         ({"--n-test-groups": 500, "--n-test-subsample": 20}, "--n-test-groups 1 to 20"),
@@ -275,7 +448,8 @@ def test_broken_scans_are_named_in_one_line(workplace, tmp_path, capsys, kind, w
         ({"--batch-memo": "nowhere/sizes.json"}, "nowhere does not exist"),
     ],
 )
-def test_wrong_use_is_one_sentence_and_exit_code_2(workplace, tmp_path, capsys, changes, words):
+def test_wrong_use_is_one_sentence_and_exit_code_2(workplace, tmp_path, monkeypatch, capsys, changes, words):
+    monkeypatch.chdir(workplace)
     assert main(_arguments(workplace, tmp_path / "out", **changes)) == 2
     error = capsys.readouterr().err.strip()
     assert words in error.splitlines()[-1]
@@ -283,12 +457,15 @@ def test_wrong_use_is_one_sentence_and_exit_code_2(workplace, tmp_path, capsys, 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.spec("CM-2.11")
 def test_an_output_folder_beneath_a_file_is_refused(workplace, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert main(_arguments(workplace, tmp_path / "file" / "out")) == 2
     assert "is a file" in capsys.readouterr().err
 
 
+@pytest.mark.spec("CM-5.1")
+@pytest.mark.spec("CM-6.2")
 @pytest.mark.parametrize(
     "flags", [["--stitch-crop-size", "abc"], ["--stitch-batch-size", "many"], ["--pinn-chunk-size", "0"]]
 )

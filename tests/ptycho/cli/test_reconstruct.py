@@ -49,7 +49,7 @@ def test_the_files_hold_what_the_stream_gives(workplace, tmp_path, capsys):
         "logs",
     }
     scan, arm = read_npz(workplace / "scan.npz"), load_arm(workplace / "pinn")
-    expected = reconstruct(arm.source, scan, crop_size=15, predict_batch_size=16).image
+    expected = reconstruct(arm.source, scan, crop_size=15, predict_batch_size=16, self_consistency=True).image
     found = read_reconstruction(output / "reconstruction.npz")
     np.testing.assert_array_equal(found.object, expected.image)
     np.testing.assert_array_equal(found.coverage, expected.coverage)
@@ -58,6 +58,7 @@ def test_the_files_hold_what_the_stream_gives(workplace, tmp_path, capsys):
     (reported,) = json.loads((output / "run_report.json").read_text())["arms"]
     assert reported["prediction"]["planned_batch_size"] == 16
     assert max(reported["stitching"]["batch_sizes_used"]) == 4
+    assert reported["consistency"]["overlap_disagreement"] > 0
     assert "reconstruction.png" in capsys.readouterr().out
 
 
@@ -119,7 +120,7 @@ def test_wrong_use_is_one_sentence_and_exit_code_2(workplace, tmp_path, capsys, 
 
 def test_a_finished_image_is_no_model(workplace, tmp_path, capsys):
     assert main(_arguments(workplace, tmp_path / "out", model_dir=workplace / "epie.npz")) == 2
-    assert "is a finished reconstruction but a model is needed" in capsys.readouterr().err
+    assert "epie.npz is no model; name the folder of a training run" in capsys.readouterr().err
 
 
 def test_what_does_not_fit_exits_with_1_and_leaves_no_result(workplace, tmp_path, capsys):

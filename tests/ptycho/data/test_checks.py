@@ -21,6 +21,7 @@ def test_genuine_amplitude_passes_at_every_dose_and_scale(make_scan, photons, no
     check_plausible(replace(scan, amplitude=scan.amplitude * scale, object_guess=None))
 
 
+@pytest.mark.spec("CM-2.4")
 @pytest.mark.parametrize("photons", [300, 1e3, 1e5])
 @pytest.mark.parametrize("scale", [1.0, 0.0371, 400.0])
 def test_counts_are_called_intensity_at_every_dose_and_scale(make_scan, photons, scale):
@@ -69,6 +70,7 @@ def test_a_loose_probe_guess_does_not_refuse_amplitude(make_scan, width, noise):
     check_plausible(replace(make_scan(noise=noise), probe=np.exp(-(y**2 + x**2) / (2 * width**2))))
 
 
+@pytest.mark.spec("CM-2.4")
 def test_an_unshifted_far_field_is_refused(scan):
     with pytest.raises(DataError, match=r"at the corners .* apply numpy.fft.fftshift"):
         check_plausible(replace(scan, amplitude=np.fft.ifftshift(scan.amplitude, axes=(1, 2))))
@@ -82,6 +84,7 @@ def test_a_stray_position_is_named_against_the_object(scan):
         check_plausible(replace(scan, positions_yx=positions))
 
 
+@pytest.mark.spec("CM-2.4")
 def test_a_stray_position_is_named_without_an_object(scan):
     positions = scan.positions_yx.copy()
     positions[3, 0] = -1e9

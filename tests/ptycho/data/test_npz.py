@@ -65,6 +65,7 @@ def test_labels_can_be_left_unread(tmp_path, scan):
     assert read_npz(tmp_path / "scan.npz", labels=False).labels is None
 
 
+@pytest.mark.spec("CM-2.1")
 @pytest.mark.parametrize("key", ["diffraction", "diff3d"])
 @pytest.mark.parametrize("layout", ["(n, N, N)", "(n, N, N, 1)", "(N, N, n)"])
 def test_every_layout_of_the_frames_gives_the_same_scan(tmp_path, scan, key, layout):
@@ -85,6 +86,7 @@ def test_legacy_labels_are_turned_like_the_frames(tmp_path, scan):
     np.testing.assert_array_equal(read_npz(_saved(tmp_path / "s.npz", members)).labels, scan.labels)
 
 
+@pytest.mark.spec("CM-2.1")
 def test_ambiguous_order_is_said(tmp_path, caplog, make_scan):
     scan = make_scan(n=16, side=16)
     with caplog.at_level(logging.WARNING):
@@ -93,6 +95,7 @@ def test_ambiguous_order_is_said(tmp_path, caplog, make_scan):
     np.testing.assert_array_equal(again.amplitude, scan.amplitude)
 
 
+@pytest.mark.spec("CM-2.2")
 @pytest.mark.parametrize("missing", ["xcoords", "ycoords", "probeGuess"])
 def test_a_missing_key_is_named_with_what_is_there(tmp_path, scan, missing):
     members = _members(scan)
@@ -112,6 +115,7 @@ def test_missing_frames_name_both_spellings(tmp_path, scan):
         read_npz(_saved(tmp_path / "scan.npz", members))
 
 
+@pytest.mark.spec("CM-2.3")
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
@@ -129,6 +133,7 @@ def test_counts_and_shapes_are_checked(tmp_path, scan, key, value, message):
         read_npz(_saved(tmp_path / "scan.npz", {**_members(scan), key: value}))
 
 
+@pytest.mark.spec("CM-2.5")
 def test_pickled_members_are_left_unread(tmp_path, scan, caplog):
     mine = tmp_path / "executed"
     members = {
@@ -148,6 +153,7 @@ def test_pickled_members_are_left_unread(tmp_path, scan, caplog):
     assert mine.exists()
 
 
+@pytest.mark.spec("CM-2.5")
 def test_a_pickled_member_that_is_needed_is_refused(tmp_path, scan):
     members = {**_members(scan), "probeGuess": np.array(_Touch(tmp_path / "executed"), dtype=object)}
     with pytest.raises(
@@ -162,6 +168,7 @@ def test_a_missing_file_is_python_s_own_error(tmp_path):
         read_npz(tmp_path / "none.npz")
 
 
+@pytest.mark.spec("CM-2.2")
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.99])
 def test_a_truncated_file_is_called_truncated(tmp_path, scan, kept):
     path = _saved(tmp_path / "scan.npz", _members(scan))
@@ -170,6 +177,7 @@ def test_a_truncated_file_is_called_truncated(tmp_path, scan, kept):
         read_npz(path)
 
 
+@pytest.mark.spec("CM-2.2")
 @pytest.mark.parametrize("content", [b"", b"PK", b"hello", b"\x93NUMPY\x01\x00", b"\x89HDF\r\n"])
 def test_something_else_is_called_no_npz(tmp_path, content):
     (tmp_path / "scan.npz").write_bytes(content)

@@ -31,6 +31,7 @@ def _saved(path, members):
     return path
 
 
+@pytest.mark.spec("CM-2.10")
 def test_everything_is_read(tmp_path, scan):
     members = _members(scan)
     found = read_reconstruction(_saved(tmp_path / "r.npz", members))
@@ -59,6 +60,7 @@ def test_leading_axes_of_one_and_further_probe_modes_are_dropped(tmp_path, scan,
     assert "has 2 modes; only the first is used" in caplog.text
 
 
+@pytest.mark.spec("CM-2.10")
 @pytest.mark.parametrize("missing", ["reconstructed_object", "reconstructed_probe", "algorithm"])
 def test_a_missing_key_is_named(tmp_path, scan, missing):
     members = _members(scan)

@@ -12,11 +12,13 @@ from ptycho.data import subsample, subsample_indices
 from ptycho.errors import DataError
 
 
+@pytest.mark.spec("CM-3.1")
 def test_a_seed_gives_the_subset_that_it_always_gave():
     expected = np.sort(np.random.RandomState(42).choice(1000, 300, replace=False))
     np.testing.assert_array_equal(subsample_indices(1000, 300, seed=42), expected)
 
 
+@pytest.mark.spec("CM-3.1")
 def test_known_subset():
     assert subsample_indices(10, 4, seed=0).tolist() == [2, 4, 8, 9]
 
@@ -29,6 +31,7 @@ def test_the_subset_is_ascending_and_without_repeats():
     assert chosen.max() < 500
 
 
+@pytest.mark.spec("CM-3.2")
 def test_without_a_seed_the_logged_one_repeats_the_draw(caplog):
     with caplog.at_level(logging.INFO):
         chosen = subsample_indices(10**6, 50)
@@ -41,6 +44,7 @@ def test_without_a_seed_draws_differ():
     assert subsample_indices(10**6, 50).tolist() != subsample_indices(10**6, 50).tolist()
 
 
+@pytest.mark.spec("CM-3.3")
 @pytest.mark.parametrize("wanted", [0, -3, 10])
 def test_more_than_there_is_or_none_is_refused(wanted):
     with pytest.raises(DataError, match=f"{wanted} frames are wanted but the scan holds 9; ask for 1 to 9"):

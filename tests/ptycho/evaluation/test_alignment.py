@@ -11,6 +11,7 @@ from ptycho.image.cropping import Rectangle
 SHAPE = (64, 81)
 
 
+@pytest.mark.spec("CM-8.5")
 @pytest.mark.parametrize("ambiguity", [(0.0, 0.0, 2.9), (0.02, -0.05, 0.3), (0.7, 1.1, -2.0)])
 def test_scale_constant_and_ramp_are_not_errors(ambiguity):
     truth = analytic_object(SHAPE)
@@ -22,6 +23,7 @@ def test_scale_constant_and_ramp_are_not_errors(ambiguity):
     assert pair.amplitude_scale == pytest.approx(1 / 3.7)
 
 
+@pytest.mark.spec("CM-8.5")
 def test_with_the_mean_method_a_ramp_is_an_error_and_a_constant_is_not():
     truth = analytic_object(SHAPE)
     constant = align_pair(truth * np.exp(2.0j), truth, phase_align="mean")
@@ -30,6 +32,7 @@ def test_with_the_mean_method_a_ramp_is_an_error_and_a_constant_is_not():
     np.testing.assert_allclose(ramp.images.phase_error[-1] - ramp.images.phase_error[0], 0.63, atol=1e-9)
 
 
+@pytest.mark.spec("CM-8.5")
 def test_a_wrap_in_one_image_only_is_no_error():
     truth = analytic_object(SHAPE)
     phase = 5 * np.angle(truth)
@@ -48,6 +51,7 @@ def test_a_ramp_of_the_truth_is_no_part_of_its_range():
     np.testing.assert_allclose(tilted.images.true_phase, plain.images.true_phase, atol=1e-6)
 
 
+@pytest.mark.spec("CM-7.8")
 def test_only_the_largest_covered_rectangle_is_used():
     mask = np.zeros(SHAPE, bool)
     mask[5:50, 10:70] = True

@@ -52,6 +52,7 @@ def test_every_pixel_is_in_the_ring_that_a_loop_puts_it_in(shape):
     assert found.min() < 0.6 < found.max()
 
 
+@pytest.mark.spec("CM-8.4")
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_curve_and_its_bit_thresholds_equal_those_of_ptychodus(shape):
     metrics = pytest.importorskip("ptychodus.api.metrics", exc_type=ImportError)
@@ -70,6 +71,7 @@ def test_the_curve_and_its_bit_thresholds_equal_those_of_ptychodus(shape):
     np.testing.assert_allclose(rings.frequency, theirs.spatial_frequency_per_m[same] + half_width)
 
 
+@pytest.mark.spec("CM-8.4")
 def test_rings_hold_each_frequency_up_to_nyquist_once_and_no_corner():
     rings = Rings.of_shape((50, 70))
     inside = rings.index < len(rings.frequency)
@@ -81,6 +83,7 @@ def test_rings_hold_each_frequency_up_to_nyquist_once_and_no_corner():
     np.testing.assert_array_equal(inside, (frequency >= 0.02 - 1e-12) & (frequency < 0.5 - 1e-12))
 
 
+@pytest.mark.spec("CM-8.4")
 def test_equal_images_correlate_fully_up_to_nyquist():
     image = analytic_object((70, 90))
     curves = compute_frc((np.abs(image),) * 2, (np.angle(image),) * 2, frc_sigma=0.0)
@@ -90,6 +93,7 @@ def test_equal_images_correlate_fully_up_to_nyquist():
         assert curve.cutoffs.one_bit.half_period_px == 1.0
 
 
+@pytest.mark.spec("CM-8.4")
 def test_unrelated_noise_scatters_about_zero():
     shape = (256, 256)
     rings = Rings.of_shape(shape)

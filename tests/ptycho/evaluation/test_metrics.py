@@ -23,6 +23,7 @@ def blurred(image: np.ndarray, sigma: float) -> np.ndarray:
     return gaussian_filter(image.real, sigma) + 1j * gaussian_filter(image.imag, sigma)
 
 
+@pytest.mark.spec("CM-8.1")
 @pytest.mark.parametrize("channel", ["amplitude", "phase"])
 def test_equal_images_get_the_ideal_figures(channel):
     ramp = ramp_phasor(SHAPE, (0.02, -0.01), 1.0)
@@ -33,6 +34,7 @@ def test_equal_images_get_the_ideal_figures(channel):
     assert metrics.notes == ()
 
 
+@pytest.mark.spec("CM-8.2")
 @pytest.mark.parametrize("channel", ["amplitude", "phase"])
 @pytest.mark.parametrize("damage", ["noise", "blur"])
 def test_every_figure_falls_off_with_noise_and_with_blur(damage, channel):
@@ -60,6 +62,7 @@ def test_the_phase_error_of_white_noise_is_its_standard_deviation():
     assert metrics.mae.amplitude == pytest.approx(0, abs=1e-12)
 
 
+@pytest.mark.spec("CM-8.3")
 def test_psnr_and_ssim_use_the_range_of_the_truth():
     from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
@@ -81,6 +84,7 @@ def test_a_constant_added_to_the_true_phase_changes_nothing():
     assert figures(turned, "phase") == pytest.approx(figures(plain, "phase"), rel=1e-5)
 
 
+@pytest.mark.spec("CM-8.7")
 def test_a_constant_truth_leaves_relative_figures_open_and_says_why():
     truth = analytic_object(SHAPE, pure_phase=True)
     metrics = compare_images(truth * (1 + 0.1 * np.abs(TRUTH)), truth)
@@ -112,6 +116,7 @@ def test_an_image_too_small_for_a_metric_leaves_it_open_and_says_why(side, missi
     assert metrics.ms_ssim_scales == {40: 2, 15: 1, 10: 0, 6: 0}[side]
 
 
+@pytest.mark.spec("CM-8.8")
 def test_a_collapsed_arm_is_named():
     flat = ramp_phasor(SHAPE, (0.03, 0.01), 0.5) * (1 + complex_noise(SHAPE, 1e-3, seed=6))
     metrics = compare_images(flat, TRUTH)
@@ -138,6 +143,7 @@ def test_coverage_full_of_holes_is_remarked_on():
     assert "coverage may have holes" in compare_images(TRUTH, TRUTH, mask=mask).notes[0]
 
 
+@pytest.mark.spec("CM-8.6")
 def test_smoothing_the_amplitudes_spares_ms_ssim_from_noise_and_only_that():
     image = TRUTH + complex_noise(SHAPE, 0.2, seed=8)
     sharp, smooth = (compare_images(image, TRUTH, ms_ssim_sigma=sigma) for sigma in (0.0, 2.0))
@@ -146,6 +152,7 @@ def test_smoothing_the_amplitudes_spares_ms_ssim_from_noise_and_only_that():
     assert smooth.ssim == sharp.ssim
 
 
+@pytest.mark.spec("CM-8.6")
 def test_smoothing_the_frc_moves_cutoffs_and_leaves_the_curve():
     image = TRUTH + complex_noise(SHAPE, 0.3, seed=9)
     rough, smooth = (compare_images(image, TRUTH, frc_sigma=sigma).frc for sigma in (0.0, 4.0))

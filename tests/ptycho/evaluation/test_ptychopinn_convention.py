@@ -17,6 +17,7 @@ TRUTH = analytic_object(SHAPE)
 IMAGE = 1.6 * (TRUTH + complex_noise(SHAPE, 0.15, seed=1)) * ramp_phasor(SHAPE, (0.01, -0.006), 0.3)
 
 
+@pytest.mark.spec("CM-8.9")
 @pytest.mark.parametrize("method", ["plane", "mean"])
 def test_every_figure_equals_the_steps_written_out(method):
     found = compare_images(IMAGE, TRUTH, phase_align=method, convention="ptychopinn")
@@ -27,12 +28,14 @@ def test_every_figure_equals_the_steps_written_out(method):
     assert found.frc.amplitude.cutoffs.half.frequency > 1
 
 
+@pytest.mark.spec("CM-8.9")
 def test_the_curve_has_a_ring_for_each_radius_into_the_corners():
     frc = compare_images(IMAGE, TRUTH, convention="ptychopinn").frc
     assert len(frc.frequency) == round(math.hypot(46, 46)) + 1
     assert frc.n_pixels.sum() == 93**2
 
 
+@pytest.mark.spec("CM-8.9")
 def test_placement_cuts_the_window_and_then_both_about_their_centres():
     truth = analytic_object((200, 240))
     positions = np.array([[60.9, 70.2], [100.0, 171.7], [130.6, 90.0]])

@@ -61,6 +61,7 @@ def test_mae_mse_and_psnr_of_a_known_error():
     assert similarity.peak_signal_to_noise_db(0.0, data_range=10.0) == math.inf
 
 
+@pytest.mark.spec("CM-8.3")
 def test_psnr_equals_scikit_image():
     from skimage.metrics import peak_signal_noise_ratio
 
@@ -81,6 +82,7 @@ def test_ssim_of_fewer_than_seven_pixels_is_not_defined():
     assert similarity.structural_similarity(IMAGE[:7], TRUTH[:7], data_range=RANGE) is not None
 
 
+@pytest.mark.spec("CM-8.3")
 @pytest.mark.parametrize(
     ("side", "scales"), [(10, 0), (11, 1), (20, 1), (21, 2), (41, 3), (81, 4), (160, 4), (161, 5), (5000, 5)]
 )
@@ -98,6 +100,7 @@ def test_ms_ssim_equals_the_formula_written_out(side):
     assert found.value == pytest.approx(expected, abs=2e-5)
 
 
+@pytest.mark.spec("CM-8.3")
 def test_five_scales_are_tensorflows_default():
     import tensorflow as tf
 

@@ -41,6 +41,7 @@ def test_an_empty_mask_is_refused():
         largest_rectangle(np.zeros((4, 5), bool))
 
 
+@pytest.mark.spec("CM-7.1")
 @pytest.mark.parametrize(
     ("crop_size", "rows", "columns"),
     [(20, (30, 56), (40, 81)), (21, (30, 57), (40, 82)), (1, (40, 47), (50, 72))],

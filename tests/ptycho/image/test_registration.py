@@ -10,6 +10,7 @@ from ptycho.image.registration import aligned, register
 SHAPE = (120, 143)
 
 
+@pytest.mark.spec("CM-7.4")
 @pytest.mark.parametrize(
     ("offset_yx", "slope_yx"),
     [
@@ -55,6 +56,7 @@ def test_large_images_are_searched_on_binned_ones_and_refined_on_all_pixels():
     assert found.plausible
 
 
+@pytest.mark.spec("CM-7.4")
 def test_an_object_without_amplitude_contrast_registers():
     reference = analytic_object(SHAPE, pure_phase=True)
     moving = analytic_object(SHAPE, shift_yx=(2.6, -3.3), pure_phase=True) * ramp_phasor(
@@ -93,6 +95,7 @@ def test_the_reference_may_be_uncovered_in_places_too():
     assert found.correlation > 0.99
 
 
+@pytest.mark.spec("CM-7.5")
 def test_a_shift_beyond_the_bound_is_reported_and_not_applied():
     moving = analytic_object(SHAPE, shift_yx=(30.0, -22.0))
     found = register(moving, analytic_object(SHAPE), max_shift_px=10)

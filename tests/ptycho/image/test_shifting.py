@@ -10,6 +10,7 @@ from ptycho.image.shifting import place_image, shift_image
 SHAPE = (70, 91)
 
 
+@pytest.mark.spec("CM-7.6")
 @pytest.mark.parametrize("offset_yx", [(0.3, -0.45), (4.5, -2.25), (-11.8, 0.0), (0.0, 6.6)])
 def test_a_subpixel_shift_equals_the_object_sampled_elsewhere(offset_yx):
     moved = shift_image(analytic_object(SHAPE), offset_yx)
@@ -30,6 +31,7 @@ def test_whole_pixels_are_copied_bit_for_bit():
     assert moved.image.dtype == np.complex64
 
 
+@pytest.mark.spec("CM-7.6")
 def test_invalid_pixels_neither_leak_nor_count():
     mask = np.ones(SHAPE, bool)
     mask[:20], mask[40, 50] = False, False

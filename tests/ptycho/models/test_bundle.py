@@ -65,6 +65,7 @@ def test_weights_of_lower_precision_layers_are_saved(tmp_path):
     assert load_bundle(tmp_path).architecture == architecture
 
 
+@pytest.mark.spec("CM-2.8")
 def test_a_network_larger_than_its_weights_is_never_built(model, tmp_path, monkeypatch):
     save_bundle(tmp_path, model)
     _rewrite(tmp_path, architecture={"kind": "pinn", "patch_size": 256, "n_filters_scale": 16.0})

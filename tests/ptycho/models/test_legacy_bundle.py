@@ -63,6 +63,7 @@ def _rewrite(bundle, **changes):
     bundle.write_bytes(zipped(members | changes.get("members", {})))
 
 
+@pytest.mark.spec("CM-2.7")
 @pytest.mark.parametrize("use_polar", [True, False, None])
 def test_single_frames_are_predicted_as_by_a_plain_twin(tmp_path, use_polar):
     made = pinn_description(64, 1, 0.25, use_polar=use_polar)
@@ -77,6 +78,7 @@ def test_single_frames_are_predicted_as_by_a_plain_twin(tmp_path, use_polar):
     assert np.ptp(np.abs(found[:, 16:48, 16:48])) > 0.1
 
 
+@pytest.mark.spec("CM-2.7")
 @pytest.mark.parametrize("use_polar", [True, False])
 def test_groups_of_four_are_merged_as_by_a_plain_twin(tmp_path, use_polar):
     made = pinn_description(64, 2, 0.25, use_polar=use_polar)
@@ -100,6 +102,7 @@ def test_what_a_bundle_is_follows_from_its_shapes(tmp_path):
         assert model.trusted_crop_size == side // 2
 
 
+@pytest.mark.spec("CM-2.7")
 @pytest.mark.parametrize("side", [128, 256])
 def test_larger_frames_are_predicted_as_by_a_plain_twin(tmp_path, side):
     made = pinn_description(side, 1, 0.25)
@@ -168,6 +171,8 @@ def baseline(tmp_path):
     return write_keras2_baseline(tmp_path / "baseline_model.h5", *baseline_description(32, 0.25))
 
 
+@pytest.mark.spec("CM-2.7")
+@pytest.mark.spec("CM-4.6")
 def test_a_baseline_of_keras_2_is_predicted_as_by_a_plain_twin(baseline):
     made, _ = baseline_description(32, 0.25)
     found = load_legacy(baseline).predict_batch(_frames(1, 32))
@@ -181,6 +186,7 @@ def _trap(path):
     return f"cbuiltins\nopen\n(V{path}\nVw\ntR.".encode()
 
 
+@pytest.mark.spec("CM-2.5")
 def test_pickles_in_a_bundle_are_never_loaded(tmp_path):
     sprung = tmp_path / "sprung"
     (tmp_path / "trap").write_bytes(_trap(sprung))
@@ -207,6 +213,7 @@ def test_only_the_model_is_taken_out_of_a_bundle(bundle, monkeypatch):
     assert opened == ["diffraction_to_obj/model.keras", "config.json", "model.weights.h5"]
 
 
+@pytest.mark.spec("CM-2.8")
 @pytest.mark.parametrize("kept", [0.3, 0.9, 0.999])
 def test_a_truncated_bundle_is_refused(bundle, kept):
     content = bundle.read_bytes()
@@ -245,6 +252,7 @@ def test_sizes_that_no_model_has_or_that_lie_are_refused(bundle, sizes, message)
         load_legacy(bundle)
 
 
+@pytest.mark.spec("CM-2.8")
 def test_an_inner_bomb_is_refused(bundle):
     with zipfile.ZipFile(bundle) as outer:
         inner = _declare(outer.read(MODEL), {"config.json": 2 << 30})
@@ -253,6 +261,7 @@ def test_an_inner_bomb_is_refused(bundle):
         load_legacy(bundle)
 
 
+@pytest.mark.spec("CM-2.8")
 @pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/../../evil", "C:/evil", "a\\..\\evil"])
 def test_names_that_lead_out_of_the_archive_are_refused(bundle, name):
     _rewrite(bundle, members={name: b""})
@@ -293,6 +302,7 @@ def _as_virtual_dataset(file, tmp_path):
     file.create_virtual_dataset("layers/conv2d/vars/1", layout)
 
 
+@pytest.mark.spec("CM-2.8")
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -316,6 +326,7 @@ def test_a_ring_of_groups_is_walked_once(bundle):
     assert load_legacy(bundle).patch_size == 64
 
 
+@pytest.mark.spec("CM-2.8")
 def test_a_layer_of_another_shape_is_named_with_both_shapes(tmp_path):
     made = pinn_description(64, 1, 0.25)
     made.weights[12] = (np.zeros((5, 5, 8, 8), "f"), made.weights[12][1])
@@ -335,6 +346,7 @@ def _declared(weights):
     return buffer.getvalue()
 
 
+@pytest.mark.spec("CM-2.8")
 def test_a_network_larger_than_its_file_is_never_built(tmp_path, monkeypatch):
     """Its shapes declare 3.3 GB in a file of 100 KB: each of them is right."""
     shapes = outline_network(Architecture(kind="pinn", patch_size=64, gridsize=1, n_filters_scale=16.0))
@@ -540,6 +552,7 @@ def test_a_file_that_is_not_there_is_not_called_damaged(tmp_path, name):
         load_legacy(tmp_path / name)
 
 
+@pytest.mark.spec("CM-6.7")
 @pytest.mark.parametrize(("crop_size", "n_warnings"), [(32, 0), (33, 1)])
 def test_stitching_beyond_the_central_half_is_warned_of(bundle, caplog, crop_size, n_warnings):
     model = load_legacy(bundle)

@@ -14,6 +14,8 @@ def assert_close(image, expected):
     assert np.abs(image - expected).max() <= 1e-6 * np.abs(expected).max()
 
 
+@pytest.mark.spec("CM-6.1")
+@pytest.mark.spec("CM-6.3")
 @pytest.mark.parametrize(("patch_size", "crop_size"), [(12, 12), (12, 7), (12, 6), (11, 5), (11, 8), (9, 1)])
 @pytest.mark.parametrize("centre", [(0.0, 0.0), (5000.25, -4321.7)])
 def test_image_equals_a_float64_double_loop(patch_size, crop_size, centre):
@@ -27,6 +29,7 @@ def test_image_equals_a_float64_double_loop(patch_size, crop_size, centre):
     np.testing.assert_allclose(canvas.coverage(), weights, rtol=1e-6, atol=1e-12)
 
 
+@pytest.mark.spec("CM-6.3")
 def test_an_offset_moves_a_patch_right_for_x_and_down_for_y():
     patches = np.zeros((2, 4, 4), np.complex64)
     patches[:, 0, 0] = [1, 2j]
@@ -92,6 +95,7 @@ def test_n_bytes_is_the_memory_of_the_sums(options):
     assert canvas.n_bytes == state.values.nbytes + state.splats.nbytes + squares
 
 
+@pytest.mark.spec("CM-6.4")
 def test_refusals_name_the_value_and_the_remedy():
     patches = np.ones((3, 8, 8), np.complex64)
     positions = np.zeros((3, 2))

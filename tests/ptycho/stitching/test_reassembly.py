@@ -30,6 +30,7 @@ def offsets_of(positions_yx, layout="column"):
     return xy[:, None, :, None] if layout == "column" else xy[:, None, None, :]
 
 
+@pytest.mark.spec("CM-6.1")
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("layout", ["column", "row"])
 @pytest.mark.parametrize("crop_size", [6, 7, 12])
@@ -53,6 +54,7 @@ def test_agrees_with_the_naive_full_canvas_method_to_float32():
     assert np.abs(image - naive)[covered].max() < 2e-4 * np.abs(naive[covered]).max()
 
 
+@pytest.mark.spec("CM-5.4")
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 64, N_PATCHES, 2 * N_PATCHES, "auto"])
 def test_bits_do_not_depend_on_the_batch_size(backend, batch_size):
@@ -201,6 +203,7 @@ def test_none_means_one_batch_up_to_a_thousand_patches(n, reason):
     assert progress.done == n
 
 
+@pytest.mark.spec("CM-6.4")
 def test_refusals_name_the_value_and_the_remedy():
     patches, positions = scan()
     offsets = offsets_of(positions)
@@ -238,6 +241,7 @@ def test_an_offset_that_is_not_finite_is_refused_by_its_index(value):
         stitch_patches(patches, offsets_of(positions), crop_size=7)
 
 
+@pytest.mark.spec("CM-6.6")
 def test_a_canvas_that_cannot_fit_names_the_most_extreme_position():
     patches, positions = scan()
     positions[11] = (3.0, 1e9)
@@ -258,6 +262,7 @@ def test_a_stream_of_calls_may_warn_once_at_its_end(caplog):
     assert canvas.first_rejected == (3, 20)
 
 
+@pytest.mark.spec("CM-6.5")
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_one_warning_names_the_patches_left_out(backend, caplog):
     patches, positions = scan()

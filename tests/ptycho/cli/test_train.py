@@ -1,0 +1,122 @@
+import json
+
+import numpy as np
+import pytest
+
+from ptycho import training
+from ptycho.cli.train import main
+from ptycho.data import write_npz
+from ptycho.models.bundle import load_bundle
+from ptycho.simulation import SimulationSettings, simulate
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory):
+    path = tmp_path_factory.mktemp("train") / "scan.npz"
+    settings = SimulationSettings(patch_size=16, object_shape_yx=(46, 56), n_lines=12, n_positions=24, seed=1)
+    write_npz(path, simulate(settings))
+    return path
+
+
+def _arguments(scan, folder, *flags):
+    words = ["--model", "baseline", "--train_data", scan, "--output_dir", folder, "--n-filters-scale", 0.25]
+    return [str(word) for word in (*words, "--epochs", 3, "--batch-size", 8, "--quiet", *flags)]
+
+
+def test_a_model_and_its_loss_curve_are_written(scan, tmp_path, capsys):
+    assert main(_arguments(scan, tmp_path / "deep" / "run")) == 0
+    names = {path.name for path in (tmp_path / "deep" / "run").iterdir()}
+    assert names == {"bundle.json", "network.weights.h5", "probe.npy", "loss_curve.csv", "loss_curve.png"}
+    assert "baseline trained for 3 epochs" in capsys.readouterr().out
+
+
+def test_a_model_is_not_replaced_unasked(scan, tmp_path, capsys):
+    (tmp_path / "bundle.json").write_text("precious")
+    assert main(_arguments(scan, tmp_path)) == 2
+    assert "already holds a model; pass --overwrite" in capsys.readouterr().err
+    assert (tmp_path / "bundle.json").read_text() == "precious"
+
+
+def test_ctrl_c_keeps_the_best_epoch_and_says_so(scan, tmp_path, monkeypatch, capsys):
+    original = training._Report.on_epoch_begin
+
+    def interrupting(self, epoch, logs=None):
+        if epoch == 2:
+            raise KeyboardInterrupt
+        original(self, epoch, logs)
+
+    monkeypatch.setattr(training._Report, "on_epoch_begin", interrupting)
+    assert main(_arguments(scan, tmp_path)) == 130
+    assert capsys.readouterr().err.endswith(
+        f"stopped by Ctrl-C; the best epoch so far is kept in {tmp_path}\n"
+    )
+    assert load_bundle(tmp_path).training["epochs_run"] == 2
+    assert len((tmp_path / "loss_curve.csv").read_text().splitlines()) == 3
+
+
+def test_ctrl_c_in_the_first_epoch_leaves_nothing(scan, tmp_path, monkeypatch, capsys):
+    def interrupting(self, epoch, logs=None):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training._Report, "on_epoch_begin", interrupting)
+    assert main(_arguments(scan, tmp_path / "run")) == 130
+    assert "before anything was finished" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_want_of_memory_is_a_failure_with_its_remedy(scan, tmp_path, monkeypatch, capsys):
+    def exhausted(*arguments, **options):
+        raise MemoryError("OOM when allocating tensor")
+
+    monkeypatch.setattr(training, "_fit", exhausted)
+    assert main(_arguments(scan, tmp_path / "run")) == 1
+    assert "out of memory at --batch-size 8; pass a smaller one" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--learning-rate", "-1"), "'-1' is not a number above 0"),
+        (("--learning-rate", "inf"), "'inf' is not a finite number"),
+        (("--validation-fraction", "1"), "'1' is not a number between 0 and 1"),
+        (("--stop-patience", "0"), "'0' is not a whole number of at least 1"),
+        (("--max-minutes", "soon"), "'soon' is not a number"),
+        (("--seed", "-1"), "'-1' is not a whole number from 0 to"),
+    ],
+)
+def test_numbers_out_of_range_are_refused_by_the_parser(scan, tmp_path, capsys, flags, words):
+    with pytest.raises(SystemExit) as caught:
+        main(_arguments(scan, tmp_path / "run", *flags))
+    assert caught.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("xcoords", None, "has no xcoords"),
+        ("objectGuess", None, "neither labels (Y) nor an objectGuess"),
+        ("diffraction", np.zeros((24, 16, 16)), "every amplitude frame is zero"),
+    ],
+)
+def test_a_scan_that_cannot_be_learnt_from_is_exit_code_2(scan, tmp_path, capsys, key, value, words):
+    with np.load(scan) as archive:
+        arrays = {**archive, key: value}
+    np.savez(tmp_path / "bad.npz", **{name: array for name, array in arrays.items() if array is not None})
+    assert main(_arguments(tmp_path / "bad.npz", tmp_path / "run")) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_output_folder_beneath_a_file_is_refused(scan, capsys):
+    assert main(_arguments(scan, scan / "run")) == 2
+    assert "is a file but the output needs a folder" in capsys.readouterr().err
+
+
+def test_the_record_says_how_it_was_trained(scan, tmp_path):
+    assert main(_arguments(scan, tmp_path, "--seed", "5")) == 0
+    settings = json.loads((tmp_path / "bundle.json").read_text())["training"]["settings"]
+    assert (settings["seed"], settings["epochs"], settings["batch_size"]) == (5, 3, 8)
