@@ -1,3 +1,5 @@
+"""`ptycho-simulate` from the outside: the scan it writes, and what it refuses."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""`ptycho-train` from the outside: what it writes, and what Ctrl-C leaves behind."""
+
 import json
 
 import numpy as np

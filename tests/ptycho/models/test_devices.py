@@ -1,3 +1,5 @@
+"""The device of a run: memory growth is settled before the first use, a card that is missing is refused."""
+
 import pytest
 
 from ptycho.errors import DataError
