@@ -88,7 +88,8 @@ def table(rows: list[Row]) -> str:
     """Return the part of docs/benchmarks.md."""
     lines = [
         "## Planned batch sizes",
-        f"Made by `make slow` on {machine(('tensorflow', 'keras'))}. TensorFlow's GPU allocator serves the CPU "
+        "Made by `make slow` (`python -m benchmarks.planned_sizes`) on "
+        f"{machine(('tensorflow', 'keras'))}. TensorFlow's GPU allocator serves the CPU "
         'and is full at the cap. Every row is a run with `"auto"`: patches and frames of '
         f"{PATCH_SIZE} × {PATCH_SIZE} pixels, M = {CROP_SIZE}, networks of random weights, the limit of 32 items on "
         f"a CPU lifted. *Fits* is the largest single batch that did not run out of memory, within {RESOLUTION:.0%}; "
