@@ -12,7 +12,7 @@ import numpy as np
 from ptycho.grouping import neighbour_groups
 from ptycho.image import Rectangle
 from ptycho.inference import object_window
-from ptycho.stitching._geometry import canvas_around, crop_start
+from ptycho.stitching import Canvas
 
 # The SVG of a key, and the lines of text beside it.
 Entry = tuple[str, list[str]]
@@ -80,7 +80,8 @@ def canvas_picture() -> str:
     """Three patches, the canvas around their mean and the window of whole pixels."""
     rows, columns, patch, crop = 15, 20, 8, 4
     positions = np.array([[5.0, 6.0], [6.5, 12.25], [9.75, 9.0]])
-    shape, origin = canvas_around(positions, crop_size=crop, square=True)
+    canvas = Canvas.around(positions, crop_size=crop)
+    shape, origin = canvas.shape_yx, canvas.origin_yx
     window = object_window(positions, crop)
     drawing = Drawing((80, 90), 30)
     drawing.text(-1.7, -0.5, f"Object, {rows} x {columns} pixels; N = {patch}, M = {crop}", 'font-size="17"')
@@ -89,7 +90,7 @@ def canvas_picture() -> str:
         drawing.text(-0.7, number, str(number), f'text-anchor="middle" fill="{GREY}" font-size="12"')
     for number in range(rows):
         drawing.text(number + 0.15, -0.8, str(number), f'text-anchor="end" fill="{GREY}" font-size="12"')
-    start = crop_start(patch, crop)
+    start = patch // 2 - crop // 2
     for y, x in positions:
         top, left = y - patch // 2, x - patch // 2
         outline = f'fill="none" stroke="{BLUE}" stroke-opacity="0.55" stroke-width="1.5"'
