@@ -98,7 +98,8 @@ def test_a_cost_cannot_be_negative():
         BatchCost(bytes_per_item=-5)
 
 
-@given(largest=st.integers(0, 1 << 20), fits=st.integers(3, 1 << 20))
+# Of three that fit one may be planned: the room for gaps takes the second.
+@given(largest=st.integers(0, 1 << 20), fits=st.integers(4, 1 << 20))
 def test_a_plan_from_a_true_cost_takes_at_least_two_fifths_of_what_fits(largest, fits):
     cost = BatchCost(bytes_per_item=1 << 20, largest_tensor_bytes_per_item=largest)
     plan = plan_batch_size(usable_bytes=fits << 20, cost=cost, n_items=1 << 30, usable_fraction=0.9)
