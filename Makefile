@@ -9,7 +9,7 @@ demo: $(STAMP)
 
 test: $(STAMP) lint
 	$(BIN)/python scripts/registry.py --check
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
