@@ -1,0 +1,54 @@
+"""What the parts of one stitch take: finding places, adding, dividing, and reading alone."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from benchmarks.methods import read_crops
+from benchmarks.scans import CASES, patches_of, positions_of
+
+from ptycho.stitching import Canvas, reassemble_position
+
+ROUNDS = 7
+
+
+def best_ms(function) -> float:
+    """Best time of a few calls after one that is not counted, in milliseconds."""
+    function()
+    times = []
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - started)
+    return min(times) * 1e3
+
+
+def stages() -> list[dict]:
+    """Milliseconds of each part for every case, in raster order."""
+    return [_stages(case) for case in CASES]
+
+
+def _stages(case) -> dict:
+    patches, positions = patches_of(case), positions_of(case, "raster")
+    canvas = Canvas.around(positions, crop_size=case.crop_size)
+    placement = canvas.place(patches, positions)
+    staged = canvas.stage_placed(patches, placement)
+    return {
+        "case": case,
+        "place": best_ms(lambda: canvas.place(patches, positions)),
+        "add": best_ms(lambda: canvas.commit(staged)),
+        "divide": best_ms(canvas.image),
+        "read": best_ms(lambda: read_crops(patches, positions, case.crop_size)),
+        "whole": best_ms(
+            lambda: np.asarray(
+                reassemble_position(
+                    patches[..., None],
+                    positions[:, None, None, ::-1],
+                    M=case.crop_size,
+                    batch_size="auto",
+                    backend="cpu",
+                )
+            )
+        ),
+    }
