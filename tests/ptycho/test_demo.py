@@ -1,0 +1,30 @@
+"""The shipped networks reconstruct an object that they have never seen."""
+
+import csv
+
+import pytest
+
+from ptycho.cli.compare_models import main
+from ptycho.demo import demo_scan
+
+
+@pytest.fixture(scope="module")
+def ssim(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo") / "out"
+    assert main(["--demo", "--output_dir", str(folder), "--quiet", "--no-save-npz"]) == 0
+    assert (folder / "comparison_plot.png").stat().st_size > 10_000
+    with (folder / "comparison_metrics.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["metric"] == "ssim"]
+    return {row["model"]: (float(row["amplitude"]), float(row["phase"])) for row in rows}
+
+
+@pytest.mark.spec("CM-1.5")
+@pytest.mark.parametrize("label", ["PtychoPINN", "Baseline"])
+def test_both_networks_reach_the_promised_similarity(ssim, label):
+    assert min(ssim[label]) >= 0.6
+
+
+def test_the_scan_is_the_same_every_time():
+    first, again = demo_scan(), demo_scan()
+    assert first.amplitude.tobytes() == again.amplitude.tobytes()
+    assert first.object_guess is not None
