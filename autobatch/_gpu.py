@@ -18,20 +18,28 @@ CUDA_CONTEXT_BYTES = 400 << 20
 _MIB = 1 << 20
 
 
-def n_gpus() -> int:
-    """Return how many GPUs this process may use: TensorFlow's count if it is imported, else NVML's."""
+def n_gpus() -> int | None:
+    """Return how many GPUs this process may use: TensorFlow's count if it is imported, else NVML's.
+
+    None if the driver is there but does not say.
+    """
     if _tensorflow.imported() is not None:
         return len(_tensorflow.gpus())
     try:
         return len(_nvml.cuda_cards())
-    except NvmlUnavailableError:
-        return 0
+    except NvmlUnavailableError as error:
+        return None if error.has_driver else 0
 
 
 def gpu_memory(index: int) -> DeviceMemory:
     """Read GPU `index`, in TensorFlow's numbering where TensorFlow is imported, else in CUDA's."""
-    gpu = _tensorflow.gpus()[index] if _tensorflow.imported() is not None else None
     notes: list[str] = []
+    gpu = None
+    if _tensorflow.imported() is not None:
+        gpus = _tensorflow.gpus()
+        if index >= len(gpus):  # imported after the device was looked up, and sees fewer than NVML
+            return _as_memory(index, None, None, None, ["TensorFlow does not see this card"])
+        gpu = gpus[index]
     card, reading = _from_nvml(index, gpu, notes)
     if reading is not None and reading.total_bytes == 0:
         return _shared_with_host(index, card, notes)

@@ -18,7 +18,17 @@ _logger = logging.getLogger(__name__)
 
 
 class NvmlUnavailableError(Exception):
-    """NVML cannot answer; the text says why. Never leaves this package."""
+    """NVML cannot answer; the text says why. Never leaves this package.
+
+    Attributes
+    ----------
+    has_driver : bool
+        Whether a driver was found, so that there may be cards all the same.
+    """
+
+    def __init__(self, message: str, *, has_driver: bool = False) -> None:
+        super().__init__(message)
+        self.has_driver = has_driver
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +171,9 @@ def _session() -> Iterator[Any]:
     except (pynvml.NVMLError, OSError, AttributeError) as error:
         reason = f"NVML does not answer: {error}"
         _log_once(reason)
-        raise NvmlUnavailableError(reason) from error
+        no_driver = (pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, pynvml.NVML_ERROR_DRIVER_NOT_LOADED)
+        has_driver = getattr(error, "value", no_driver[0]) not in no_driver
+        raise NvmlUnavailableError(reason, has_driver=has_driver) from error
 
 
 @functools.cache

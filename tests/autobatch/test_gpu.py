@@ -192,4 +192,4 @@ def test_tensorflows_reserve_by_generation(total_gib, capability, mib):
 
 def test_an_unknown_generation_is_taken_for_the_newest():
     assert reserve_bytes(80 * GIB, (0, 0)) == reserve_bytes(80 * GIB, (12, 0)) == 1800 * MIB
-    assert _gpu.n_gpus() >= 0
+    assert (_gpu.n_gpus() or 0) >= 0
