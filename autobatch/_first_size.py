@@ -71,7 +71,7 @@ class FirstSize:
     def fallback(self, reason: str) -> BatchPlan:
         """Take a modest size where too little is known to plan."""
         return BatchPlan(
-            batch_size=self._limited(FALLBACK_BATCH_SIZE),
+            batch_size=self.limited(FALLBACK_BATCH_SIZE),
             reason=reason,
             cost=self.cost,
             limited_by="no_estimate",
@@ -87,7 +87,7 @@ class FirstSize:
         return _tensorflow.allocator_name(self.probe().device if callable(self.device) else self.device)
 
     def _given(self, batch_size: int) -> BatchPlan:
-        size = self._limited(batch_size)
+        size = self.limited(batch_size)
         return BatchPlan(
             batch_size=size,
             reason="given by the caller",
@@ -97,7 +97,7 @@ class FirstSize:
         )
 
     def _free_of_charge(self, cost: BatchCost) -> BatchPlan:
-        size = self._limited(self.n_items)
+        size = self.limited(self.n_items)
         return BatchPlan(
             batch_size=size,
             reason="a batch takes no memory of its own",
@@ -106,7 +106,8 @@ class FirstSize:
             cost=cost,
         )
 
-    def _limited(self, size: int) -> int:
+    def limited(self, size: int) -> int:
+        """Return `size`, or the number of items or the caller's upper limit where that is less."""
         size = min(size, self.n_items)
         return size if self.max_batch_size is None else min(size, self.max_batch_size)
 

@@ -584,3 +584,25 @@ def test_a_batch_that_takes_no_memory_is_planned_without_asking_for_any():
     plan = plan_batches(100, cost=BatchCost(bytes_per_item=0), device=probe, max_batch_size=64)
     assert (plan.batch_size, plan.limited_by) == (64, "max_batch_size")
     assert plan.reason == "a batch takes no memory of its own"
+
+
+def test_a_mistake_in_a_handler_of_memory_errors_is_raised_as_itself():
+    def compute(start, stop):
+        try:
+            raise MemoryError
+        except MemoryError:
+            return {}["spare"]
+
+    with pytest.raises(KeyError, match="spare"):
+        run_in_batches(compute, 4, batch_size=4)
+
+
+def test_a_suspect_error_in_commit_passes_untouched():
+    def commit(start, stop, result):
+        try:
+            raise MemoryError
+        except MemoryError:
+            return {}["spare"]
+
+    with pytest.raises(KeyError, match="spare"):
+        run_in_batches(squares, 4, commit=commit)
