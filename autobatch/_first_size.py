@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from autobatch import _tensorflow
-from autobatch._planner import plan_batch_size
+from autobatch._planner import plan_within
 from autobatch._probe import Device, as_probe
 from autobatch._types import Attempt, BatchCost, BatchPlan, DeviceMemory
+from autobatch._units import format_bytes
 
 if TYPE_CHECKING:
     from autobatch._memo import BatchMemo
@@ -56,15 +57,15 @@ class FirstSize:
         memory = self.probe()
         if not memory.is_known:
             return replace(self.fallback(f"the free memory of {memory.device} is not known"), memory=memory)
-        limit = self.max_batch_size
-        if limit is None and memory.is_host and cost.source == "estimated":
-            limit = HOST_MAX_BATCH_SIZE
-        plan = plan_batch_size(
-            usable_bytes=memory.usable_bytes,
-            cost=cost,
-            n_items=self.n_items,
-            max_batch_size=limit,
-            usable_fraction=self.usable_fraction,
+        usable, free = format_bytes(memory.usable_bytes), format_bytes(memory.free_bytes)
+        plan = plan_within(
+            memory.usable_bytes,
+            f"free {free}" if usable == free else f"usable {usable} of {free} free",
+            cost,
+            self.n_items,
+            self.max_batch_size,
+            HOST_MAX_BATCH_SIZE if memory.is_host and cost.source == "estimated" else None,
+            self.usable_fraction,
         )
         return replace(plan, memory=memory)
 

@@ -49,6 +49,8 @@ class Card:
         Which slice of the card; None for the whole card.
     mig_instance : tuple of int, optional
         GPU instance and compute instance of a slice, by which older drivers named it.
+    fault : str
+        Why the card does not answer, empty if it does; it keeps its place, so that the others keep theirs.
     """
 
     index: int
@@ -57,6 +59,7 @@ class Card:
     capability: tuple[int, int] = (0, 0)
     mig_index: int | None = None
     mig_instance: tuple[int, int] | None = None
+    fault: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +92,8 @@ def card_memory(card: Card) -> CardMemory:
     NvmlUnavailableError
         If NVML cannot be asked, or not about this card.
     """
+    if card.fault:
+        raise NvmlUnavailableError(card.fault, has_driver=True)
     with _session() as nvml:
         handle = nvml.nvmlDeviceGetHandleByIndex(card.index)
         if card.mig_index is not None:
@@ -118,7 +123,10 @@ def visible_cards(cards: Sequence[Card], slices: Sequence[Card], environ: Mappin
     ordered = list(cards)
     if environ.get("CUDA_DEVICE_ORDER", "FASTEST_FIRST") != "PCI_BUS_ID":
         # CUDA's measure of speed is not documented; newer generations come first, equal ones keep order.
-        ordered.sort(key=lambda card: card.capability, reverse=True)
+        answering = iter(
+            sorted((card for card in cards if not card.fault), key=lambda card: card.capability, reverse=True)
+        )
+        ordered = [card if card.fault else next(answering) for card in cards]
     wanted = environ.get("CUDA_VISIBLE_DEVICES")
     found = ordered if wanted is None else list(_named_cards(wanted, ordered, slices))
     # CUDA cannot use a divided card as a whole: it takes the first slice.
@@ -183,7 +191,12 @@ def _log_once(reason: str) -> None:
 
 
 def _card(nvml: Any, index: int) -> Card:
-    handle = nvml.nvmlDeviceGetHandleByIndex(index)
+    try:
+        handle = nvml.nvmlDeviceGetHandleByIndex(index)
+    except nvml.NVMLError as error:  # lost, or forbidden to this process; the others may answer
+        reason = f"NVML does not answer for card {index}: {error}"
+        _log_once(reason)
+        return Card(index=index, uuid="", name="", fault=reason)
     return Card(
         index=index,
         uuid=_optional(nvml, lambda: _text(nvml.nvmlDeviceGetUUID(handle)), ""),
@@ -193,6 +206,8 @@ def _card(nvml: Any, index: int) -> Card:
 
 
 def _mig_slices(nvml: Any, card: Card) -> Iterator[Card]:
+    if card.fault:
+        return
     handle = nvml.nvmlDeviceGetHandleByIndex(card.index)
     is_divided = _optional(nvml, lambda: bool(nvml.nvmlDeviceGetMigMode(handle)[0]), False)
     if not is_divided:

@@ -61,7 +61,7 @@ def list_devices() -> list[DeviceMemory]:
 def _gpu_index(device: str | None) -> int | None:
     """Return the GPU's index, None for the host."""
     if device is None:
-        return 0 if _gpu.n_gpus() else None
+        return _gpu.first_gpu()
     if _HOST_NAME.match(device):
         return None
     named = _GPU_NAME.match(device)

@@ -451,6 +451,8 @@ def test_an_estimated_cost_is_limited_on_the_host_but_a_given_one_is_not():
     )
     _, given_cost = committed_by(squares, 600, cost=BatchCost(bytes_per_item=1), device=host)
     assert estimated.batch_sizes == [32] * 18 + [24]
+    assert estimated.plan.limited_by == "host"
+    assert "; 32 on a CPU, where larger batches gain little" in estimated.plan.reason
     assert given_cost.batch_sizes == [600]
 
 
@@ -606,3 +608,11 @@ def test_a_suspect_error_in_commit_passes_untouched():
 
     with pytest.raises(KeyError, match="spare"):
         run_in_batches(squares, 4, commit=commit)
+
+
+def test_the_reason_tells_usable_from_free():
+    memory = DeviceMemory(
+        device="CPU", total_bytes=None, free_bytes=3 << 30, usable_bytes=3 << 29, source="fixed"
+    )
+    plan = plan_batches(100, cost=BatchCost(bytes_per_item=1), device=lambda: memory)
+    assert plan.reason.startswith("usable 1.50 GiB of 3.00 GiB free × 0.9, at 1 B each")

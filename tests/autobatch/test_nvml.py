@@ -285,3 +285,22 @@ H100, T4 = (
 def test_an_ambiguous_prefix_names_no_card():
     twin = Card(index=2, uuid="GPU-bee2", name="H100")
     assert visible_cards([T4, H100, twin], [], {"CUDA_VISIBLE_DEVICES": "GPU-bee"}) == []
+
+
+def test_a_lost_card_keeps_its_place_and_hides_no_other(driver):
+    code = """
+import pynvml
+original = pynvml.nvmlDeviceGetHandleByIndex
+def lost(index):
+    if index == 0:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
+    return original(index)
+pynvml.nvmlDeviceGetHandleByIndex = lost
+from autobatch import device_memory
+assert device_memory().device == "GPU:1"
+"""
+    found = run_python(code + PROBE, driver)
+    assert [(gpu["device"], gpu["name"], gpu["source"]) for gpu in found[1:]] == [
+        ("GPU:0", "", "unknown"),
+        ("GPU:1", "Fake H100", "NVML, TensorFlow not started"),
+    ]
