@@ -35,7 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _print_table(devices: Sequence[DeviceMemory]) -> None:
-    from rich import box
+    try:
+        from rich import box
+    except ImportError:
+        _print_plain_table(devices)
+        return
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -48,6 +52,12 @@ def _print_table(devices: Sequence[DeviceMemory]) -> None:
     for memory in devices:
         table.add_row(*map(escape, _cells(memory)))
     Console().print(table)
+
+
+def _print_plain_table(devices: Sequence[DeviceMemory]) -> None:
+    print("\t".join(("device", "total", "free", "usable", "source, notes")))
+    for memory in devices:
+        print("\t".join(cell.replace("\n", "; ") for cell in _cells(memory)))
 
 
 def _cells(memory: DeviceMemory) -> list[str]:

@@ -137,10 +137,10 @@ class _OutOfMemoryNet:
     alive until it ends. Here it has ended before anyone looks at `caught`.
     """
 
-    __slots__ = ("_handled", "caught", "sureness")
+    __slots__ = ("_handled", "_least", "caught", "sureness")
 
-    def __init__(self, handled: BaseException | None) -> None:
-        self._handled = handled
+    def __init__(self, handled: BaseException | None, *, least: Verdict = Verdict.SUSPECTED) -> None:
+        self._handled, self._least = handled, least
         self.caught: BaseException | None = None
         self.sureness = Verdict.NO
 
@@ -152,7 +152,7 @@ class _OutOfMemoryNet:
         if error is None:
             return False
         self.sureness = verdict(error, handled=self._handled)
-        if self.sureness is Verdict.NO:
+        if self.sureness < self._least:
             return False
         self.caught = error
         return True
@@ -199,13 +199,14 @@ class _Loop:
         """Run small batches as real work and plan from their peaks, once more from a somewhat larger one."""
         meter = PeakMeter(self._first_size.allocator())
         compute = meter.measured(self._compute)
-        for size in MEASURED_SIZES:
+        sizes = list(dict.fromkeys(map(self._first_size.limited, MEASURED_SIZES)))
+        for size in sizes:
             self._step_measured(compute, size)
             if not meter.has_statistics:
                 return self._first_size.fallback("no cost was given and the allocator keeps no statistics")
         plan = self._first_size.planned(meter.cost())
         larger = plan.batch_size // LARGER_MEASURED_SHARE
-        if larger <= MEASURED_SIZES[-1]:
+        if larger <= sizes[-1]:
             return plan
         self._step_measured(compute, larger)
         return self._first_size.planned(meter.cost())
@@ -242,7 +243,7 @@ class _Loop:
         if self._commit is None:
             self._outputs.append(result)
         else:
-            net = _OutOfMemoryNet(self._handled)
+            net = _OutOfMemoryNet(self._handled, least=Verdict.CERTAIN)
             with net:
                 self._commit(start, stop, result)
             if net.caught is not None:

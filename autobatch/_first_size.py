@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from autobatch import _tensorflow
-from autobatch._planner import plan_batch_size
+from autobatch._planner import plan_within
 from autobatch._probe import Device, as_probe
 from autobatch._types import Attempt, BatchCost, BatchPlan, DeviceMemory
+from autobatch._units import format_bytes
 
 if TYPE_CHECKING:
     from autobatch._memo import BatchMemo
@@ -56,22 +57,22 @@ class FirstSize:
         memory = self.probe()
         if not memory.is_known:
             return replace(self.fallback(f"the free memory of {memory.device} is not known"), memory=memory)
-        limit = self.max_batch_size
-        if limit is None and memory.is_host and cost.source == "estimated":
-            limit = HOST_MAX_BATCH_SIZE
-        plan = plan_batch_size(
-            usable_bytes=memory.usable_bytes,
-            cost=cost,
-            n_items=self.n_items,
-            max_batch_size=limit,
-            usable_fraction=self.usable_fraction,
+        usable, free = format_bytes(memory.usable_bytes), format_bytes(memory.free_bytes)
+        plan = plan_within(
+            memory.usable_bytes,
+            f"free {free}" if usable == free else f"usable {usable} of {free} free",
+            cost,
+            self.n_items,
+            self.max_batch_size,
+            HOST_MAX_BATCH_SIZE if memory.is_host and cost.source == "estimated" else None,
+            self.usable_fraction,
         )
         return replace(plan, memory=memory)
 
     def fallback(self, reason: str) -> BatchPlan:
         """Take a modest size where too little is known to plan."""
         return BatchPlan(
-            batch_size=self._limited(FALLBACK_BATCH_SIZE),
+            batch_size=self.limited(FALLBACK_BATCH_SIZE),
             reason=reason,
             cost=self.cost,
             limited_by="no_estimate",
@@ -87,7 +88,7 @@ class FirstSize:
         return _tensorflow.allocator_name(self.probe().device if callable(self.device) else self.device)
 
     def _given(self, batch_size: int) -> BatchPlan:
-        size = self._limited(batch_size)
+        size = self.limited(batch_size)
         return BatchPlan(
             batch_size=size,
             reason="given by the caller",
@@ -97,7 +98,7 @@ class FirstSize:
         )
 
     def _free_of_charge(self, cost: BatchCost) -> BatchPlan:
-        size = self._limited(self.n_items)
+        size = self.limited(self.n_items)
         return BatchPlan(
             batch_size=size,
             reason="a batch takes no memory of its own",
@@ -106,7 +107,8 @@ class FirstSize:
             cost=cost,
         )
 
-    def _limited(self, size: int) -> int:
+    def limited(self, size: int) -> int:
+        """Return `size`, or the number of items or the caller's upper limit where that is less."""
         size = min(size, self.n_items)
         return size if self.max_batch_size is None else min(size, self.max_batch_size)
 

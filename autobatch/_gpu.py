@@ -18,24 +18,44 @@ CUDA_CONTEXT_BYTES = 400 << 20
 _MIB = 1 << 20
 
 
-def n_gpus() -> int:
-    """Return how many GPUs this process may use: TensorFlow's count if it is imported, else NVML's."""
+def n_gpus() -> int | None:
+    """Return how many GPUs this process may use: TensorFlow's count if it is imported, else NVML's.
+
+    None if the driver is there but does not say.
+    """
     if _tensorflow.imported() is not None:
         return len(_tensorflow.gpus())
     try:
         return len(_nvml.cuda_cards())
+    except NvmlUnavailableError as error:
+        return None if error.has_driver else 0
+
+
+def first_gpu() -> int | None:
+    """Return the first GPU that this process may use and that answers, None if there is none."""
+    if _tensorflow.imported() is not None:
+        return 0 if _tensorflow.gpus() else None
+    try:
+        return next((place for place, card in enumerate(_nvml.cuda_cards()) if not card.fault), None)
     except NvmlUnavailableError:
-        return 0
+        return None
 
 
 def gpu_memory(index: int) -> DeviceMemory:
     """Read GPU `index`, in TensorFlow's numbering where TensorFlow is imported, else in CUDA's."""
-    gpu = _tensorflow.gpus()[index] if _tensorflow.imported() is not None else None
     notes: list[str] = []
+    gpu = None
+    if _tensorflow.imported() is not None:
+        gpus = _tensorflow.gpus()
+        if index >= len(gpus):  # imported after the device was looked up, and sees fewer than NVML
+            return _as_memory(index, None, None, None, ["TensorFlow does not see this card"])
+        gpu = gpus[index]
     card, reading = _from_nvml(index, gpu, notes)
     if reading is not None and reading.total_bytes == 0:
         return _shared_with_host(index, card, notes)
     statistics = _tensorflow.allocator_statistics(f"GPU:{index}")
+    if statistics is None and gpu is not None and gpu.is_async and _tensorflow.is_started():
+        statistics = AllocatorStatistics(current_bytes=0, peak_bytes=0)  # it need not count
     if gpu is not None and statistics is not None:
         bound = _started(gpu, statistics, reading)
     elif reading is not None:
@@ -108,7 +128,8 @@ def _started(
 ) -> _Bound | None:
     """Apply the table of modes in docs/autobatch.md; None if too little is known."""
     limit_bytes = gpu.configured_limit_bytes or _tensorflow.limit_bytes(gpu.name)
-    pool_bytes = statistics.peak_bytes - statistics.current_bytes
+    # The pool never shrinks, though its statistics may have been reset.
+    pool_bytes = max(statistics.peak_bytes, statistics.highest_peak_bytes) - statistics.current_bytes
     bounds: list[tuple[int, str]] = []
     if limit_bytes and not gpu.is_async:
         bounds.append((limit_bytes - statistics.current_bytes, "TensorFlow's limit"))
@@ -127,7 +148,7 @@ def _shared_with_host(index: int, card: Card | None, notes: list[str]) -> Device
     return replace(
         host,
         device=f"GPU:{index}",
-        source=f"{host.source} (memory shared with the host)",
+        source=f"{host.source} (memory shared with the host)" if host.is_known else host.source,
         notes=(*notes, *host.notes),
         name="" if card is None else card.name,
         uuid="" if card is None else card.uuid,

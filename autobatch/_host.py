@@ -24,12 +24,17 @@ def host_memory(root: Path = Path("/")) -> DeviceMemory:
         Where ``proc`` and ``sys`` are found; another folder in tests.
     """
     notes: list[str] = []
-    bounds = [_machine(root), *_cgroup.bounds(root, notes), *_process_limits(root)]
-    tightest = min(bounds, key=lambda bound: bound.free_bytes)
+    machine = _machine(root)
+    if machine is None:
+        notes.append("the free memory is not known: there is no /proc/meminfo, and psutil is not installed")
+    bounds = [*([] if machine is None else [machine]), *_cgroup.bounds(root, notes), *_process_limits(root)]
+    tightest = min(bounds, key=lambda bound: bound.free_bytes, default=None)
     allocator = _tensorflow_bound()
-    if allocator is not None and allocator.free_bytes <= tightest.free_bytes:
+    if allocator is not None and (tightest is None or allocator.free_bytes <= tightest.free_bytes):
         # This allocator raises a proper error when it is full, so it needs no margin.
         return _as_memory(allocator, allocator.free_bytes, notes)
+    if tightest is None:
+        return _as_memory(Bound(source=DeviceMemory.UNKNOWN, total_bytes=0, free_bytes=0), 0, notes)
     notes.append("half of the free part is usable: running out of main memory ends the process")
     return _as_memory(tightest, int(tightest.free_bytes * HOST_USABLE_SHARE), notes)
 
@@ -37,7 +42,7 @@ def host_memory(root: Path = Path("/")) -> DeviceMemory:
 def _as_memory(bound: Bound, usable_bytes: int, notes: list[str]) -> DeviceMemory:
     return DeviceMemory(
         device="CPU",
-        total_bytes=bound.total_bytes,
+        total_bytes=None if bound.source == DeviceMemory.UNKNOWN else bound.total_bytes,
         free_bytes=bound.free_bytes,
         usable_bytes=usable_bytes,
         source=bound.source,
@@ -45,7 +50,7 @@ def _as_memory(bound: Bound, usable_bytes: int, notes: list[str]) -> DeviceMemor
     )
 
 
-def _machine(root: Path) -> Bound:
+def _machine(root: Path) -> Bound | None:
     entries = _kibibyte_entries(root / "proc/meminfo")
     if "MemTotal" not in entries:
         return _machine_without_proc()
@@ -58,9 +63,11 @@ def _machine(root: Path) -> Bound:
     )
 
 
-def _machine_without_proc() -> Bound:
-    import psutil
-
+def _machine_without_proc() -> Bound | None:
+    try:
+        import psutil
+    except ImportError:
+        return None
     memory = psutil.virtual_memory()
     return Bound(source="psutil", total_bytes=memory.total, free_bytes=memory.available)
 

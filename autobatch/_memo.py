@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import sys
-import tempfile
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -51,7 +52,8 @@ class _Entry:
         return _Entry(
             good=good,
             bad=min(bads, default=None),
-            usable_bytes=newer.usable_bytes,
+            # A small run says nothing about the room that the largest size needs.
+            usable_bytes=newer.usable_bytes if newer.good >= good else self.usable_bytes,
         )
 
 
@@ -170,11 +172,14 @@ def _locked(path: Path) -> Iterator[None]:
 def _write(path: Path, entries: dict[str, _Entry]) -> None:
     """Replace the file in one step, so that a reader never sees half of it."""
     content = {"schema": _SCHEMA, "entries": {key: asdict(entry) for key, entry in entries.items()}}
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with open(handle, "w", encoding="utf-8") as file:
+        # Not tempfile, which shuts out every other user of the file whatever the umask.
+        with open(temporary, "x", encoding="utf-8") as file:
             json.dump(content, file, indent=1, sort_keys=True)
+        if path.exists():
+            shutil.copymode(path, temporary)
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise

@@ -18,7 +18,17 @@ _logger = logging.getLogger(__name__)
 
 
 class NvmlUnavailableError(Exception):
-    """NVML cannot answer; the text says why. Never leaves this package."""
+    """NVML cannot answer; the text says why. Never leaves this package.
+
+    Attributes
+    ----------
+    has_driver : bool
+        Whether a driver was found, so that there may be cards all the same.
+    """
+
+    def __init__(self, message: str, *, has_driver: bool = False) -> None:
+        super().__init__(message)
+        self.has_driver = has_driver
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +49,8 @@ class Card:
         Which slice of the card; None for the whole card.
     mig_instance : tuple of int, optional
         GPU instance and compute instance of a slice, by which older drivers named it.
+    fault : str
+        Why the card does not answer, empty if it does; it keeps its place, so that the others keep theirs.
     """
 
     index: int
@@ -47,6 +59,7 @@ class Card:
     capability: tuple[int, int] = (0, 0)
     mig_index: int | None = None
     mig_instance: tuple[int, int] | None = None
+    fault: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +92,8 @@ def card_memory(card: Card) -> CardMemory:
     NvmlUnavailableError
         If NVML cannot be asked, or not about this card.
     """
+    if card.fault:
+        raise NvmlUnavailableError(card.fault, has_driver=True)
     with _session() as nvml:
         handle = nvml.nvmlDeviceGetHandleByIndex(card.index)
         if card.mig_index is not None:
@@ -108,7 +123,10 @@ def visible_cards(cards: Sequence[Card], slices: Sequence[Card], environ: Mappin
     ordered = list(cards)
     if environ.get("CUDA_DEVICE_ORDER", "FASTEST_FIRST") != "PCI_BUS_ID":
         # CUDA's measure of speed is not documented; newer generations come first, equal ones keep order.
-        ordered.sort(key=lambda card: card.capability, reverse=True)
+        answering = iter(
+            sorted((card for card in cards if not card.fault), key=lambda card: card.capability, reverse=True)
+        )
+        ordered = [card if card.fault else next(answering) for card in cards]
     wanted = environ.get("CUDA_VISIBLE_DEVICES")
     found = ordered if wanted is None else list(_named_cards(wanted, ordered, slices))
     # CUDA cannot use a divided card as a whole: it takes the first slice.
@@ -161,7 +179,9 @@ def _session() -> Iterator[Any]:
     except (pynvml.NVMLError, OSError, AttributeError) as error:
         reason = f"NVML does not answer: {error}"
         _log_once(reason)
-        raise NvmlUnavailableError(reason) from error
+        no_driver = (pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, pynvml.NVML_ERROR_DRIVER_NOT_LOADED)
+        has_driver = getattr(error, "value", no_driver[0]) not in no_driver
+        raise NvmlUnavailableError(reason, has_driver=has_driver) from error
 
 
 @functools.cache
@@ -171,7 +191,12 @@ def _log_once(reason: str) -> None:
 
 
 def _card(nvml: Any, index: int) -> Card:
-    handle = nvml.nvmlDeviceGetHandleByIndex(index)
+    try:
+        handle = nvml.nvmlDeviceGetHandleByIndex(index)
+    except nvml.NVMLError as error:  # lost, or forbidden to this process; the others may answer
+        reason = f"NVML does not answer for card {index}: {error}"
+        _log_once(reason)
+        return Card(index=index, uuid="", name="", fault=reason)
     return Card(
         index=index,
         uuid=_optional(nvml, lambda: _text(nvml.nvmlDeviceGetUUID(handle)), ""),
@@ -181,6 +206,8 @@ def _card(nvml: Any, index: int) -> Card:
 
 
 def _mig_slices(nvml: Any, card: Card) -> Iterator[Card]:
+    if card.fault:
+        return
     handle = nvml.nvmlDeviceGetHandleByIndex(card.index)
     is_divided = _optional(nvml, lambda: bool(nvml.nvmlDeviceGetMigMode(handle)[0]), False)
     if not is_divided:

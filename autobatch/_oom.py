@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import re
 from enum import IntEnum
@@ -12,8 +13,13 @@ from autobatch.errors import AutobatchError
 # Words of the BFC allocator, of XLA, of NumPy and of CUDA. A queue, a gRPC message or a file handle that
 # is exhausted raises the same class as memory does and has none of them.
 _MEMORY_WORDS = re.compile(
-    r"\bOOM\b|out[ -]of[ -]memory|OUT_OF_MEMORY|MemoryError|unable to allocate|(fail|failed|trying) to allocate"
-    r"|could not allocate|memory exhausted",
+    r"\bOOM\b|out[ -]of[ -]memory|OUT_OF_MEMORY|MemoryError|memory exhausted"
+    r"|((fail|failed|trying|unable) to|could not) allocate (\d|memory|array|request|.{0,40}\bbytes\b)",
+    re.IGNORECASE,
+)
+# The same words in any other TensorFlow error, or about something that need not be memory.
+_SUSPECT_WORDS = re.compile(
+    r"out of memory|OOM when allocating|((fail|failed|trying|unable) to|could not) allocate|OUT_OF_MEMORY",
     re.IGNORECASE,
 )
 
@@ -76,12 +82,15 @@ def verdict(exc: BaseException, *, handled: BaseException | None = None) -> Verd
     `handled` is the error that the caller was already handling before the work began: Python makes it the
     context of everything raised since, and it says nothing about them.
     """
-    for link in _chain(exc, handled):
+    most = Verdict.CERTAIN
+    for link, is_implied in _chain(exc, handled):
         if isinstance(link, AutobatchError) or not isinstance(link, Exception):
             return Verdict.NO
+        if is_implied:  # raised while the next one was handled, which may be a mistake in the handler
+            most = Verdict.SUSPECTED
         judged = _judge(link)
         if judged is not Verdict.NO:
-            return judged
+            return min(judged, most)
     return Verdict.NO
 
 
@@ -142,24 +151,29 @@ def telling_line(exc: BaseException, *, width: int = 200) -> str:
 
 
 def _judge(exc: Exception) -> Verdict:
-    if isinstance(exc, MemoryError):
+    if isinstance(exc, MemoryError) or (isinstance(exc, OSError) and exc.errno == errno.ENOMEM):
         return Verdict.CERTAIN
     text = str(exc)
     names = {base.__name__ for base in type(exc).__mro__}
     if "OutOfMemoryError" in names:
         return Verdict.CERTAIN
-    if names & {"ResourceExhaustedError", "XlaRuntimeError"}:
-        return Verdict.CERTAIN if _MEMORY_WORDS.search(text) else Verdict.NO
+    if names & {"ResourceExhaustedError", "XlaRuntimeError"} and _MEMORY_WORDS.search(text):
+        return Verdict.CERTAIN
+    if names & {"OpError", "XlaRuntimeError"} and _SUSPECT_WORDS.search(text):
+        return Verdict.SUSPECTED
     for name, pattern in _SUSPECTS.items():
-        if name in names and (pattern.search(text) or "CUDA_ERROR_OUT_OF_MEMORY" in text):
+        if name in names and pattern.search(text):
             return Verdict.SUSPECTED
     return Verdict.NO
 
 
-def _chain(exc: BaseException, handled: BaseException | None) -> list[BaseException]:
-    links: list[BaseException] = []
+def _chain(exc: BaseException, handled: BaseException | None) -> list[tuple[BaseException, bool]]:
+    """Return the error and its causes, each with whether it is only what was being handled, not named by ``from``."""
+    links: list[tuple[BaseException, bool]] = []
     link: BaseException | None = exc
-    while link is not None and link is not handled and all(link is not seen for seen in links):
-        links.append(link)
+    is_implied = False
+    while link is not None and link is not handled and all(link is not seen for seen, _ in links):
+        links.append((link, is_implied))
+        is_implied = link.__cause__ is None
         link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
     return links

@@ -49,15 +49,39 @@ def plan_batch_size(
     ValueError
         If `n_items` is negative, `max_batch_size` below 1 or `usable_fraction` outside (0, 1].
     """
+    return plan_within(
+        usable_bytes,
+        f"free {format_bytes(usable_bytes)}",
+        cost,
+        n_items,
+        max_batch_size,
+        None,
+        usable_fraction,
+    )
+
+
+def plan_within(
+    usable_bytes: int,
+    available: str,
+    cost: BatchCost,
+    n_items: int,
+    max_batch_size: int | None,
+    host_limit: int | None,
+    usable_fraction: float,
+) -> BatchPlan:
+    """Plan as `plan_batch_size` does; `available` names the memory, `host_limit` holds where no limit was given."""
     _check(n_items, max_batch_size, usable_fraction)
     if n_items == 0:
         return BatchPlan(batch_size=0, reason="there are no items", limited_by="items", cost=cost)
-    wanted = n_items if max_batch_size is None else min(n_items, max_batch_size)
+    limit = host_limit if max_batch_size is None else max_batch_size
+    wanted = n_items if limit is None else min(n_items, limit)
     fits, budget = _how_many_fit(usable_bytes, usable_fraction, cost, wanted)
     size, limited_by, words = _choose(fits, wanted, n_items)
+    if limited_by == "max_batch_size" and max_batch_size is None:
+        limited_by, words = "host", f"{fits:,}; {wanted:,} on a CPU, where larger batches gain little"
     return BatchPlan(
         batch_size=size,
-        reason=f"free {format_bytes(usable_bytes)} × {usable_fraction:.3g}{budget}: {words}",
+        reason=f"{available} × {usable_fraction:.3g}{budget}: {words}",
         limited_by=limited_by,
         predicted_peak_bytes=cost.peak_bytes(size),
         cost=cost,

@@ -40,29 +40,35 @@ def device_memory(device: str | None = None) -> DeviceMemory:
 
 
 def as_probe(device: Device) -> Callable[[], DeviceMemory]:
-    """Return a function that reads the device; a function is taken as it is."""
+    """Return a function that reads the device; a function is taken as it is.
+
+    The device is looked up here and never again: a source that fails later must not turn it into another
+    one, nor end the work. It then reads as unknown.
+    """
     if callable(device):
         return device
-    _gpu_index(device)
-    return lambda: device_memory(device)
+    index = _gpu_index(device)
+    if index is None:
+        return _host.host_memory
+    return lambda: _gpu.gpu_memory(index)
 
 
 def list_devices() -> list[DeviceMemory]:
     """Read every device that this process may use: the host, then each GPU."""
-    return [_host.host_memory(), *(_gpu.gpu_memory(index) for index in range(_gpu.n_gpus()))]
+    return [_host.host_memory(), *(_gpu.gpu_memory(index) for index in range(_gpu.n_gpus() or 0))]
 
 
 def _gpu_index(device: str | None) -> int | None:
     """Return the GPU's index, None for the host."""
     if device is None:
-        return 0 if _gpu.n_gpus() else None
+        return _gpu.first_gpu()
     if _HOST_NAME.match(device):
         return None
     named = _GPU_NAME.match(device)
     if named is None:
         raise DeviceNotFoundError(f'device is {device!r} but must be "cpu" or "GPU:i", for example "GPU:0".')
     index, count = int(named[1]), _gpu.n_gpus()
-    if index >= count:
+    if count is not None and index >= count:
         seen = f"the last of {count} is GPU:{count - 1}" if count else "this process sees no GPU"
         raise DeviceNotFoundError(
             f'device is {device!r} but {seen}; pass "cpu" or another index, or check CUDA_VISIBLE_DEVICES.'

@@ -158,7 +158,8 @@ class _LogStage:
         self._logger.info("%s: batch size %s (%s)", self._label, change, reason)
 
     def memory(self, memory: DeviceMemory) -> None:
-        self._memory = f", {format_bytes(memory.free_bytes)} free on {memory.device}"
+        free = f"{format_bytes(memory.free_bytes)} free" if memory.is_known else "unknown free memory"
+        self._memory = f", {free} on {memory.device}"
 
     def note(self, text: str) -> None:
         self._note = f", {text}"

@@ -108,6 +108,9 @@ class _BarStage:
         self._bars.update(self._task, batch=history.replace(" ", "") if self._is_narrow else history)
 
     def memory(self, memory: DeviceMemory) -> None:
+        if not memory.is_known:
+            self._bars.update(self._task, memory="?")
+            return
         free = format_bytes(memory.free_bytes)
         used = "?" if memory.used_bytes is None else format_bytes(memory.used_bytes)
         if used.split()[-1] == free.split()[-1]:

@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from typing import Any
 
 _logger = logging.getLogger(__name__)
+# By device, over all resets: what an allocator has once taken from a growing pool it keeps.
+_highest_peaks: dict[str, int] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
 class AllocatorStatistics:
-    """Bytes that the allocator of one device has handed out, now and at most since the last reset."""
+    """Bytes that the allocator of one device has handed out: now, at most since the last reset, and at most ever."""
 
     current_bytes: int
     peak_bytes: int
+    highest_peak_bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,13 +138,16 @@ def allocator_statistics(device: str) -> AllocatorStatistics | None:
         info = tensorflow.config.experimental.get_memory_info(device)
     except (ValueError, tensorflow.errors.OpError):
         return None
-    return AllocatorStatistics(current_bytes=info["current"], peak_bytes=info["peak"])
+    highest = _highest_peaks[device] = max(info["peak"], _highest_peaks.get(device, 0))
+    return AllocatorStatistics(
+        current_bytes=info["current"], peak_bytes=info["peak"], highest_peak_bytes=highest
+    )
 
 
 def reset_peak(device: str) -> None:
     """Start a new peak at what is in use now; does nothing where there are no statistics."""
     tensorflow = imported()
-    if tensorflow is None or not is_started():
+    if tensorflow is None or allocator_statistics(device) is None:  # asked for its note of the peak too
         return
     try:
         tensorflow.config.experimental.reset_memory_stats(device)

@@ -8,7 +8,7 @@ from itertools import repeat
 from typing import Any, ClassVar, Literal
 
 Outcome = Literal["done", "out_of_memory"]
-Limit = Literal["memory", "items", "max_batch_size", "caller", "memo", "no_estimate"]
+Limit = Literal["memory", "items", "max_batch_size", "host", "caller", "memo", "no_estimate"]
 CostSource = Literal["given", "measured", "estimated"]
 
 

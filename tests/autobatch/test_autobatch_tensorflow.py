@@ -151,3 +151,16 @@ print(json.dumps([before, started, statistics.peak_bytes, _tensorflow.limit_byte
     assert peak_bytes == 0
     assert limit_bytes == 256 << 20
     assert missing is None
+
+
+def test_the_highest_peak_outlives_a_reset(pretend, monkeypatch):
+    config, peak = pretend(["T4"]), {"current": 3, "peak": 8}
+    config.get_memory_info = lambda device: dict(peak)
+    config.reset_memory_stats = lambda device: peak.update(peak=3)
+    monkeypatch.setattr(_tensorflow, "is_started", lambda: True)
+    monkeypatch.setattr(_tensorflow, "_highest_peaks", {})
+    sys.modules["tensorflow"].errors = SimpleNamespace(OpError=RuntimeError)
+    _tensorflow.reset_peak("GPU:0")
+    statistics = _tensorflow.allocator_statistics("GPU:0")
+    assert statistics is not None
+    assert (statistics.peak_bytes, statistics.highest_peak_bytes) == (3, 8)

@@ -451,6 +451,8 @@ def test_an_estimated_cost_is_limited_on_the_host_but_a_given_one_is_not():
     )
     _, given_cost = committed_by(squares, 600, cost=BatchCost(bytes_per_item=1), device=host)
     assert estimated.batch_sizes == [32] * 18 + [24]
+    assert estimated.plan.limited_by == "host"
+    assert "; 32 on a CPU, where larger batches gain little" in estimated.plan.reason
     assert given_cost.batch_sizes == [600]
 
 
@@ -584,3 +586,33 @@ def test_a_batch_that_takes_no_memory_is_planned_without_asking_for_any():
     plan = plan_batches(100, cost=BatchCost(bytes_per_item=0), device=probe, max_batch_size=64)
     assert (plan.batch_size, plan.limited_by) == (64, "max_batch_size")
     assert plan.reason == "a batch takes no memory of its own"
+
+
+def test_a_mistake_in_a_handler_of_memory_errors_is_raised_as_itself():
+    def compute(start, stop):
+        try:
+            raise MemoryError
+        except MemoryError:
+            return {}["spare"]
+
+    with pytest.raises(KeyError, match="spare"):
+        run_in_batches(compute, 4, batch_size=4)
+
+
+def test_a_suspect_error_in_commit_passes_untouched():
+    def commit(start, stop, result):
+        try:
+            raise MemoryError
+        except MemoryError:
+            return {}["spare"]
+
+    with pytest.raises(KeyError, match="spare"):
+        run_in_batches(squares, 4, commit=commit)
+
+
+def test_the_reason_tells_usable_from_free():
+    memory = DeviceMemory(
+        device="CPU", total_bytes=None, free_bytes=3 << 30, usable_bytes=3 << 29, source="fixed"
+    )
+    plan = plan_batches(100, cost=BatchCost(bytes_per_item=1), device=lambda: memory)
+    assert plan.reason.startswith("usable 1.50 GiB of 3.00 GiB free × 0.9, at 1 B each")

@@ -111,3 +111,10 @@ def test_few_items_are_done_before_the_measurement_is(monkeypatch):
     allocator = CountingAllocator(monkeypatch, fixed=0, per_item=10)
     run = run_in_batches(allocator.compute, 2, device=FixedMemory(1000))
     assert run.batch_sizes == [1, 1]
+
+
+@pytest.mark.parametrize(("limit", "sizes"), [(1, [1] * 9), (3, [1, 2, 3, 3])])
+def test_measured_batches_keep_to_the_upper_limit(monkeypatch, limit, sizes):
+    allocator = CountingAllocator(monkeypatch, fixed=0, per_item=10)
+    run = run_in_batches(allocator.compute, 9, device=FixedMemory(2000), max_batch_size=limit)
+    assert run.batch_sizes == sizes

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -145,3 +146,29 @@ def test_two_processes_lose_none_of_each_others_entries(tmp_path):
     assert [worker.exitcode for worker in workers] == [0, 0]
     assert len(json.loads(path.read_text())["entries"]) == 40
     assert sorted(file.name for file in tmp_path.iterdir()) == ["memo.json", "memo.json.lock"]
+
+
+def test_small_runs_do_not_keep_a_large_size_alive_while_memory_shrinks(tmp_path):
+    memo = BatchMemo(tmp_path / "memo.json", "pinn")
+    run(memo, at=[0], batch_size=32)
+    usable_bytes = 1000
+    for _ in range(3):
+        usable_bytes = int(usable_bytes * 0.97)
+        run(memo, 2, device=FixedMemory(usable_bytes), cost=BatchCost(bytes_per_item=1))
+    assert memo.recall(FixedMemory(usable_bytes)()) is None
+    run(memo, device=FixedMemory(960))
+    assert memo.recall(FixedMemory(usable_bytes)()) == 16
+
+
+def test_the_file_has_the_mode_of_any_new_file_and_then_keeps_its_own(tmp_path):
+    memo = BatchMemo(tmp_path / "memo.json", "pinn")
+    before = os.umask(0o027)
+    try:
+        run(memo, at=[0], batch_size=32)
+        modes = [memo.path.stat().st_mode & 0o777]
+        memo.path.chmod(0o604)
+        run(memo, at=[0], batch_size=24)
+        modes.append(memo.path.stat().st_mode & 0o777)
+    finally:
+        os.umask(before)
+    assert modes == [0o640, 0o604]

@@ -185,24 +185,54 @@ print(json.dumps(told))
     assert told["nvmlDeviceGetName:999:1"][:2] == ["GPU:0", "NVML, TensorFlow not started"]
 
 
-def test_a_failure_in_mid_run_costs_one_log_line_and_no_error(driver):
-    code = """
+LOST_IN_MID_RUN = """
 import json, logging, os
 lines = []
 handler = logging.Handler()
 handler.emit = lambda record: lines.append(record.getMessage())
 logging.getLogger("autobatch").addHandler(handler)
 logging.getLogger("autobatch").setLevel(logging.INFO)
-from autobatch import device_memory
-readings = [device_memory("GPU:0").is_known]
-os.environ["FAKE_NVML_FAIL"] = "nvmlDeviceGetHandleByIndex_v2:15"
-from autobatch import _gpu
-readings += [_gpu.gpu_memory(0).is_known for _ in range(5)]
-print(json.dumps([readings, lines]))
+from autobatch import DoesNotFitError, NoProgress, device_memory, run_in_batches
+
+class Watching:
+    def stage(self, label, total, unit="items"):
+        stage = NoProgress().stage(label, total, unit)
+        stage.memory = lambda memory: readings.append([memory.device, memory.is_known])
+        return stage
+
+seconds = iter(range(10**6))
+def run(compute, device):
+    os.environ.pop("FAKE_NVML_FAIL", None)
+    return run_in_batches(
+        compute, 10, batch_size=2, device=device, progress=Watching(), clock=lambda: 2.0 * next(seconds)
+    )
+def lose_the_driver(start, stop):
+    if start == 4:
+        os.environ["FAKE_NVML_FAIL"] = "nvmlInitWithFlags:999"
+def lose_it_and_run_out(start, stop):
+    lose_the_driver(4, 6)
+    raise MemoryError
+told = []
+for device in ("GPU:0", None):
+    readings = []
+    told.append([sum(run(lose_the_driver, device).batch_sizes), readings])
+    try:
+        run(lose_it_and_run_out, device)
+    except DoesNotFitError as error:
+        told[-1].append("an unknown amount is free on GPU:0" in str(error))
+afterwards = device_memory("GPU:0")
+print(json.dumps([told, [afterwards.device, afterwards.is_known], lines]))
 """
-    readings, lines = run_python(code, driver)
-    assert readings == [True, False, False, False, False, False]
-    assert lines == ["NVML does not answer: GPU is lost; going on without it"]
+
+
+def test_a_failure_in_mid_run_costs_one_log_line_and_neither_the_run_nor_the_device(driver):
+    told, afterwards, lines = run_python(LOST_IN_MID_RUN, driver)
+    readings = [["GPU:0", True]] * 2 + [["GPU:0", False]] * 3
+    assert told == [[10, readings, True]] * 2
+    assert afterwards == ["GPU:0", False]
+    assert [line for line in lines if "NVML" in line] == [
+        "NVML does not answer: Unknown Error; going on without it"
+    ]
 
 
 def test_every_opening_is_closed_also_after_errors_and_in_threads(driver):
@@ -255,3 +285,22 @@ H100, T4 = (
 def test_an_ambiguous_prefix_names_no_card():
     twin = Card(index=2, uuid="GPU-bee2", name="H100")
     assert visible_cards([T4, H100, twin], [], {"CUDA_VISIBLE_DEVICES": "GPU-bee"}) == []
+
+
+def test_a_lost_card_keeps_its_place_and_hides_no_other(driver):
+    code = """
+import pynvml
+original = pynvml.nvmlDeviceGetHandleByIndex
+def lost(index):
+    if index == 0:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
+    return original(index)
+pynvml.nvmlDeviceGetHandleByIndex = lost
+from autobatch import device_memory
+assert device_memory().device == "GPU:1"
+"""
+    found = run_python(code + PROBE, driver)
+    assert [(gpu["device"], gpu["name"], gpu["source"]) for gpu in found[1:]] == [
+        ("GPU:0", "", "unknown"),
+        ("GPU:1", "Fake H100", "NVML, TensorFlow not started"),
+    ]

@@ -1,5 +1,7 @@
 """What counts as out of memory."""
 
+import errno
+
 import numpy as np
 import pytest
 
@@ -30,6 +32,10 @@ def tf_error(kind, text):
         ),
         ("ResourceExhaustedError", "MemoryError: Unable to allocate 3.00 GiB for an array", Verdict.CERTAIN),
         ("ResourceExhaustedError", "failed to allocate memory", Verdict.CERTAIN),
+        ("ResourceExhaustedError", "failed to allocate a slot in queue of 5", Verdict.SUSPECTED),
+        ("InternalError", "Failed to allocate 512 bytes", Verdict.SUSPECTED),
+        ("UnknownError", "OOM when allocating tensor with shape[5]", Verdict.SUSPECTED),
+        ("AbortedError", "could not allocate a scratch buffer", Verdict.SUSPECTED),
         ("ResourceExhaustedError", "Enqueue operation was cancelled; queue is full", Verdict.NO),
         ("ResourceExhaustedError", "Received message larger than max (9 vs. 4)", Verdict.NO),
         ("ResourceExhaustedError", "/data/x.tfrecord; Too many open files", Verdict.NO),
@@ -69,6 +75,11 @@ def test_other_frameworks_name_it_in_the_class():
     assert not is_out_of_memory(RuntimeError("I am out of memory"))
 
 
+def test_the_systems_own_word_is_certain():
+    assert verdict(OSError(errno.ENOMEM, "Cannot allocate memory")) is Verdict.CERTAIN
+    assert verdict(OSError(errno.ENOSPC, "No space left on device")) is Verdict.NO
+
+
 def chained(outer, cause):
     outer.__cause__ = cause
     return outer
@@ -98,7 +109,7 @@ def test_what_the_caller_was_handling_before_says_nothing():
     earlier = MemoryError()
     later = ValueError("a mistake")
     later.__context__ = earlier
-    assert verdict(later) is Verdict.CERTAIN
+    assert verdict(later) is Verdict.SUSPECTED
     assert verdict(later, handled=earlier) is Verdict.NO
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from autobatch import DeviceMemory
 from autobatch import __main__ as command_line
+from autobatch._host import host_memory
 from autobatch._probe import as_probe
 from autobatch.errors import DeviceNotFoundError
 from autobatch.testing import FixedMemory
@@ -76,3 +77,14 @@ def test_a_command_is_required(capsys):
         command_line.main([])
     assert caught.value.code == 2
     assert "the following arguments are required: command" in capsys.readouterr().err
+
+
+def test_python_alone_is_enough(tmp_path, monkeypatch, capsys):
+    for name in ("psutil", "rich"):
+        monkeypatch.setitem(sys.modules, name, None)
+    memory = host_memory(tmp_path)
+    assert not memory.is_known
+    assert "psutil is not installed" in memory.notes[0]
+    monkeypatch.setattr(command_line, "list_devices", lambda: [memory])
+    assert command_line.main(["probe"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("CPU\t?\t?\t?\tunknown; the free memory")
