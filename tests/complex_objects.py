@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+# Not part of the repository: docs/examples/siemens-star.md says what it is. Tests that use it skip without it.
 _SIEMENS = Path(__file__).resolve().parents[2] / "shared" / "data" / "siemens-star-epie.npz"
 
 

@@ -3,7 +3,9 @@
 import ast
 import re
 import shutil
+from collections import Counter
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from markdown_pages import ROOT, anchors, broken_links, code_blocks, name_of, pages
 from shell_blocks import check_command, recorded_commands
 
+from autobatch import BatchCost, plan_batch_size
 from ptycho.data import write_npz
 from ptycho.models.bundle import save_bundle
 from ptycho.models.networks import Architecture, build_network
@@ -21,12 +24,19 @@ from ptycho.simulation import SimulationSettings, simulate
 EXECUTED = [page for page in pages() if not name_of(page).startswith("plans/") and code_blocks(page)]
 # "text" is output and formulas; the other kinds have no command in them.
 LANGUAGES = {"python", "sh", "bash", "text", "json", "csv", "toml", "yaml"}
-PRINTED = {
-    "docs/autobatch.md": "[32, 32] 0\n",
-    "docs/coordinates.md": "4 (12, 12) [1.08 3.08] 73\n8 (16, 16) [-0.92  1.08] 183\n",
-}
 # The commands of these pages find every file that they read.
-STORIES = {"README.md", "docs/index.md", "docs/tutorial.md", "docs/how-to/does-not-fit.md"}
+STORIES = {
+    "README.md",
+    "docs/index.md",
+    "docs/tutorial.md",
+    "docs/how-to/does-not-fit.md",
+    "docs/how-to/own-data.md",
+}
+# Bytes free; bytes of an item and of its share in the largest tensor, as `keras_model_cost` has them; items.
+EXAMPLES = [
+    ("docs/how-to/does-not-fit.md", 12_018_500_000, 1_605_632, 524_288, 1521),
+    ("docs/tutorial.md", 10_941_300_000, 819_200, 262_144, 484),
+]
 DOORS = ("autobatch", "ptycho.data", "ptycho.evaluation", "ptycho.image", "ptycho.stitching")
 
 
@@ -58,19 +68,60 @@ def test_the_code_of_a_page_runs_in_order(page, readers_files, tmp_path, monkeyp
     folder = tmp_path / "reader"
     shutil.copytree(readers_files, folder)
     monkeypatch.chdir(folder)
-    names, commands = {"__name__": "page"}, []
+    names, commands, shown = {"__name__": "page"}, [], shown_output(page)
     for block in code_blocks(page, "python", "sh", "bash"):
         if block.language == "python":
             # Empty lines in front make a traceback name the line of the page.
             source = "\n" * (block.line - 1) + block.text
+            capsys.readouterr()
             exec(compile(source, str(page), "exec"), names)
+            printed = capsys.readouterr().out
+            assert printed == shown.get(block.line, printed)
         else:
             commands += [
                 check_command(words) for words in _one_of_a_kind(recorded_commands(block.text, folder))
             ]
-    assert PRINTED.get(name_of(page), "") in capsys.readouterr().out
     without = [command.words for command in commands if command.outcome == "inputs missing"]
     assert without == [] or name_of(page) not in STORIES
+
+
+def shown_output(page):
+    """The `text` blocks of `page` that directly follow a Python block, by the line of that block."""
+    lines, blocks = page.read_text(encoding="utf-8").splitlines(), code_blocks(page)
+    return {
+        code.line: output.text
+        for code, output in pairwise(blocks)
+        if (code.language, output.language) == ("python", "text")
+        and not "".join(lines[code.line + code.text.count("\n") : output.line - 2]).strip()
+    }
+
+
+def test_only_output_that_directly_follows_its_code_is_compared(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```python\nprint(1)\n```\n\n```text\n1\n```\n\n```python\nprint(2)\n```\nWords.\n\n```text\n3\n```\n"
+    )
+    assert shown_output(page) == {2: "1\n"}
+
+
+@pytest.mark.parametrize(("name", "usable_bytes", "each", "largest", "n_items"), EXAMPLES)
+def test_a_plan_in_an_example_is_worded_as_the_planner_words_it(name, usable_bytes, each, largest, n_items):
+    cost = BatchCost(bytes_per_item=each, fixed_bytes=80, largest_tensor_bytes_per_item=largest)
+    plan = plan_batch_size(
+        usable_bytes=usable_bytes, usable_fraction=0.9, cost=cost, n_items=n_items, max_batch_size=32
+    )
+    assert plan.reason in " ".join((ROOT / name).read_text(encoding="utf-8").split())
+
+
+def test_the_tree_of_the_architecture_names_every_module():
+    tree = code_blocks(ROOT / "docs" / "architecture.md", "text")[0].text
+    modules = Counter(
+        path.name
+        for package in ("autobatch", "ptycho")
+        for path in (ROOT / package).rglob("*.py")
+        if path.name not in ("__init__.py", "_version.py")
+    )
+    assert Counter(re.findall(r"\w+\.py\b", tree)) == modules
 
 
 def _one_of_a_kind(commands):

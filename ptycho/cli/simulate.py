@@ -17,85 +17,110 @@ def build_parser() -> argparse.ArgumentParser:
         "with Poisson noise, written as NPZ with its ground truth.",
     )
     parser.add_argument("output", type=Path, help="NPZ file to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing output file")
+    _add_frames(parser)
+    _add_object(parser.add_argument_group("object"))
+    _add_probe(parser.add_argument_group("probe"))
+    _add_positions(parser.add_argument_group("positions"))
+    return parser
+
+
+def _add_frames(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--seed", type=_arguments.seed, default=0, help="seed of object, positions and noise (default 0)"
+        "--seed",
+        type=_arguments.seed,
+        default=0,
+        help="seed of object, positions and noise (default %(default)s)",
     )
     parser.add_argument(
         "--patch-size",
         type=_common.positive_int,
         default=64,
         metavar="N",
-        help="side of a frame (default 64)",
+        help="side of a frame, and of the probe, in pixels (default %(default)s)",
     )
     parser.add_argument(
         "--photons",
         type=_arguments.positive,
         default=1e5,
-        help="mean photons per frame (default 1e5)",
         metavar="COUNT",
+        help="mean number of photons in a frame (default %(default)g)",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing output file")
 
-    sample = parser.add_argument_group("object")
-    sample.add_argument(
+
+def _add_object(group: argparse._ActionsContainer) -> None:
+    group.add_argument(
         "--object-size",
         type=_common.positive_int,
         nargs=2,
         default=(192, 192),
         metavar=("H", "W"),
-        help="default 192 192",
+        help="height and width of the object in pixels (default 192 192)",
     )
-    sample.add_argument(
-        "--n-lines", type=_common.positive_int, default=40, help="random lines across it (default 40)"
+    group.add_argument(
+        "--n-lines",
+        type=_common.positive_int,
+        default=40,
+        metavar="COUNT",
+        help="number of random lines across the object (default %(default)s)",
     )
-    sample.add_argument(
+    group.add_argument(
         "--blur",
         type=_arguments.not_negative,
         default=2.0,
         metavar="PX",
-        help="blur of the lines (default 2)",
+        help="standard deviation of the lines' Gaussian blur in pixels (default %(default)g)",
     )
-    sample.add_argument(
+    group.add_argument(
         "--object-file",
         type=Path,
         metavar="NPZ",
-        help="take objectGuess of this scan instead of random lines",
+        help="scan whose objectGuess is taken instead of random lines",
     )
 
-    light = parser.add_argument_group("probe")
-    light.add_argument(
+
+def _add_probe(group: argparse._ActionsContainer) -> None:
+    group.add_argument(
         "--aperture",
         type=_arguments.positive,
         default=0.5,
-        help="radius of the far-field disc / Nyquist (default 0.5)",
+        metavar="RATIO",
+        help="radius of the probe's disc in the far field, as a share of the Nyquist frequency "
+        "(default %(default)g)",
     )
-    light.add_argument(
+    group.add_argument(
         "--defocus",
         type=_arguments.finite,
         default=12.0,
         metavar="RAD",
-        help="phase at the disc's rim (default 12)",
+        help="phase of the defocus at the rim of that disc, in radians (default %(default)g)",
     )
-    light.add_argument("--probe-file", type=Path, metavar="NPZ", help="take probeGuess of this scan instead")
+    group.add_argument(
+        "--probe-file", type=Path, metavar="NPZ", help="scan whose probeGuess is taken instead of a disc"
+    )
 
-    scan = parser.add_argument_group("positions")
-    scan.add_argument(
+
+def _add_positions(group: argparse._ActionsContainer) -> None:
+    group.add_argument(
         "--n-positions",
         type=_common.positive_int,
         metavar="COUNT",
-        help="that many random positions instead of a raster",
+        help="number of positions scattered at random, instead of a raster (default: a raster)",
     )
-    scan.add_argument(
-        "--step", type=_arguments.positive, default=6.0, metavar="PX", help="step of the raster (default 6)"
+    group.add_argument(
+        "--step",
+        type=_arguments.positive,
+        default=6.0,
+        metavar="PX",
+        help="distance of the raster's points in pixels (default %(default)g)",
     )
-    scan.add_argument(
+    group.add_argument(
         "--jitter",
         type=_arguments.not_negative,
         default=1.0,
         metavar="PX",
-        help="half-width of its jitter (default 1)",
+        help="largest random shift of a raster point along each axis, in pixels (default %(default)g)",
     )
-    return parser
 
 
 def run(arguments: argparse.Namespace) -> int:

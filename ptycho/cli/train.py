@@ -16,67 +16,129 @@ def build_parser() -> argparse.ArgumentParser:
         "Train a network on one or more scans. The pinn learns from diffraction alone; the baseline learns "
         "the patches of objectGuess or Y.",
     )
-    parser.add_argument("--model", choices=("pinn", "baseline"), required=True)
-    parser.add_argument("--train_data", type=Path, nargs="+", required=True, metavar="NPZ")
-    parser.add_argument("--output_dir", type=Path, required=True, metavar="DIR")
+    _add_files(parser)
+    _add_network(parser.add_argument_group("network"))
+    learning = parser.add_argument_group("learning")
+    _add_steps(learning)
+    _add_end(learning)
+    _add_start(learning)
+    _common.add_display_flags(parser)
+    return parser
+
+
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model",
+        choices=("pinn", "baseline"),
+        required=True,
+        help="network to train: pinn is self-supervised, baseline is supervised",
+    )
+    parser.add_argument(
+        "--train_data",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="NPZ",
+        help="scans to learn from, all with frames of the same size",
+    )
+    parser.add_argument(
+        "--output_dir",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder of the model and its loss curve, made if it is not there",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace a model in the output folder")
     _common.add_device_flag(parser)
 
-    network = parser.add_argument_group("network")
-    network.add_argument(
-        "--gridsize", type=_common.positive_int, default=1, help="the pinn sees gridsize² frames (default 1)"
+
+def _add_network(group: argparse._ActionsContainer) -> None:
+    group.add_argument(
+        "--gridsize",
+        type=_common.positive_int,
+        default=1,
+        metavar="G",
+        help="the pinn sees groups of G² neighbouring frames at once; the baseline takes 1 (default %(default)s)",
     )
-    network.add_argument(
-        "--n-filters-scale", type=float, default=2.0, metavar="S", help="scales every layer (default 2)"
+    group.add_argument(
+        "--n-filters-scale",
+        type=float,
+        default=2.0,
+        metavar="S",
+        help="factor on the number of filters of every layer (default %(default)g)",
     )
 
-    learning = parser.add_argument_group("learning")
-    learning.add_argument(
-        "--epochs", type=_common.positive_int, default=50, help="at most that many (default 50)"
+
+def _add_steps(group: argparse._ActionsContainer) -> None:
+    group.add_argument(
+        "--batch-size",
+        type=_common.positive_int,
+        default=16,
+        metavar="COUNT",
+        help="number of groups of frames in one training step (default %(default)s)",
     )
-    learning.add_argument(
-        "--batch-size", type=_common.positive_int, default=16, help="groups per step (default 16)"
+    group.add_argument(
+        "--learning-rate",
+        type=_arguments.positive,
+        default=1e-3,
+        metavar="RATE",
+        help="learning rate of the Adam optimiser at the start (default %(default)g)",
     )
-    learning.add_argument(
-        "--learning-rate", type=_arguments.positive, default=1e-3, help="of Adam (default 1e-3)"
-    )
-    learning.add_argument(
+    group.add_argument(
         "--schedule",
         choices=("plateau", "cosine"),
         default="plateau",
-        help="halve the rate when the validation loss rests and stop early, or let it fall to 0 over --epochs",
+        help="plateau: halve the learning rate when the validation loss rests, and stop early; cosine: let it fall "
+        "to 0 over --epochs (default %(default)s)",
     )
-    learning.add_argument(
+
+
+def _add_end(group: argparse._ActionsContainer) -> None:
+    group.add_argument(
+        "--epochs",
+        type=_common.positive_int,
+        default=50,
+        metavar="COUNT",
+        help="largest number of passes over the training frames (default %(default)s)",
+    )
+    group.add_argument(
         "--stop-patience",
         type=_common.positive_int,
         default=3,
         metavar="EPOCHS",
-        help="with plateau: stop after (default 3)",
+        help="with plateau: stop when the validation loss has not improved for this many epochs "
+        "(default %(default)s)",
     )
-    learning.add_argument(
+    group.add_argument(
         "--max-minutes",
         type=_arguments.positive,
         metavar="MIN",
-        help="stop after the epoch in which they are over",
+        help="time limit in minutes: stop after the epoch in which it is reached (default none)",
     )
-    learning.add_argument(
+
+
+def _add_start(group: argparse._ActionsContainer) -> None:
+    group.add_argument(
         "--validation-fraction",
         type=_arguments.fraction,
         default=0.05,
         metavar="F",
-        help="held out (default 0.05)",
+        help="share of the groups, between 0 and 1, that is held out to measure the validation loss "
+        "(default %(default)g)",
     )
-    learning.add_argument(
-        "--seed", type=_arguments.seed, default=0, help="of weights, order and groups (default 0)"
+    group.add_argument(
+        "--seed",
+        type=_arguments.seed,
+        default=0,
+        help="seed of the first weights, the order of the frames and the choice of groups (default %(default)s)",
     )
-    learning.add_argument(
+    group.add_argument(
         "--precision",
         choices=("float32", "mixed_bfloat16"),
         default="float32",
-        help="mixed_bfloat16 is up to three times as fast where the hardware has bfloat16 units",
+        help="number format of the layers; mixed_bfloat16 is up to three times as fast where the hardware has "
+        "bfloat16 units (default %(default)s)",
     )
-    _common.add_display_flags(parser)
-    return parser
 
 
 def run(arguments: argparse.Namespace) -> int:

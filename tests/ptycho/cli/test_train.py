@@ -1,14 +1,17 @@
 """`ptycho-train` from the outside: what it writes, and what Ctrl-C leaves behind."""
 
 import json
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ptycho import training
-from ptycho.cli.train import main
+from ptycho.cli.train import build_parser, main
 from ptycho.data import write_npz
 from ptycho.models.bundle import load_bundle
+from ptycho.models.networks import Architecture
 from ptycho.simulation import SimulationSettings, simulate
 
 
@@ -122,3 +125,21 @@ def test_the_record_says_how_it_was_trained(scan, tmp_path):
     assert main(_arguments(scan, tmp_path, "--seed", "5")) == 0
     settings = json.loads((tmp_path / "bundle.json").read_text())["training"]["settings"]
     assert (settings["seed"], settings["epochs"], settings["batch_size"]) == (5, 3, 8)
+
+
+def test_the_defaults_are_those_of_the_settings():
+    # --help may import neither Keras nor NumPy, so the parser cannot take them from there.
+    flags = vars(build_parser().parse_args(["--model", "pinn", "--train_data", "a.npz", "--output_dir", "b"]))
+    expected = {
+        **asdict(training.TrainingSettings()),
+        **asdict(Architecture(kind="pinn", patch_size=64)),
+        "model": "pinn",
+        "train_data": [Path("a.npz")],
+        "output_dir": Path("b"),
+        "device": None,
+    }
+    of_the_display = {"overwrite": False, "quiet": False, "verbose": False, "console_level": "INFO"}
+    without_a_flag = ("plateau_patience", "kind", "patch_size")
+    assert flags == {
+        name: value for name, value in {**expected, **of_the_display}.items() if name not in without_a_flag
+    }
