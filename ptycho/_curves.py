@@ -130,7 +130,7 @@ def _correlation(
     if frc_sigma > 0:
         ax.plot(frequency, curve.correlation, color=colour, linewidth=0.8, alpha=0.4)
     digits = ".3f" if curves.unit == "cycles/pixel" else ".3g"
-    crossing = f"{'> ' if cutoff.beyond_last_ring else ''}{cutoff.frequency:{digits}}"
+    crossing = f"{'≥ ' if cutoff.beyond_last_ring else ''}{cutoff.frequency:{digits}}"
     values = smoothed(curve.correlation, frc_sigma)
     ax.plot(frequency, values, color=colour, linewidth=2.2, label=plain(f"{shortened(label)}: {crossing}"))
     if not cutoff.beyond_last_ring:
@@ -141,26 +141,26 @@ def _correlation(
 
 
 def _thresholds(ax: Axes, curves: FrcCurves) -> None:
-    from matplotlib.patheffects import withStroke
-
-    end = curves.frequency[-1]
-    lines = [("0.5", "--", 0.5, 3), ("1/7", ":", ONE_SEVENTH, -12)]
-    for _, style, value, _ in lines:
+    lines = [("0.5", "--", 0.5), ("1/7", ":", ONE_SEVENTH)]
+    for _, style, value in lines:
         ax.axhline(value, color="0.45", linestyle=style, linewidth=1.2)
+    names = {name: (0.0, value) for name, _, value in lines}
     if curves.half_bit is not None:
         ax.plot(curves.frequency, curves.half_bit, color="0.45", linewidth=1.2)
-        lines.append(("half-bit", "-", float(curves.half_bit[-1]), 3))
-    for name, _, value, rise in lines:
+        # Where the line has come down among the others, away from the two names at the left.
+        middle = len(curves.frequency) // 4
+        names["half-bit"] = (float(curves.frequency[middle]), float(curves.half_bit[middle]))
+    for name, place in names.items():
         ax.annotate(
             name,
-            (end, value),
-            (-2, rise),
+            place,
+            (4, 4),
             textcoords="offset points",
-            ha="right",
+            va="bottom",
+            fontsize=SMALL_PT,
             color="0.25",
             zorder=5,
-            # Noise beyond the cut-off runs through the words.
-            path_effects=[withStroke(linewidth=3, foreground="white")],
+            bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.9},
         )
 
 

@@ -53,15 +53,22 @@ class ColourScale:
     cyclic: bool = False
 
     def with_ends(self, low: float | None, high: float | None) -> ColourScale:
-        """Return the scale with those ends replaced that are given; for phases, in radians."""
+        """Return the scale with those ends replaced that are given; for phases, in radians.
+
+        One given end that lies beyond the other moves the other with it, at the same width.
+        """
         if low is None and high is None:
             return self
-        low = self.low if low is None else low
-        high = self.high if high is None else high
-        if not low < high:
+        if low is not None and high is not None and not low < high:
             raise DataError(
                 f"phase limits are {low:g} and {high:g} but the first must be the smaller; give both, in order."
             )
+        # One given end may lie beyond the other, which was not chosen and so gives way.
+        width = max(self.high - self.low, 1e-6 * abs(low or high or 0.0))
+        if low is None:
+            low = self.low if high is None or self.low < high else high - width
+        if high is None:
+            high = self.high if low < self.high else low + width
         return ColourScale(low, high, cyclic=math.isclose(high - low, 2 * math.pi, rel_tol=1e-3))
 
     def fold(self, image: np.ma.MaskedArray) -> np.ma.MaskedArray:

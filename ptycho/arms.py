@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -58,6 +59,7 @@ def load_arm(
     label: str | None = None,
     *,
     scan: ScanData | None = None,
+    subset: ScanData | None = None,
     role: ModelKind | None = None,
     predict_batch_size: BatchSize = "auto",
     max_predict_batch_size: int | None = None,
@@ -74,6 +76,8 @@ def load_arm(
     scan : ScanData, optional
         The whole scan that a finished reconstruction was made from: where both know the positions, the
         image's place in the scan's frame follows from them.
+    subset : ScanData, optional
+        Frames drawn from `scan`, of which alone the reconstruction may have been made.
     role : {"pinn", "baseline"}, optional
         Which model it must be, and which to take from a folder of PtychoPINN's that holds both.
 
@@ -94,7 +98,7 @@ def load_arm(
                 f"{path} is no model but a {role} is wanted; name the folder of a training run, or a "
                 "wts.h5.zip or baseline_model.h5."
             )
-        return _finished_arm(Path(path), label, scan)
+        return _finished_arm(Path(path), label, [known for known in (scan, subset) if known is not None])
     else:
         model = load_bundle(path)
     if role is not None and model.architecture.kind != role:
@@ -110,9 +114,9 @@ def load_arm(
     )
 
 
-def _finished_arm(path: Path, label: str | None, scan: ScanData | None) -> Arm:
+def _finished_arm(path: Path, label: str | None, scans: Sequence[ScanData]) -> Arm:
     finished = read_reconstruction(path)
-    origin = None if scan is None else finished.origin_in(scan)
+    origin = finished.origin_in(*scans) if scans else None
     coverage = finished.coverage
     if coverage is None:
         coverage = np.ones(finished.object.shape, np.float32)

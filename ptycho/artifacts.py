@@ -30,7 +30,7 @@ DEBUG_SUFFIX = "_debug_images.npz"
 RAW_FILE = "reconstructions.npz"
 ALIGNED_FILE = "reconstructions_aligned.npz"
 REPORT_FILE = "run_report.json"
-_OWN_FILES = (METRICS_FILE, f"*{FRC_SUFFIX}", f"*{DEBUG_SUFFIX}", RAW_FILE, ALIGNED_FILE, REPORT_FILE)
+ARTIFACT_PATTERNS = (METRICS_FILE, f"*{FRC_SUFFIX}", f"*{DEBUG_SUFFIX}", RAW_FILE, ALIGNED_FILE, REPORT_FILE)
 
 ARRAY_SCHEMA_VERSION = 1
 _METRIC_COLUMNS = ("model", "metric", "amplitude", "phase", "value")
@@ -102,7 +102,7 @@ def write_artifacts(
     """
     options = options or ArtifactOptions()
     prefixes = arm_prefixes([arm.label for arm in result.arms])
-    with staging(folder, replaces=_OWN_FILES) as stage:
+    with staging(folder, replaces=ARTIFACT_PATTERNS) as stage:
         _write_table(stage / METRICS_FILE, _METRIC_COLUMNS, _metric_rows(result.arms))
         for arm in result.arms:
             if arm.metrics is not None and arm.metrics.frc is not None:

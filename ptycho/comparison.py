@@ -13,7 +13,8 @@ from typing import TypedDict
 
 import numpy as np
 
-from autobatch import AutobatchError, NoProgress, Progress
+from autobatch import NoProgress, Progress
+from ptycho._arm_failures import arm_errors, failure_of
 from ptycho._canvas_set import CanvasSet
 from ptycho._comparison_types import ArmFailure as ArmFailure
 from ptycho._comparison_types import ArmResult as ArmResult
@@ -23,7 +24,7 @@ from ptycho._comparison_types import Registered as Registered
 from ptycho.arms import Arm as Arm
 from ptycho.arms import load_arm as load_arm
 from ptycho.data.scan import ScanData
-from ptycho.errors import DataError, PtychoError
+from ptycho.errors import DataError
 from ptycho.evaluation import (
     METRIC_CONVENTIONS,
     ImageMetrics,
@@ -49,6 +50,7 @@ from ptycho.models.patch_model import PatchModel
 logger = logging.getLogger(__name__)
 
 STOPPED = "stopped by Ctrl-C"
+NOT_SCORED = "not scored: stopped by Ctrl-C"
 # Share of one patch below which a pixel at the rim of the canvas does not count as reconstructed.
 COVERED_ABOVE = 1e-3
 
@@ -66,9 +68,10 @@ def compare(
     The common frame is the pixels under the crops at `frame_positions_yx`, (k, 2) in pixels of the object; by
     default those of this scan. With those of a larger scan the images of its subsets line up.
 
-    Every image is put on the object's pixel grid from the known positions. An arm that fails is named in
-    `failures` and the others go on. Ctrl-C ends the run with the arms that are finished, if there is one; the
-    others are `failures` for the reason `STOPPED`.
+    Every image is put on the object's pixel grid from the known positions. An arm that fails, for want of memory
+    too, is named in `failures` and the others go on. Ctrl-C ends the run with what there is: arms that were not
+    reconstructed are `failures` for the reason `STOPPED`, those that were not scored for `NOT_SCORED`. Before
+    there is an arm or a failure it passes as KeyboardInterrupt.
 
     Raises
     ------
@@ -86,11 +89,10 @@ def compare(
     for arm in arms:
         try:
             placed.append(_place(arm, scan, window, truth, settings, progress))
-        except (AutobatchError, PtychoError) as error:
-            logger.error("%s failed: %s", arm.label, error)
-            failures.append(ArmFailure(arm.label, str(error)))
+        except arm_errors() as error:
+            failures.append(failure_of(arm.label, error))
         except KeyboardInterrupt:
-            if not placed:
+            if not placed and not failures:
                 raise
             failures += [ArmFailure(left.label, STOPPED) for left in arms[len(placed) + len(failures) :]]
             break
@@ -363,10 +365,13 @@ def _score(
             began = time.perf_counter()
             try:
                 metrics = scorer.metrics(result)
-            except PtychoError as error:
-                logger.error("%s could not be scored: %s", result.label, error)
-                failures.append(ArmFailure(result.label, str(error)))
+            except arm_errors() as error:
+                failures.append(failure_of(result.label, error, what="could not be scored"))
                 done.append(result)
+            except KeyboardInterrupt:
+                left = results[len(done) :]
+                failures += [ArmFailure(arm.label, NOT_SCORED) for arm in left]
+                return [*done, *left], failures
             else:
                 seconds = result.seconds | {"score": time.perf_counter() - began}
                 done.append(replace(result, metrics=metrics, seconds=seconds))

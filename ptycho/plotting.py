@@ -70,6 +70,7 @@ FRC_PLOT = "frc_curves.png"
 HALF_SET_PLOT = "half_set_frc_curves.png"
 DEBUG_PLOT_SUFFIX = "_debug_images.png"
 PLOT_FILES = (COMPARISON_PLOT, ERROR_PLOT, FRC_PLOT, HALF_SET_PLOT)
+PLOT_PATTERNS = (*PLOT_FILES, f"*{DEBUG_PLOT_SUFFIX}")
 
 _DPI = 150
 _PANEL_INCHES, _FIGURE_INCHES = 3.1, 20.0
@@ -110,7 +111,7 @@ def write_plots(
         between half sets; what cannot be drawn is left out.
     """
     options = options or PlotOptions()
-    with staging(folder, replaces=(*PLOT_FILES, f"*{DEBUG_PLOT_SUFFIX}")) as stage:
+    with staging(folder, replaces=PLOT_PATTERNS) as stage:
         panels = panels_of(result)
         if panels:
             plot_comparison(result, stage / COMPARISON_PLOT, options=options, panels=panels)

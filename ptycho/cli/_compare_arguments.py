@@ -152,7 +152,10 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
     for model in ("pinn", "baseline"):
         for end in ("vmin", "vmax"):
             group.add_argument(
-                f"--{model}_phase_{end}", type=float, metavar="RAD", help=f"fixed phase limit of the {model}"
+                f"--{model}_phase_{end}",
+                type=_arguments.finite,
+                metavar="RAD",
+                help=f"fixed phase limit of the {model}",
             )
 
 

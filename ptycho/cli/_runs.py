@@ -42,23 +42,20 @@ class Beginning:
 
 def fail_for(result: ComparisonResult, *, kept_in: Path) -> None:
     """Raise, with every reason, if an arm failed, or as Ctrl-C does if that ended the run early."""
-    from ptycho.comparison import STOPPED
+    from ptycho.comparison import NOT_SCORED, STOPPED
 
     stopped = [failure.label for failure in result.failures if failure.reason == STOPPED]
+    unscored = [failure.label for failure in result.failures if failure.reason == NOT_SCORED]
     reasons = [
         f"{failure.label} failed: {failure.reason}"
         for failure in result.failures
-        if failure.reason != STOPPED
+        if failure.reason not in (STOPPED, NOT_SCORED)
     ]
-    if stopped:
-        finished = ", ".join(arm.label for arm in result.arms)
-        raise KeyboardInterrupt(
-            " ".join(
-                [
-                    f"stopped by Ctrl-C; {finished} kept in {kept_in}, {', '.join(stopped)} not finished.",
-                    *reasons,
-                ]
-            )
-        )
+    if stopped or unscored:
+        finished = ", ".join(arm.label for arm in result.arms) or "the report"
+        said = [f"stopped by Ctrl-C; {finished} kept in {kept_in}"]
+        said += [f"{', '.join(unscored)} not scored"] if unscored else []
+        said += [f"{', '.join(stopped)} not finished"] if stopped else []
+        raise KeyboardInterrupt(" ".join([f"{', '.join(said)}.", *reasons]))
     if reasons:
         raise _common.WorkFailedError(" ".join(reasons))

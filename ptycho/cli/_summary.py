@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from ptycho.arms import Arm
     from ptycho.comparison import ArmResult, ComparisonResult, ComparisonSettings
     from ptycho.data.scan import ScanData
-    from ptycho.evaluation import SelfConsistency
+    from ptycho.evaluation import ImageMetrics, SelfConsistency
 
 _COLUMNS = ("mae", "psnr", "ssim", "ms_ssim", "frc50")
 _HEADINGS = {"mae": "MAE", "psnr": "PSNR dB", "ssim": "SSIM", "ms_ssim": "MS-SSIM"}
+# Below this a cut-off moves by more than a twentieth of the axis from one ring to the next.
+_FEW_RINGS = 20
 _FRC_HEADINGS = {"standard": "FRC50 1/px", "ptychopinn": "FRC50 rings"}
 
 
@@ -106,13 +108,22 @@ def _metrics_table(result: ComparisonResult) -> Table:
         if arm.metrics is None:
             continue
         for channel in ("amplitude", "phase"):
-            values = [getattr(getattr(arm.metrics, name), channel) for name in _COLUMNS]
+            values = {name: getattr(getattr(arm.metrics, name), channel) for name in _COLUMNS}
+            beyond = _never_below_half(arm.metrics, channel)
             table.add_row(
                 arm.label if channel == "amplitude" else "",
                 channel,
-                *("-" if value is None else f"{value:.4g}" for value in values),
+                *(
+                    "-" if value is None else f"{'≥ ' if beyond and name == 'frc50' else ''}{value:.4g}"
+                    for name, value in values.items()
+                ),
             )
     return table
+
+
+def _never_below_half(metrics: ImageMetrics, channel: str) -> bool:
+    cutoffs = None if metrics.frc is None else getattr(metrics.frc, channel).cutoffs
+    return cutoffs is not None and cutoffs.half.beyond_last_ring
 
 
 def _consistency_table(result: ComparisonResult) -> Table:
@@ -179,6 +190,10 @@ def _notes(result: ComparisonResult) -> list[str]:
         for scored in (arm.metrics, arm.consistency):
             if scored is not None:
                 notes += [f"{arm.label}: {note}" for note in scored.notes]
+        if arm.metrics is not None and arm.metrics.frc is not None:
+            n_rings = len(arm.metrics.frc.frequency)
+            if n_rings < _FEW_RINGS:
+                notes.append(f"{arm.label}: the FRC has {n_rings} rings only; its cut-offs are coarse.")
     return notes
 
 

@@ -16,9 +16,11 @@ from ptycho.cli._compare_arguments import build_parser
 if TYPE_CHECKING:
     import numpy as np
 
+    from autobatch import Progress
     from ptycho.arms import Arm
     from ptycho.artifacts import ArtifactOptions
-    from ptycho.comparison import ComparisonSettings, Registered
+    from ptycho.cli._runs import Beginning
+    from ptycho.comparison import ComparisonResult, ComparisonSettings, Registered
     from ptycho.data.scan import ScanData
     from ptycho.models.networks import ModelKind
     from ptycho.plotting import PlotOptions
@@ -50,8 +52,9 @@ def run(arguments: argparse.Namespace) -> int:
     _check_usage(arguments)
     _common.check_no_results(arguments.output_dir, _RESULTS, overwrite=arguments.overwrite)
     _arguments.check_batch_memo(arguments.batch_memo)
-    if arguments.baseline_debug_dir is not None:
-        _check_dump(arguments.baseline_debug_dir, overwrite=arguments.overwrite)
+    dump_folder = _dump_folder(arguments)
+    if dump_folder is not None:
+        _check_dump(dump_folder, overwrite=arguments.overwrite)
 
     from ptycho.models.devices import computing_on
 
@@ -68,39 +71,91 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace, job: _Job) -> int:
-    from ptycho.artifacts import write_artifacts
     from ptycho.cli._runs import Beginning, fail_for
     from ptycho.cli._summary import print_summary
-    from ptycho.comparison import compare
-    from ptycho.plotting import write_plots
 
     beginning = Beginning.now()
     folder = arguments.output_dir
     (folder / "logs").mkdir(parents=True, exist_ok=True)
     with _common.file_log(folder / "logs" / "debug.log"):
         with _common.progress_display(arguments) as progress:
-            with _observed(arguments, job.arms) as arms:
-                result = compare(
-                    arms,
-                    job.scan,
-                    settings=job.settings,
-                    frame_positions_yx=job.frame_positions_yx,
-                    progress=progress,
-                )
-            with progress.stage("plots, files", 2, "steps") as stage:
-                files = write_plots(result, folder, options=_plot_options(arguments))
-                stage.advance(1)
-                files += write_artifacts(
-                    result,
-                    folder,
-                    options=_artifact_options(arguments),
-                    report=beginning.info("compare-models"),
-                )
+            result = _result(arguments, job, progress)
+            with progress.stage("plots, files", 1, "steps") as stage:
+                result, files = _keep(arguments, result, beginning)
                 stage.advance(1)
         if not arguments.quiet:
             print_summary(result, [*files, folder / "logs" / "debug.log"])
     fail_for(result, kept_in=folder)
     return 0
+
+
+def _result(arguments: argparse.Namespace, job: _Job, progress: Progress) -> ComparisonResult:
+    """Compare; a dump that cannot be finished costs no arm."""
+    from ptycho.comparison import STOPPED, compare
+
+    result = None
+    try:
+        with _observed(arguments, job.arms) as arms:
+            result = compare(
+                arms,
+                job.scan,
+                settings=job.settings,
+                frame_positions_yx=job.frame_positions_yx,
+                progress=progress,
+            )
+    except (OSError, KeyboardInterrupt) as error:
+        if result is None:
+            raise
+        reason = STOPPED if isinstance(error, KeyboardInterrupt) else str(error)
+        return _with_failure(result, "the dump of the baseline", reason)
+    return result
+
+
+def _with_failure(result: ComparisonResult, label: str, reason: str) -> ComparisonResult:
+    from ptycho.comparison import ArmFailure
+
+    logger.error("%s failed: %s", label, reason)
+    return replace(result, failures=(*result.failures, ArmFailure(label, reason)))
+
+
+def _keep(
+    arguments: argparse.Namespace, result: ComparisonResult, beginning: Beginning
+) -> tuple[ComparisonResult, list[Path]]:
+    """Write everything, or after Ctrl-C everything but the plots."""
+    from ptycho.comparison import STOPPED
+
+    try:
+        return _write(arguments, result, beginning, drawing=True)
+    except KeyboardInterrupt:
+        logger.warning("keeping what is finished, without plots; Ctrl-C again gives it up")
+    try:
+        return _write(arguments, _with_failure(result, "the plots", STOPPED), beginning, drawing=False)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"stopped by Ctrl-C while the results were written; {arguments.output_dir} lacks them"
+        ) from None
+
+
+def _write(
+    arguments: argparse.Namespace, result: ComparisonResult, beginning: Beginning, *, drawing: bool
+) -> tuple[ComparisonResult, list[Path]]:
+    """Put pictures and data into the output folder, all or none."""
+    from ptycho.artifacts import ARTIFACT_PATTERNS, staging, write_artifacts
+    from ptycho.plotting import PLOT_PATTERNS, write_plots
+
+    folder = arguments.output_dir
+    with staging(folder, replaces=(*PLOT_PATTERNS, *ARTIFACT_PATTERNS)) as stage:
+        drawn = []
+        if drawing:
+            try:
+                drawn = write_plots(result, stage, options=_plot_options(arguments))
+            except (MemoryError, ValueError) as error:
+                logger.debug("where the plots failed", exc_info=True)
+                result = _with_failure(result, "the plots", str(error) or "out of memory")
+        options = _artifact_options(arguments)
+        report = beginning.info("compare-models")
+        written = write_artifacts(result, stage, options=options, report=report)
+    return result, [folder / path.name for path in (*drawn, *written)]
 
 
 @contextmanager
@@ -177,12 +232,12 @@ def _open(arguments: argparse.Namespace) -> _Job:
     )
     n_frames = arguments.n_test_subsample or arguments.n_test_groups
     scan = whole if n_frames is None else subsample(whole, n_frames, seed=arguments.test_subsample_seed)
-    arms = _arms(arguments, whole)
+    arms = _arms(arguments, whole, scan)
     check_arms(arms, scan, settings)
     return _Job(arms, scan, settings, (whole if arguments.fixed_canvas else scan).positions_yx)
 
 
-def _arms(arguments: argparse.Namespace, scan: ScanData) -> list[Arm]:
+def _arms(arguments: argparse.Namespace, whole: ScanData, scan: ScanData) -> list[Arm]:
     from ptycho.arms import load_arm
 
     if arguments.demo:
@@ -217,8 +272,8 @@ def _arms(arguments: argparse.Namespace, scan: ScanData) -> list[Arm]:
             for arm in arms
         ]
     if arguments.tike_recon_path is not None:
-        arms.append(load_arm(arguments.tike_recon_path, scan=scan))
-    return arms + [load_arm(path, label, scan=scan) for label, path in arguments.arm]
+        arms.append(load_arm(arguments.tike_recon_path, scan=whole, subset=scan))
+    return arms + [load_arm(path, label, scan=whole, subset=scan) for label, path in arguments.arm]
 
 
 def _registered(arguments: argparse.Namespace) -> Registered:

@@ -47,18 +47,33 @@ class Reconstruction:
     positions_yx: np.ndarray | None = None
     coverage: np.ndarray | None = None
 
-    def origin_in(self, scan: ScanData) -> tuple[float, float] | None:
-        """Return the object pixel of `scan` under pixel (0, 0) of this image, None if it is not known.
+    def origin_in(self, *scans: ScanData) -> tuple[float, float] | None:
+        """Return the object pixel under pixel (0, 0) of this image, None (with a warning) if it is not known.
+
+        Parameters
+        ----------
+        *scans : ScanData
+            A scan and subsets of it; the first with as many frames as there are positions tells.
 
         Raises
         ------
         DataError
             The positions are not those of the scan up to one common shift.
         """
-        if self.positions_yx is None or len(self.positions_yx) != scan.n_frames:
+        if self.positions_yx is None:
             return None
-        shift_y, shift_x = -_common_shift(scan, self.positions_yx)
-        return float(shift_y), float(shift_x)
+        for scan in scans:
+            if len(self.positions_yx) == scan.n_frames:
+                shift_y, shift_x = -_common_shift(scan, self.positions_yx)
+                return float(shift_y), float(shift_x)
+        logger.warning(
+            "%s has %d positions but the scan has %s, so where its image lies is unknown; pass the reconstruction "
+            "of these very frames",
+            self.label,
+            len(self.positions_yx),
+            " or ".join(dict.fromkeys(str(scan.n_frames) for scan in scans)),
+        )
+        return None
 
 
 def read_reconstruction(path: str | PathLike[str]) -> Reconstruction:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from oracle_model import lopsided_scan
 from ptychopinn_files import (
     baseline_description,
     pinn_description,
@@ -10,6 +11,7 @@ from ptychopinn_files import (
 )
 
 from ptycho.arms import load_arm
+from ptycho.data import subsample
 from ptycho.errors import DataError
 from ptycho.models.bundle import save_bundle
 from ptycho.models.networks import Architecture, build_network
@@ -47,6 +49,30 @@ def test_a_folder_of_this_project_stays_one_whatever_lies_below(run):
     architecture = Architecture(kind="baseline", patch_size=48, n_filters_scale=0.25)
     save_bundle(run, PatchModel(build_network(architecture), architecture))
     assert load_arm(run).source.patch_size == 48
+
+
+def _made_of(path, scan):
+    np.savez(
+        path,
+        reconstructed_object=np.ones((9, 8), complex),
+        reconstructed_probe=np.ones((4, 4), complex),
+        algorithm="ePIE",
+        positions_yx=scan.positions_yx - (3.0, -2.0),
+    )
+    return path
+
+
+@pytest.mark.spec("CM-7.3")
+def test_a_reconstruction_of_the_drawn_frames_is_placed_by_them(tmp_path, caplog):
+    scan = lopsided_scan()
+    drawn = subsample(scan, 40, seed=3)
+    assert load_arm(_made_of(tmp_path / "a.npz", drawn), scan=scan, subset=drawn).source.origin_yx == (3, -2)
+    assert not caplog.records
+    one_less = scan.select(np.arange(1, scan.n_frames))
+    assert load_arm(_made_of(tmp_path / "b.npz", one_less), scan=scan, subset=drawn).source.origin_yx is None
+    (record,) = caplog.records
+    n = scan.n_frames
+    assert f"ePIE has {n - 1} positions but the scan has {n} or 40" in record.getMessage()
 
 
 def test_an_npz_is_a_finished_reconstruction(tmp_path):

@@ -6,6 +6,7 @@ from legacy_scores import plain_placement, plain_scores
 from oracle_model import OracleModel, lopsided_scan
 
 from autobatch.testing import inject_oom
+from ptycho import comparison
 from ptycho.comparison import Arm, ComparisonSettings, check_arms, compare
 from ptycho.data import ScanData
 from ptycho.errors import DataError
@@ -156,6 +157,85 @@ def test_an_arm_that_fails_is_named_and_the_others_go_on(scan, oracle):
     assert [failure.label for failure in result.failures] == ["doomed"]
     assert [arm.label for arm in result.arms] == ["truth"]
     assert result.arms[0].metrics.ssim.phase == pytest.approx(1, abs=1e-5)
+
+
+def _internal_error():
+    import tensorflow as tf
+
+    return tf.errors.InternalError(None, None, "cuDNN launch failure\n[[node conv]]")
+
+
+_LATE_ERRORS = {
+    "memory": (lambda: MemoryError("Unable to allocate 3 GiB"), "out of memory: Unable to allocate 3 GiB"),
+    "wordless memory": (MemoryError, "out of memory"),
+    "disk": (lambda: OSError(28, "No space left on device"), "OSError: [Errno 28] No space left on device"),
+    "value": (lambda: ValueError("a sum is negative"), "a sum is negative"),
+    "data": (lambda: DataError("nothing is covered"), "nothing is covered"),
+    "tensorflow": (_internal_error, "InternalError: cuDNN launch failure"),
+}
+
+
+@pytest.mark.spec("CM-11.3")
+@pytest.mark.parametrize("kind", _LATE_ERRORS)
+@pytest.mark.parametrize("stage", ["placing", "scoring"])
+def test_a_late_error_of_any_expected_class_costs_its_own_arm_only(scan, monkeypatch, caplog, kind, stage):
+    make, reason = _LATE_ERRORS[kind]
+    _raise_in(monkeypatch, stage, second=make())
+    arms = [Arm(label=label, source=_finished(scan)) for label in ("first", "second", "third")]
+    with caplog.at_level("DEBUG", "ptycho"):
+        result = compare(arms, scan, settings=ComparisonSettings(register="none"))
+    assert [(failure.label, failure.reason) for failure in result.failures] == [("second", reason)]
+    scored = [arm.label for arm in result.arms if arm.metrics is not None]
+    assert scored == ["first", "third"]
+    assert len(result.arms) == (2 if stage == "placing" else 3)
+    assert [record.levelname for record in caplog.records if record.exc_info] == ["DEBUG"]
+
+
+@pytest.mark.parametrize("error", [TypeError("a bug"), AttributeError("a bug")])
+@pytest.mark.parametrize("stage", ["placing", "scoring"])
+def test_a_programming_error_is_not_taken_for_a_failed_arm(scan, monkeypatch, stage, error):
+    _raise_in(monkeypatch, stage, second=error)
+    arms = [Arm(label=label, source=_finished(scan)) for label in ("first", "second")]
+    with pytest.raises(type(error), match="a bug"):
+        compare(arms, scan, settings=ComparisonSettings(register="none"))
+
+
+def _raise_in(monkeypatch, stage, **errors):
+    """Raise, for the arms whose labels are the names of `errors`, these while they are placed or scored."""
+    owner, name = {"placing": (comparison, "_place"), "scoring": (comparison._Scorer, "metrics")}[stage]
+    original = getattr(owner, name)
+
+    def raising(*positional):
+        arm = positional[0] if stage == "placing" else positional[1]
+        if arm.label in errors:
+            raise errors[arm.label]
+        return original(*positional)
+
+    monkeypatch.setattr(owner, name, raising)
+
+
+@pytest.mark.spec("CM-11.4")
+def test_ctrl_c_while_scoring_keeps_every_image_and_the_figures_so_far(scan, monkeypatch):
+    _raise_in(monkeypatch, "scoring", second=KeyboardInterrupt())
+    arms = [Arm(label=label, source=_finished(scan)) for label in ("first", "second", "third")]
+    result = compare(arms, scan, settings=ComparisonSettings(register="none"))
+    assert [arm.metrics is not None for arm in result.arms] == [True, False, False]
+    assert [(f.label, f.reason) for f in result.failures] == [
+        ("second", comparison.NOT_SCORED),
+        ("third", comparison.NOT_SCORED),
+    ]
+
+
+@pytest.mark.spec("CM-11.4")
+def test_ctrl_c_after_a_failure_keeps_its_reason(scan, monkeypatch):
+    _raise_in(monkeypatch, "placing", first=MemoryError(), second=KeyboardInterrupt())
+    arms = [Arm(label=label, source=_finished(scan)) for label in ("first", "second", "third")]
+    result = compare(arms, scan)
+    assert [(f.label, f.reason) for f in result.failures] == [
+        ("first", "out of memory"),
+        ("second", comparison.STOPPED),
+        ("third", comparison.STOPPED),
+    ]
 
 
 @pytest.mark.spec("CM-7.1")

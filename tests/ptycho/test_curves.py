@@ -84,6 +84,10 @@ def test_all_three_thresholds_are_there_and_named(ax, frc):
     levels = {round(float(curve[0]), 6) for curve in curves if np.ptp(curve) == 0}
     assert {0.5, round(1 / 7, 6)} <= levels
     assert {text.get_text() for text in ax.texts} == {"0.5", "1/7", "half-bit"}
+    for text in ax.texts:
+        assert text.get_bbox_patch().get_facecolor()[:3] == (1, 1, 1)
+        assert text.xy[0] < frc.frequency[-1] / 2
+        assert text.get_va() == "bottom"
 
 
 def test_a_smoothed_curve_stands_over_the_one_that_was_measured(ax, frc):
@@ -99,7 +103,7 @@ def test_a_curve_that_never_falls_says_so_and_has_no_dot(ax, frc):
     never = FrcCutoff(0.5, beyond_last_ring=True)
     curves = replace(frc, phase=FrcCurve(np.ones_like(frc.frequency), FrcCutoffs(never, never)))
     draw_correlations(ax, {"ePIE": curves}, "phase", frc_sigma=0.0)
-    assert _legend(ax) == ["ePIE: > 0.500"]
+    assert _legend(ax) == ["ePIE: ≥ 0.500"]
     assert not [line for line in ax.lines if line.get_marker() == "o"]
 
 

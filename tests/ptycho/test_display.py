@@ -118,7 +118,16 @@ def test_given_ends_replace_one_or_both():
     assert scale.with_ends(None, 3.0) == ColourScale(-1.0, 3.0)
     assert scale.with_ends(-np.pi, np.pi).cyclic
     with pytest.raises(DataError, match=r"2\.5 and 2 but the first must be the smaller"):
-        scale.with_ends(2.5, None)
+        scale.with_ends(2.5, 2.0)
+
+
+@pytest.mark.spec("CM-9.5")
+def test_one_given_end_beyond_the_other_takes_it_along():
+    scale = ColourScale(-1.0, 2.0)
+    assert scale.with_ends(2.5, None) == ColourScale(2.5, 5.5)
+    assert scale.with_ends(None, -1.5) == ColourScale(-4.5, -1.5)
+    far = scale.with_ends(1e20, None)
+    assert far.low < far.high
 
 
 def test_a_cyclic_scale_folds_whole_turns():

@@ -317,6 +317,112 @@ def test_ctrl_c_in_the_first_arm_says_that_nothing_is_finished(workplace, tmp_pa
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["logs"]
 
 
+def _interrupt(*positional, **named):
+    raise KeyboardInterrupt
+
+
+def _models_only(folder, output):
+    return [*_arguments(folder, output), "--no-self-consistency"]
+
+
+@pytest.mark.spec("CM-11.4")
+def test_ctrl_c_while_scoring_keeps_the_images(workplace, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(comparison._Scorer, "metrics", _interrupt)
+    output = tmp_path / "out"
+    assert main(_models_only(workplace, output)) == 130
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    kept = f"stopped by Ctrl-C; PtychoPINN, Baseline kept in {output}, PtychoPINN, Baseline not scored."
+    assert last == f"compare-models: error: {kept}"
+    assert [arm["metrics"] for arm in _report(output)["arms"]] == [None, None]
+    with np.load(output / "reconstructions.npz") as arrays:
+        assert np.abs(arrays["baseline_complex"]).max() > 0
+
+
+@pytest.mark.spec("CM-11.4")
+@pytest.mark.parametrize("where", ["ptycho.plotting.plot_errors", "ptycho.artifacts._write_table"])
+def test_ctrl_c_while_writing_leaves_out_the_plots_only(workplace, tmp_path, monkeypatch, capsys, where):
+    import importlib
+
+    module, name = where.rsplit(".", 1)
+    original = getattr(importlib.import_module(module), name)
+    calls = []
+
+    def once(*positional, **named):
+        calls.append(1)
+        return _interrupt() if len(calls) == 1 else original(*positional, **named)
+
+    monkeypatch.setattr(where, once)
+    output = tmp_path / "out"
+    assert main(_models_only(workplace, output)) == 130
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    kept = f"stopped by Ctrl-C; PtychoPINN, Baseline kept in {output}, the plots not finished."
+    assert last == f"compare-models: error: {kept}"
+    assert "PtychoPINN,ssim," in (output / "comparison_metrics.csv").read_text()
+    assert (output / "reconstructions.npz").is_file()
+    assert not list(output.glob("*.png"))
+    assert not list(output.glob(".unfinished*"))
+
+
+@pytest.mark.spec("CM-11.4")
+def test_ctrl_c_after_a_failed_arm_keeps_its_reason(workplace, tmp_path, monkeypatch, capsys):
+    def stopped(model, scan, **options):
+        raise KeyboardInterrupt if options["label"] == "Baseline" else MemoryError("too large")
+
+    monkeypatch.setattr(comparison, "reconstruct", stopped)
+    output = tmp_path / "out"
+    assert main(_arguments(workplace, output)) == 130
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last == (
+        f"compare-models: error: stopped by Ctrl-C; the report kept in {output}, Baseline not finished. "
+        "PtychoPINN failed: out of memory: too large"
+    )
+    assert [failure["label"] for failure in _report(output)["failures"]] == ["PtychoPINN", "Baseline"]
+
+
+@pytest.mark.spec("CM-9.7")
+def test_a_full_disk_leaves_every_file_of_an_earlier_run(workplace, tmp_path, monkeypatch, capsys):
+    def full(path, arrays):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device", "somewhere")
+
+    output = tmp_path / "out"
+    assert main(_models_only(workplace, output)) == 0
+    before = {path.name: path.read_bytes() for path in output.iterdir() if path.is_file()}
+    assert {"comparison_plot.png", "comparison_metrics.csv", "run_report.json"} <= before.keys()
+    monkeypatch.setattr("ptycho.artifacts._write_arrays", full)
+    again = [*_models_only(workplace, output), "--overwrite", "--stitch-crop-size", "24"]
+    assert main(again) == 1
+    assert "free some space" in capsys.readouterr().err.splitlines()[-1]
+    assert {path.name: path.read_bytes() for path in output.iterdir() if path.is_file()} == before
+    assert not list(output.glob(".unfinished*"))
+
+
+@pytest.mark.spec("CM-11.3")
+def test_plots_that_cannot_be_drawn_cost_no_data(workplace, tmp_path, monkeypatch, capsys):
+    def too_large(*positional, **named):
+        raise MemoryError
+
+    monkeypatch.setattr("ptycho.plotting.plot_errors", too_large)
+    assert main(_models_only(workplace, tmp_path / "out")) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "compare-models: error: the plots failed: out of memory"
+    assert "PtychoPINN,ssim," in (tmp_path / "out" / "comparison_metrics.csv").read_text()
+
+
+@pytest.mark.spec("CM-11.3")
+def test_a_dump_that_cannot_be_finished_costs_no_arm(workplace, tmp_path, monkeypatch, capsys):
+    def full(self):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ptycho.patch_dump.PatchDump.finish", full)
+    output = tmp_path / "out"
+    assert main([*_models_only(workplace, output), "--baseline-debug-limit", "70"]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "the dump of the baseline failed: [Errno 28] No space left on device" in last
+    assert [arm["label"] for arm in _report(output)["arms"]] == ["PtychoPINN", "Baseline"]
+    assert not list((output / "baseline_debug").iterdir())
+
+
 @pytest.mark.spec("CM-8.9")
 @pytest.mark.spec("CM-9.9")
 def test_the_older_convention_and_debug_images_reach_every_file(workplace, tmp_path, capsys):
@@ -338,6 +444,7 @@ def test_the_older_convention_and_debug_images_reach_every_file(workplace, tmp_p
         assert (output / name).is_file()
 
 
+@pytest.mark.spec("CM-4.6")
 @pytest.mark.spec("CM-9.10")
 def test_the_baseline_can_be_looked_into(workplace, tmp_path, capsys):
     output, dump = tmp_path / "out", tmp_path / "dump"
@@ -357,6 +464,16 @@ def test_the_baseline_can_be_looked_into(workplace, tmp_path, capsys):
     again = _arguments(workplace, tmp_path / "other", **debug)
     assert main(again) == 2
     assert "already holds a dump" in capsys.readouterr().err
+
+
+@pytest.mark.spec("CM-9.10")
+def test_a_dump_in_the_output_folder_is_not_overwritten_unasked(workplace, tmp_path, capsys):
+    dump = tmp_path / "out" / "baseline_debug" / "patches.npz"
+    dump.parent.mkdir(parents=True)
+    dump.write_text("precious")
+    assert main(_arguments(workplace, tmp_path / "out", **{"--baseline-debug-limit": 7})) == 2
+    assert "baseline_debug already holds a dump (patches.npz)" in capsys.readouterr().err
+    assert dump.read_text() == "precious"
 
 
 @pytest.mark.spec("CM-8.11")
@@ -467,7 +584,14 @@ def test_an_output_folder_beneath_a_file_is_refused(workplace, tmp_path, capsys)
 @pytest.mark.spec("CM-5.1")
 @pytest.mark.spec("CM-6.2")
 @pytest.mark.parametrize(
-    "flags", [["--stitch-crop-size", "abc"], ["--stitch-batch-size", "many"], ["--pinn-chunk-size", "0"]]
+    "flags",
+    [
+        ["--stitch-crop-size", "abc"],
+        ["--stitch-batch-size", "many"],
+        ["--pinn-chunk-size", "0"],
+        ["--pinn_phase_vmin", "nan"],
+        ["--baseline_phase_vmax", "inf"],
+    ],
 )
 def test_words_for_numbers_are_refused_by_the_parser(workplace, tmp_path, capsys, flags):
     with pytest.raises(SystemExit) as caught:

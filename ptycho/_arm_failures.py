@@ -1,0 +1,41 @@
+"""Which errors end one arm and not the comparison, and how they are told."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from autobatch import AutobatchError
+from ptycho._comparison_types import ArmFailure
+from ptycho.errors import PtychoError
+
+logger = logging.getLogger(__name__)
+
+# ValueError is what the array functions raise for an argument out of range.
+_ARM_ERRORS = (PtychoError, AutobatchError, MemoryError, OSError, ValueError)
+
+
+def arm_errors() -> tuple[type[BaseException], ...]:
+    """Return the classes of errors that end one arm; a programming error is none of them."""
+    # Only a TensorFlow that is loaded can have raised; asking must not load it.
+    tensorflow = sys.modules.get("tensorflow")
+    return _ARM_ERRORS if tensorflow is None else (*_ARM_ERRORS, tensorflow.errors.OpError)
+
+
+def failure_of(label: str, error: BaseException, *, what: str = "failed") -> ArmFailure:
+    """Log that an arm `label` came to an end and return it; the log at level DEBUG shows where."""
+    reason = _reason(error)
+    logger.error("%s %s: %s", label, what, reason)
+    logger.debug("where %s %s", label, what, exc_info=error)
+    return ArmFailure(label, reason)
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error).strip()
+    if isinstance(error, (PtychoError, AutobatchError)) or (type(error) is ValueError and text):
+        return text
+    # TensorFlow appends its graph, line by line.
+    first = text.splitlines()[0] if text else ""
+    if isinstance(error, MemoryError):
+        return f"out of memory: {first}" if first else "out of memory"
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
