@@ -60,12 +60,12 @@ class FirstSize:
         usable, free = format_bytes(memory.usable_bytes), format_bytes(memory.free_bytes)
         plan = plan_within(
             memory.usable_bytes,
-            f"free {free}" if usable == free else f"usable {usable} of {free} free",
             cost,
-            self.n_items,
-            self.max_batch_size,
-            HOST_MAX_BATCH_SIZE if memory.is_host and cost.source == "estimated" else None,
-            self.usable_fraction,
+            available=f"free {free}" if usable == free else f"usable {usable} of {free} free",
+            n_items=self.n_items,
+            max_batch_size=self.max_batch_size,
+            host_limit=HOST_MAX_BATCH_SIZE if memory.is_host and cost.source == "estimated" else None,
+            usable_fraction=self.usable_fraction,
         )
         return replace(plan, memory=memory)
 

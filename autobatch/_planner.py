@@ -51,19 +51,20 @@ def plan_batch_size(
     """
     return plan_within(
         usable_bytes,
-        f"free {format_bytes(usable_bytes)}",
         cost,
-        n_items,
-        max_batch_size,
-        None,
-        usable_fraction,
+        available=f"free {format_bytes(usable_bytes)}",
+        n_items=n_items,
+        max_batch_size=max_batch_size,
+        host_limit=None,
+        usable_fraction=usable_fraction,
     )
 
 
 def plan_within(
     usable_bytes: int,
-    available: str,
     cost: BatchCost,
+    *,
+    available: str,
     n_items: int,
     max_batch_size: int | None,
     host_limit: int | None,

@@ -30,7 +30,7 @@ class ComparisonSettings:
     crop_size : int
         Side M of the central square of each patch that is stitched, 0 < M <= N.
     stitch_batch_size : "auto" or int
-        Patches that enter the canvas at once; changes memory, never the image.
+        Patches that enter the canvas at once; changes memory, and the image by rounding at most.
     register : {"all", "finished", "none"}
         Which arms are registered to the truth: all, only finished reconstructions, or none.
     max_shift_px : float
