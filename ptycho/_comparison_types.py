@@ -98,6 +98,9 @@ class ArmResult:
         How the batches went; None for a finished reconstruction.
     collapsed : str or None
         Why the output looks like that of a collapsed network.
+    place_known : bool
+        False if neither positions nor a plausible registration say where the image lies: it stands in the middle
+        of the window, is not scored by the standard convention and takes no pixel from the others.
     seconds : dict of str to float
         Wall time per stage: ``reconstruct`` (of which ``predict`` and ``stitch``), ``consistency``,
         ``register``, ``score``.
@@ -115,7 +118,13 @@ class ArmResult:
     mean_centred: np.ndarray | None = None
     run: InferenceRun | None = None
     collapsed: str | None = None
+    place_known: bool = True
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def registration_failed(self) -> bool:
+        """Whether a registration was sought and found nothing plausible."""
+        return self.registration is not None and not self.registration.plausible
 
 
 @dataclass(frozen=True)
@@ -140,7 +149,7 @@ class ComparisonResult:
     truth : (h, w) complex64, optional
         The ground truth in the window.
     scored : (h, w) bool
-        Pixels covered by every arm: all arms are scored on these.
+        Pixels covered by every arm whose place is known: all arms are scored on these.
     n_frames : int
     settings : ComparisonSettings
     """

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ptycho.evaluation import METRIC_NAMES, FrcCurves, ImageMetrics, seen_images
+from ptycho.evaluation import METRIC_NAMES, FrcCurves, FrcCutoff, ImageMetrics, seen_images
 from ptycho.run_report import RunInfo, run_report
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ ARTIFACT_PATTERNS = (METRICS_FILE, f"*{FRC_SUFFIX}", f"*{DEBUG_SUFFIX}", RAW_FIL
 ARRAY_SCHEMA_VERSION = 1
 _METRIC_COLUMNS = ("model", "metric", "amplitude", "phase", "value")
 _FRC_COLUMNS = ("model", "frequency_bin", "amplitude_frc", "phase_frc")
-_HALF_SET_CUTOFFS = {
+_FRC_CUTOFFS = {
     "frc50": "half",
     "frc1over7": "one_seventh",
     "frc_half_bit": "half_bit",
@@ -192,6 +192,8 @@ def _arm_rows(arm: ArmResult) -> Iterator[_Cells]:
     if arm.metrics is not None:
         yield from _score_rows(arm.metrics)
     yield from _self_rows(arm)
+    yield "collapsed", None, None, 1 if arm.collapsed else None
+    yield "registration_failed", None, None, 1 if arm.registration_failed else None
     if arm.registration is not None and arm.registration.plausible:
         for axis, offset in zip("yx", arm.registration.applied_offset_yx, strict=True):
             yield f"registration_offset_d{axis}", None, None, offset
@@ -205,8 +207,9 @@ def _self_rows(arm: ArmResult) -> Iterator[_Cells]:
         yield "patches_per_pixel_median", None, None, float(np.median(arm.coverage[arm.covered]))
     if arm.consistency is not None:
         frc = arm.consistency.half_set_frc
-        for name, cutoff in _HALF_SET_CUTOFFS.items():
+        for name, cutoff in _FRC_CUTOFFS.items():
             yield f"half_set_{name}", *_cutoffs(frc, cutoff), None
+            yield f"half_set_{name}_half_period_px", *_half_periods_px(frc, cutoff), None
         yield "overlap_disagreement", None, None, arm.consistency.overlap_disagreement
 
 
@@ -216,19 +219,32 @@ def _score_rows(metrics: ImageMetrics) -> Iterator[_Cells]:
         yield name, pair.amplitude, pair.phase, None
     for name in ("half_bit", "one_bit"):
         yield f"frc_{name}", *_cutoffs(metrics.frc, name), None
+    for name, cutoff in _FRC_CUTOFFS.items():
+        yield f"{name}_half_period_px", *_half_periods_px(metrics.frc, cutoff), None
     yield "ms_ssim_scales", None, None, metrics.ms_ssim_scales
     # The name carries the convention: a word among the values would turn a whole column of numbers into text.
     yield f"metric_convention_{metrics.convention}", None, None, 1
 
 
 def _cutoffs(frc: FrcCurves | None, name: str) -> tuple[float | None, float | None]:
+    amplitude, phase = (None if cutoff is None else cutoff.frequency for cutoff in _found(frc, name))
+    return amplitude, phase
+
+
+def _half_periods_px(frc: FrcCurves | None, name: str) -> tuple[float | None, float | None]:
+    if frc is None or frc.unit != "cycles/pixel":
+        return None, None
+    amplitude, phase = (None if cutoff is None else cutoff.half_period_px for cutoff in _found(frc, name))
+    return amplitude, phase
+
+
+def _found(frc: FrcCurves | None, name: str) -> tuple[FrcCutoff | None, FrcCutoff | None]:
     if frc is None:
         return None, None
-    found = [
+    amplitude, phase = (
         None if curve.cutoffs is None else getattr(curve.cutoffs, name)
         for curve in (frc.amplitude, frc.phase)
-    ]
-    amplitude, phase = (None if cutoff is None else cutoff.frequency for cutoff in found)
+    )
     return amplitude, phase
 
 

@@ -97,7 +97,8 @@ def compare(
             failures += [ArmFailure(left.label, STOPPED) for left in arms[len(placed) + len(failures) :]]
             break
     scored = np.logical_and.reduce(
-        [result.aligned_covered for result in placed] or [np.zeros(window.shape_yx, bool)]
+        [result.aligned_covered for result in placed if result.place_known]
+        or [np.zeros(window.shape_yx, bool)]
     )
     if scan.object_guess is not None and placed:
         scorer = _Scorer(scan.object_guess, window, scored, positions_yx, settings)
@@ -233,6 +234,7 @@ def _place(
         mean_centred=_mean_centred(image, run, settings),
         run=run,
         collapsed=None if run is None else run.collapsed,
+        place_known=image.origin_yx is not None or registration is None or registration.plausible,
         seconds=seconds,
     )
 
@@ -362,6 +364,11 @@ def _score(
     done, failures = [], []
     with progress.stage("metrics", len(results), "arms") as stage:
         for result in results:
+            if not result.place_known and result.mean_centred is None:
+                logger.warning("%s is not scored: nothing says where its image lies", result.label)
+                done.append(result)
+                stage.advance(1)
+                continue
             began = time.perf_counter()
             try:
                 metrics = scorer.metrics(result)

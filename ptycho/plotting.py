@@ -173,8 +173,10 @@ def plot_comparison(
         row[0].set_ylabel(channel.capitalize(), fontsize=LARGE_PT)
     headings(axes[0], [panel.label for panel in panels])
     for ax, arm in zip(axes[0], result.arms, strict=False):
-        if arm.collapsed:
-            note(ax, "collapsed")
+        words = ["collapsed"] if arm.collapsed else []
+        words += ["registration failed"] if arm.registration_failed else []
+        if words:
+            note(ax, ", ".join(words))
     scale_bar(axes[0][0], width)
     _caption(figure, comparison_caption(result, p_min=options.p_min, p_max=options.p_max))
     _save(figure, path)

@@ -105,13 +105,15 @@ def _metrics_table(result: ComparisonResult) -> Table:
     frc_heading = _FRC_HEADINGS[result.settings.metric_convention]
     table = _table("arm", "image", *_HEADINGS.values(), frc_heading)
     for arm in result.arms:
+        label = f"{arm.label} (collapsed)" if arm.collapsed else arm.label
         if arm.metrics is None:
+            table.add_row(label, "not scored", *("-" for _ in _COLUMNS))
             continue
         for channel in ("amplitude", "phase"):
             values = {name: getattr(getattr(arm.metrics, name), channel) for name in _COLUMNS}
             beyond = _never_below_half(arm.metrics, channel)
             table.add_row(
-                arm.label if channel == "amplitude" else "",
+                label if channel == "amplitude" else "",
                 channel,
                 *(
                     "-" if value is None else f"{'≥ ' if beyond and name == 'frc50' else ''}{value:.4g}"
@@ -185,6 +187,13 @@ def _shift(arm: ArmResult) -> str:
 def _notes(result: ComparisonResult) -> list[str]:
     notes = [f"{arm.label} has COLLAPSED: {arm.collapsed}." for arm in result.arms if arm.collapsed]
     for arm in result.arms:
+        if arm.registration is not None and arm.registration_failed:
+            left = (
+                ""
+                if arm.place_known
+                else " Nothing else says where its image lies, so it stands in the middle."
+            )
+            notes.append(f"{arm.label} was not registered: {arm.registration.failure}.{left}")
         if arm.run is not None and arm.run.n_rejected:
             notes.append(f"{arm.label}: {arm.run.n_rejected} patches were not finite and were left out.")
         for scored in (arm.metrics, arm.consistency):

@@ -151,6 +151,25 @@ def test_the_bit_cut_offs_are_those_of_the_curves(result, tmp_path):
     assert _metric_table(tmp_path)["PtychoPINN", "frc_half_bit"] == (*expected, "")
 
 
+def test_cut_offs_are_told_as_half_periods_too(result, tmp_path):
+    write_artifacts(result, tmp_path)
+    arm, table = result.arms[0], _metric_table(tmp_path)
+    for prefix, curves in (("", arm.metrics.frc), ("half_set_", arm.consistency.half_set_frc)):
+        frequencies = [c.cutoffs.one_seventh.frequency for c in (curves.amplitude, curves.phase)]
+        expected = tuple(f"{0.5 / frequency:.6f}" for frequency in frequencies)
+        assert table["PtychoPINN", f"{prefix}frc1over7_half_period_px"] == (*expected, "")
+
+
+@pytest.mark.spec("CM-8.8")
+def test_a_collapse_and_a_failed_registration_are_rows(tmp_path):
+    failed = made.registration((40.0, 3.0), failure="too far")
+    arms = made.model_arm(collapsed="constant"), made.finished_arm(registration=failed)
+    write_artifacts(made.comparison(*arms), tmp_path)
+    table = _metric_table(tmp_path)
+    assert table["PtychoPINN", "collapsed"] == table["ePIE", "registration_failed"] == ("", "", "1.000000")
+    assert {("ePIE", "collapsed"), ("PtychoPINN", "registration_failed")}.isdisjoint(table)
+
+
 @pytest.mark.spec("CM-8.7")
 def test_what_is_not_defined_has_no_row_and_no_nan(tmp_path):
     scored = made.metrics(

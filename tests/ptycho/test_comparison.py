@@ -120,6 +120,21 @@ def test_a_shift_beyond_the_bound_is_reported_and_not_applied(scan):
     np.testing.assert_array_equal(result.aligned, result.image)
 
 
+@pytest.mark.spec("CM-7.5")
+def test_an_unregistered_image_of_unknown_place_is_not_scored_and_spoils_no_other(scan):
+    noise = np.exp(1j * np.random.default_rng(1).uniform(-3, 3, (50, 60))).astype(np.complex64)
+    arms = [
+        Arm(label="truth", source=_finished(scan)),
+        Arm(label="noise", source=_finished(scan, None, noise)),
+    ]
+    result = compare(arms, scan)
+    truth, unknown = result.arms
+    assert unknown.registration_failed
+    assert (unknown.place_known, unknown.metrics) == (False, None)
+    np.testing.assert_array_equal(result.scored, truth.aligned_covered)
+    assert truth.metrics.ssim.amplitude == pytest.approx(1, abs=1e-6)
+
+
 @pytest.mark.spec("CM-7.8")
 def test_all_arms_are_scored_on_the_same_pixels(scan, oracle):
     coverage = np.ones(scan.object_guess.shape, np.float32)

@@ -150,6 +150,20 @@ def test_failed_and_collapsed_arms_are_named(drawn):
     assert "Baseline failed: does not fit" in drawn[0].get_supxlabel()
 
 
+@pytest.mark.spec("CM-8.9")
+def test_the_older_convention_is_named_below_the_images(drawn):
+    arm = made.model_arm(metrics=made.metrics(amplitude=0.1, phase=1.0, convention="ptychopinn"))
+    plot_comparison(made.comparison(arm, metric_convention="ptychopinn"), "x.png")
+    assert "All by the ptychopinn convention" in drawn[0].get_supxlabel()
+
+
+@pytest.mark.spec("CM-7.5")
+def test_a_failed_registration_is_named_on_the_image(drawn):
+    arm = made.finished_arm(registration=made.registration(failure="too far"))
+    plot_comparison(made.comparison(arm), "x.png")
+    assert "registration failed" in _texts(_panels(drawn[0])[0][0])
+
+
 @pytest.mark.spec("CM-9.4")
 def test_phases_that_fill_a_turn_get_a_cyclic_map(drawn):
     phase = np.repeat([-2.6, 0.0, 2.6], (12, 32, 12))
