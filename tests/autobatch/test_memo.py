@@ -156,7 +156,7 @@ def test_small_runs_do_not_keep_a_large_size_alive_while_memory_shrinks(tmp_path
         usable_bytes = int(usable_bytes * 0.97)
         run(memo, 2, device=FixedMemory(usable_bytes), cost=BatchCost(bytes_per_item=1))
     assert memo.recall(FixedMemory(usable_bytes)()) is None
-    run(memo, device=FixedMemory(960))
+    run(memo, device=FixedMemory(955))
     assert memo.recall(FixedMemory(usable_bytes)()) == 16
 
 

@@ -166,7 +166,7 @@ def test_a_collapsed_model_is_named(scan, model):
 @pytest.fixture
 def steady_memory(monkeypatch):
     """Other programs' memory comes and goes; a memo is for the same free memory."""
-    monkeypatch.setattr("autobatch._probe.device_memory", lambda device=None: FixedMemory(8 << 30)())
+    monkeypatch.setattr("autobatch._first_size.as_probe", lambda device: FixedMemory(8 << 30))
 
 
 def test_a_batch_size_that_survived_an_oom_is_planned_the_next_time(scan, model, steady_memory, tmp_path):

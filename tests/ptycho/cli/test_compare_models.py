@@ -247,7 +247,7 @@ def test_an_unreadable_model_is_known_before_the_first_batch(workplace, tmp_path
 def test_batch_sizes_are_remembered_only_when_asked(workplace, tmp_path, monkeypatch):
     from autobatch.testing import FixedMemory, inject_oom
 
-    monkeypatch.setattr("autobatch._probe.device_memory", lambda device=None: FixedMemory(8 << 30)())
+    monkeypatch.setattr("autobatch._first_size.as_probe", lambda device: FixedMemory(8 << 30))
     memo = tmp_path / "sizes.json"
     asked = [
         *_arguments(workplace, tmp_path / "out", **{"--batch-memo": memo}),
