@@ -377,7 +377,11 @@ def test_the_documented_metrics_are_the_ones_written(tmp_path):
     found = set()
     for convention in ("standard", "ptychopinn"):
         scored = compare_images(made.model_arm().aligned, made.image(), convention=convention)
-        write_artifacts(made.comparison(made.model_arm(metrics=scored)), tmp_path)
+        arms = (
+            made.model_arm(metrics=scored, collapsed="constant"),
+            made.finished_arm(registration=made.registration((40.0, 3.0), failure="too far")),
+        )
+        write_artifacts(made.comparison(*arms), tmp_path)
         found |= {metric for _, metric in _metric_table(tmp_path)}
     assert _documented("`comparison_metrics.csv`") == found
 
