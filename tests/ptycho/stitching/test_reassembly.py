@@ -252,6 +252,17 @@ def test_a_canvas_that_cannot_fit_names_the_most_extreme_position():
         stitch_patches(patches, offsets_of(positions), crop_size=7)
 
 
+@pytest.mark.parametrize(
+    ("value", "message"), [(1e308, "position 11 is"), (4e15, "needs more than 1 EiB but")]
+)
+def test_an_absurd_offset_is_refused_in_few_words(value, message):
+    patches, positions = scan()
+    positions[11] = (3.0, -value)
+    with pytest.raises(ValueError, match=rf"{message}.*\(3, -{value:g}\)".replace("+", r"\+")) as caught:
+        stitch_patches(patches, offsets_of(positions), crop_size=7)
+    assert len(str(caught.value)) < 300
+
+
 def test_a_stream_of_calls_may_warn_once_at_its_end(caplog):
     patches, positions = scan()
     patches[3, 6, 6] = patches[20, 5, 7] = np.nan
