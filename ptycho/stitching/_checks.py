@@ -12,6 +12,9 @@ from autobatch import device_memory
 
 # Asking for the free memory takes a tenth of a millisecond, which small canvases need not spend.
 _SURELY_FREE_BYTES = 2**26
+# Further out, float64 has no fractions of a pixel any more.
+_FURTHEST_PX = 2.0**52
+_EXBIBYTE = 2**60
 
 
 def check_integer(value: Any, name: str) -> int:
@@ -82,7 +85,7 @@ def check_positions(positions_yx: Any) -> np.ndarray:
     TypeError
         If the dtype is not float64: float32 would move patches by 1e-2 px far from the origin.
     ValueError
-        If the shape is not (n, 2) or a coordinate is not finite.
+        If the shape is not (n, 2), or a coordinate is not finite or too large for fractions of a pixel.
     """
     dtype = numpy_dtype(positions_yx) if hasattr(positions_yx, "dtype") else np.dtype(np.float64)
     if dtype != np.float64:
@@ -99,6 +102,13 @@ def check_positions(positions_yx: Any) -> np.ndarray:
         raise ValueError(
             f"{bad.size} of {len(positions)} positions are not finite, the first at index {bad[0]} "
             f"({positions[bad[0], 0]}, {positions[bad[0], 1]}); remove these frames and their patches."
+        )
+    if positions.size and max(positions.max(), -positions.min()) > _FURTHEST_PX:
+        worst = int(np.abs(positions).max(axis=1).argmax())
+        y, x = positions[worst]
+        raise ValueError(
+            f"position {worst} is (y, x) = ({y:g}, {x:g}) pixels but must lie within {_FURTHEST_PX:g} pixels of "
+            "the origin; check its unit, or remove that frame."
         )
     return positions
 
@@ -172,9 +182,9 @@ def check_canvas_fits(
     free = device_memory("cpu").free_bytes
     if needed <= free:
         return
+    size = f"{needed / 2**30:,.1f} GiB" if needed < _EXBIBYTE else "more than 1 EiB"
     message = (
-        f"a canvas of {shape_yx[0]}x{shape_yx[1]} pixels needs {needed / 2**30:,.1f} GiB but "
-        f"{free / 2**30:,.1f} GiB are free"
+        f"a canvas of {shape_yx[0]}x{shape_yx[1]} pixels needs {size} but {free / 2**30:,.1f} GiB are free"
     )
     if positions_yx is None:
         raise ValueError(f"{message}; pass a smaller shape.")

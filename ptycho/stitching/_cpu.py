@@ -181,16 +181,47 @@ def extract(image: np.ndarray, placement: Placement, crop_size: int) -> np.ndarr
 
 
 def run_bands(work: Any, edges: list[int]) -> None:
-    """Call ``work(edges[i], edges[i + 1])`` for every i, each in a thread of its own, and wait for all."""
-    bands = list(itertools.pairwise(edges))
-    threads = [threading.Thread(target=work, args=band) for band in bands[1:]]
-    for thread in threads:
-        thread.start()
+    """Call ``work(edges[i], edges[i + 1])`` for every i, in up to as many threads, and wait for all.
+
+    Where a thread cannot be started, the others share its band. What a thread raised is raised here, and a
+    Ctrl-C too, but only when no thread is at work any more: none writes into the canvas behind the caller.
+    """
+    bands = iter(list(itertools.pairwise(edges)))
+    failures: list[BaseException] = []
+
+    def work_off() -> None:
+        try:
+            for begin, end in bands:
+                work(begin, end)
+        except BaseException as error:  # noqa: BLE001 - raised below, by the calling thread
+            failures.append(error)
+
+    threads = [threading.Thread(target=work_off) for _ in edges[2:]]
     try:
-        work(*bands[0])
-    finally:
         for thread in threads:
-            thread.join()
+            thread.start()
+    except BaseException as error:  # noqa: BLE001 - raised below, once the threads have ended
+        # A RuntimeError means that the system grants no more threads.
+        if not isinstance(error, RuntimeError):
+            failures.append(error)
+    work_off()
+    _wait_for(threads, failures)
+    try:
+        if failures:
+            raise failures[0]
+    finally:
+        # The traceback holds this frame, which would hold the error in a circle.
+        failures.clear()
+
+
+def _wait_for(threads: list[threading.Thread], failures: list[BaseException]) -> None:
+    """Wait until every thread that was started has ended; an interrupt meanwhile goes to `failures`."""
+    for thread in threads:
+        while thread.is_alive():
+            try:
+                thread.join()
+            except KeyboardInterrupt as error:
+                failures.append(error)
 
 
 def available_threads() -> int:

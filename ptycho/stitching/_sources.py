@@ -18,22 +18,30 @@ class CropReader:
 
     Parameters
     ----------
-    patches : (n, N, N)
+    patches : (n, N, N) or (n, N, N, 1)
         A data set that reads when it is indexed, such as `h5py.Dataset`.
-    crop_size : int
-        M; the reader has the shape (n, M, M).
+    crop_size : int, optional
+        M; the reader has the shape (n, M, M). Default: the whole patches.
     """
 
-    def __init__(self, patches: Any, crop_size: int) -> None:
+    def __init__(self, patches: Any, crop_size: int | None = None) -> None:
         """Wrap `patches`; nothing is read yet."""
-        first = crop_start(patches.shape[1], crop_size)
-        self._patches, self._crop = patches, slice(first, first + crop_size)
-        self.shape = (int(patches.shape[0]), crop_size, crop_size)
+        count, *sides = (int(side) for side in patches.shape[:3])
+        self._patches, self._channel = patches, (0,) * (len(patches.shape) - 3)
+        self._crop = slice(None)
+        if crop_size is not None:
+            first = crop_start(sides[0], crop_size)
+            self._crop, sides = slice(first, first + crop_size), [crop_size, crop_size]
+        self.shape = (count, *sides)
         self.dtype = numpy_dtype(patches)
 
     def __getitem__(self, items: slice) -> np.ndarray:
         """Read the crops of some patches."""
-        return self._patches[items, self._crop, self._crop]
+        return self._patches[(items, self._crop, self._crop, *self._channel)]
+
+    def cropped(self, crop_size: int) -> CropReader:
+        """Return a reader of the central M x M pixels of the same patches."""
+        return self if crop_size == self.shape[1] else CropReader(self._patches, crop_size)
 
 
 def aligned_empty(shape: tuple[int, ...]) -> np.ndarray:
@@ -51,6 +59,8 @@ def is_tensor(patches: Any) -> bool:
 
 def as_source(patches: Any, crop_size: int) -> Any:
     """Return arrays and tensors as they are, anything else as the reader of its crops."""
-    if isinstance(patches, (np.ndarray, CropReader)) or is_tensor(patches):
+    if isinstance(patches, CropReader):
+        return patches.cropped(crop_size)
+    if isinstance(patches, np.ndarray) or is_tensor(patches):
         return patches
     return CropReader(patches, crop_size)

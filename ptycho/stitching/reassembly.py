@@ -9,7 +9,7 @@ import numpy as np
 
 from autobatch import BatchCost, run_in_batches
 from ptycho.stitching import _checks
-from ptycho.stitching._sources import is_tensor
+from ptycho.stitching._sources import CropReader, is_tensor
 from ptycho.stitching.canvas import Canvas
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def _merged_spellings(batch_size: BatchSize, chunk_size: int | None) -> BatchSiz
 
 
 def _without_channel(patches: Any) -> Any:
-    """Drop the last axis of (n, N, N, 1) without copying."""
+    """Drop the last axis of (n, N, N, 1) without copying or reading."""
     shape = tuple(patches.shape)
     if len(shape) != 4 or shape[-1] != 1:
         return patches
@@ -235,4 +235,4 @@ def _without_channel(patches: Any) -> Any:
         import tensorflow as tf
 
         return tf.squeeze(patches, axis=-1)
-    return patches[..., 0]
+    return patches[..., 0] if isinstance(patches, np.ndarray) else CropReader(patches)

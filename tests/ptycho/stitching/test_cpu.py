@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import reference
 
 from ptycho.stitching import Canvas, stitch_patches
+from ptycho.stitching._cpu import run_bands
 
 ROOT = Path(__file__).parents[3]
 STITCH = """
@@ -73,6 +75,76 @@ def test_several_threads_may_stitch_at_once():
     for thread in threads:
         thread.join()
     assert [image.tobytes() for image in images] == [expected] * 6
+
+
+def test_what_a_thread_raises_is_raised_when_all_have_ended():
+    ended = []
+
+    def work(begin, _end):
+        if begin == 3:
+            raise MemoryError("band 3")
+        time.sleep(0.05)
+        ended.append(begin)
+
+    with pytest.raises(MemoryError, match="band 3"):
+        run_bands(work, [0, 3, 5, 9])
+    assert set(ended) <= {0, 5}
+    assert not [thread for thread in threading.enumerate() if "work_off" in thread.name]
+
+
+def refuse_threads(monkeypatch, allowed, error):
+    start, started = threading.Thread.start, []
+
+    def refusing(thread):
+        if len(started) == allowed:
+            raise error
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refusing)
+
+
+@pytest.mark.parametrize("allowed", [0, 1, 2])
+def test_bands_whose_thread_cannot_start_are_added_all_the_same(monkeypatch, allowed):
+    monkeypatch.setattr("ptycho.stitching._cpu._PIXELS_PER_THREAD", 1)
+    patches, positions = scan()
+    expected, canvas = (Canvas.around(positions, crop_size=12, n_threads=4) for _ in range(2))
+    expected.add(patches, positions)
+    refuse_threads(monkeypatch, allowed, RuntimeError("can't start new thread"))
+    canvas.add(patches, positions)
+    assert canvas.state().digest() == expected.state().digest()
+
+
+def test_an_interrupt_while_threads_start_waits_for_those_at_work(monkeypatch):
+    ended = []
+
+    def work(begin, _end):
+        time.sleep(0.05)
+        ended.append(begin)
+
+    refuse_threads(monkeypatch, 1, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        run_bands(work, [0, 3, 5, 9])
+    assert sorted(ended) == [0, 3, 5]
+
+
+def test_an_interrupt_while_waiting_waits_for_all(monkeypatch):
+    ended, join, interrupts = [], threading.Thread.join, [KeyboardInterrupt(), KeyboardInterrupt()]
+
+    def work(begin, _end):
+        time.sleep(0.2 if threading.current_thread() is not threading.main_thread() else 0)
+        ended.append(begin)
+
+    def interrupted(thread, timeout=None):
+        if interrupts:
+            raise interrupts.pop()
+        join(thread, timeout)
+
+    monkeypatch.setattr(threading.Thread, "join", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_bands(work, [0, 3, 5, 9])
+    assert sorted(ended) == [0, 3, 5]
+    assert not interrupts
 
 
 def _stitch_in_child(connection, patches, positions):

@@ -123,14 +123,16 @@ def test_patches_need_not_be_contiguous(layout):
     assert image.tobytes() == expected.tobytes()
 
 
-def test_memory_maps_and_hdf5_are_read_batch_by_batch(tmp_path, monkeypatch):
+@pytest.mark.parametrize("channel", [(), (1,)])
+def test_memory_maps_and_hdf5_are_read_batch_by_batch(tmp_path, monkeypatch, channel):
     patches, positions = scan()
     expected = stitch_patches(patches, offsets_of(positions), crop_size=8)
+    patches = patches.reshape(*patches.shape, *channel)
     np.save(tmp_path / "patches.npy", patches)
     mapped = np.load(tmp_path / "patches.npy", mmap_mode="r")
     assert stitch_patches(mapped, offsets_of(positions), crop_size=8).tobytes() == expected.tobytes()
     with h5py.File(tmp_path / "patches.h5", "w") as file:
-        data = file.create_dataset("patches", data=patches, chunks=(4, 12, 12))
+        data = file.create_dataset("patches", data=patches, chunks=(4, 12, 12, *channel))
         read = []
         original = h5py.Dataset.__getitem__
         monkeypatch.setattr(
@@ -139,7 +141,8 @@ def test_memory_maps_and_hdf5_are_read_batch_by_batch(tmp_path, monkeypatch):
         image = stitch_patches(data, offsets_of(positions), crop_size=8, batch_size=10)
     assert image.tobytes() == expected.tobytes()
     crop = slice(2, 10)
-    assert read == [(slice(start, stop), crop, crop) for start, stop in ((0, 10), (10, 20), (20, 29))]
+    first = (0,) * len(channel)
+    assert read == [(slice(start, stop), crop, crop, *first) for start, stop in ((0, 10), (10, 20), (20, 29))]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -247,6 +250,17 @@ def test_a_canvas_that_cannot_fit_names_the_most_extreme_position():
     positions[11] = (3.0, 1e9)
     with pytest.raises(ValueError, match=r"index 11 at \(y, x\) = \(3, 1e\+09\)"):
         stitch_patches(patches, offsets_of(positions), crop_size=7)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"), [(1e308, "position 11 is"), (4e15, "needs more than 1 EiB but")]
+)
+def test_an_absurd_offset_is_refused_in_few_words(value, message):
+    patches, positions = scan()
+    positions[11] = (3.0, -value)
+    with pytest.raises(ValueError, match=rf"{message}.*\(3, -{value:g}\)".replace("+", r"\+")) as caught:
+        stitch_patches(patches, offsets_of(positions), crop_size=7)
+    assert len(str(caught.value)) < 300
 
 
 def test_a_stream_of_calls_may_warn_once_at_its_end(caplog):

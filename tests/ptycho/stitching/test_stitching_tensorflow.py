@@ -98,6 +98,35 @@ print((tf.config.experimental.get_memory_info("CPU:0")["peak"] - before) / (2048
     assert 20 < float(result) <= 52
 
 
+def test_a_float64_batch_takes_what_is_planned_for_it():
+    result = run_with_statistics("""
+patches = np.ones((2000, 64, 64), np.complex64)
+positions = np.random.default_rng(0).uniform(64, 336, (2000, 2))
+canvas = Canvas((400, 400), crop_size=64, backend="tensorflow", accumulate="float64")
+placement = canvas.place(patches, positions)
+tf.config.experimental.reset_memory_stats("CPU:0")
+before = tf.config.experimental.get_memory_info("CPU:0")["current"]
+staged = canvas.stage_placed(patches, placement)
+measured = tf.config.experimental.get_memory_info("CPU:0")["peak"] - before
+limits = canvas.batch_limits(patches)
+print((limits.fixed_bytes + 2000 * limits.bytes_per_patch) / measured)
+""")
+    assert 0.9 <= float(result) <= 1.6
+
+
+@pytest.mark.parametrize(("dtype", "per_pixel"), [(np.complex64, 24), (np.complex128, 40)])
+def test_both_canvases_and_their_indices_are_planned_for(dtype, per_pixel):
+    _, fixed = TensorFlowSums((50, 60), crop_size=9, dtype=np.dtype(dtype)).batch_bytes(None)
+    assert fixed == per_pixel * (50 * 60 + 60 + 1)
+
+
+def test_the_padding_of_a_compiled_batch_is_planned_for():
+    arguments = {"crop_size": 9, "dtype": np.dtype(np.complex64)}
+    plain, padded = (TensorFlowSums((30, 40), **arguments, jit_compile=jit) for jit in (False, True))
+    per_patch, fixed = plain.batch_bytes(None)
+    assert padded.batch_bytes(None) == (2 * per_patch, fixed)
+
+
 def run_with_statistics(code):
     """Run code in a process whose CPU allocator keeps statistics, as a GPU's does."""
     prelude = "import numpy as np, tensorflow as tf\nfrom ptycho.stitching import Canvas\n"
