@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
+import tokenize
+import uuid
 import zipfile
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,22 @@ from ptycho.errors import DataError
 _FORMAT = "ptycho-canvas"
 _VERSION = 1
 _ARRAYS = ("values", "splats", "squares")
+# What NumPy and zipfile raise for a file that is damaged or something else.
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    AttributeError,
+    EOFError,
+    KeyError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    SyntaxError,
+    tokenize.TokenError,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -100,7 +118,17 @@ class CanvasState:
         return replace(self, **{name: array.copy() for name, array in self._arrays().items()})
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write an NPZ file; a reader sees the old file or the whole new one, never a part."""
+        """Write an NPZ file; a reader sees the old file or the whole new one, never a part.
+
+        Raises
+        ------
+        ValueError
+            If a sum is not finite: it has overflowed, and no reader would take it.
+        """
+        if not all(np.isfinite(array).all() for array in self._arrays().values()):
+            raise ValueError(
+                'the canvas holds sums that overflowed; stitch again with accumulate="float64", or scale the patches.'
+            )
         path = Path(path)
         fields = self._arrays() | {
             "format": np.array(_FORMAT),
@@ -110,15 +138,17 @@ class CanvasState:
             "counts": np.array([self.n_added, self.n_rejected], np.int64),
             "first_rejected": np.array(self.first_rejected, np.int64),
         }
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            try:
+        scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+        try:
+            # Opened by name, and not as a private temporary file, so that its mode is that of any new file.
+            with scratch.open("xb") as file:
                 np.savez(file, **fields)  # pyright: ignore[reportArgumentType]
                 file.flush()
                 os.fsync(file.fileno())
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
+            os.replace(scratch, path)
+        except BaseException:
+            scratch.unlink(missing_ok=True)
+            raise
 
     def _arrays(self) -> dict[str, np.ndarray]:
         found = {name: getattr(self, name) for name in _ARRAYS}
@@ -138,22 +168,28 @@ def read_state(path: str | os.PathLike[str]) -> CanvasState:
     DataError
         If it is damaged, of another kind or version, or inconsistent in itself.
     """
-    try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            fields = {name: file[name] for name in file.files}
-    except (zipfile.BadZipFile, EOFError, ValueError) as error:
-        raise DataError(f"{path} is not a readable canvas file ({error}); save the canvas again.") from error
+    with open(path, "rb") as stream:
+        try:
+            with np.load(stream, allow_pickle=False) as file:
+                fields = {name: file[name] for name in file.files}
+        except _UNREADABLE as error:
+            raise DataError(
+                f"{path} is not a readable canvas file ({error}); save the canvas again."
+            ) from error
     if str(fields.get("format")) != _FORMAT:
         raise DataError(f"{path} is not a canvas file; pass a file written by Canvas.save().")
-    if int(fields["version"]) != _VERSION:
+    try:
+        version = int(fields["version"])
+        state = _as_state(fields) if version == _VERSION else None
+    except (KeyError, IndexError, TypeError, ValueError) as error:
         raise DataError(
-            f"{path} has version {int(fields['version'])} but this program reads version {_VERSION}; "
+            f"{path} lacks a field or holds one that does not fit ({error}); save the canvas again."
+        ) from error
+    if state is None:
+        raise DataError(
+            f"{path} has version {version} but this program reads version {_VERSION}; "
             "read it with the program that wrote it."
         )
-    try:
-        state = _as_state(fields)
-    except (KeyError, IndexError, TypeError) as error:
-        raise DataError(f"{path} lacks the field {error}; save the canvas again.") from error
     _check(state, path)
     return state
 
@@ -163,9 +199,9 @@ def _as_state(fields: dict[str, np.ndarray]) -> CanvasState:
     return CanvasState(
         crop_size=int(fields["crop_size"]),
         origin_yx=(origin_y, origin_x),
-        values=fields["values"],
-        splats=fields["splats"],
-        squares=fields.get("squares"),
+        values=np.ascontiguousarray(fields["values"]),
+        splats=np.ascontiguousarray(fields["splats"]),
+        squares=None if "squares" not in fields else np.ascontiguousarray(fields["squares"]),
         n_added=int(fields["counts"][0]),
         n_rejected=int(fields["counts"][1]),
         first_rejected=tuple(int(i) for i in fields["first_rejected"]),
@@ -174,6 +210,12 @@ def _as_state(fields: dict[str, np.ndarray]) -> CanvasState:
 
 def _check(state: CanvasState, path: str | os.PathLike[str]) -> None:
     shape = state.values.shape
+    if state.values.ndim != 2 or not 1 <= state.crop_size <= min(shape):
+        raise DataError(
+            f"{path} holds crop size {state.crop_size} for values of shape {shape}, which does not fit; save it again."
+        )
+    if not np.isfinite(state.origin_yx).all():
+        raise DataError(f"{path} holds the origin {state.origin_yx}, which is not finite; save it again.")
     splats_shape = tuple(side - state.crop_size + 1 for side in shape)
     _check_array(state.values, "values", (np.complex64, np.complex128), shape, path)
     _check_array(state.splats, "splats", (np.float64,), splats_shape, path)

@@ -1,5 +1,6 @@
 """A canvas that was saved goes on where it was; a damaged file is refused."""
 
+import os
 import zipfile
 
 import numpy as np
@@ -61,7 +62,11 @@ def changed(path, **replaced):
         ({"format": np.array("photo")}, "not a canvas file"),
         ({"splats": np.zeros((3, 4))}, r"holds splats float64 \(3, 4\), which does not fit"),
         ({"values": np.full((17, 17), np.nan, np.complex64), "splats": np.zeros((11, 11))}, "not finite"),
-        ({"counts": None}, "lacks the field 'counts"),
+        ({"counts": None}, "lacks a field .*counts"),
+        ({"version": None}, "lacks a field .*version"),
+        ({"crop_size": np.array(0)}, "crop size 0 for values of shape"),
+        ({"origin_yx": np.array([np.nan, 1.0])}, r"the origin \(nan, 1.0\), which is not finite"),
+        ({"origin_yx": np.zeros(3)}, "holds one that does not fit"),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused(scan, tmp_path, replaced, message):
@@ -88,3 +93,52 @@ def test_a_truncated_or_flipped_file_is_refused(scan, tmp_path):
     path.write_bytes(bytes(flipped))
     with pytest.raises(DataError, match="not a readable canvas file"):
         Canvas.load(path)
+
+
+def test_an_array_file_is_no_canvas(tmp_path):
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    with pytest.raises(DataError, match="not a readable canvas file"):
+        Canvas.load(tmp_path / "array.npy")
+
+
+def test_a_flipped_bit_anywhere_is_a_data_error_or_changes_nothing_that_counts(scan, tmp_path):
+    path, rng = tmp_path / "canvas.npz", np.random.default_rng(5)
+    Canvas.around(scan[1], crop_size=7).save(path)
+    content, refused = path.read_bytes(), 0
+    for place in rng.integers(0, 8 * len(content), 300):
+        flipped = bytearray(content)
+        flipped[place // 8] ^= 1 << (place % 8)
+        path.write_bytes(bytes(flipped))
+        try:
+            Canvas.load(path)
+        except DataError:
+            refused += 1
+    assert refused > 200
+
+
+def test_columns_first_in_a_file_are_put_in_order(scan, tmp_path):
+    patches, positions = scan
+    canvas = Canvas.around(positions, crop_size=7)
+    canvas.add(patches, positions)
+    canvas.save(tmp_path / "canvas.npz")
+    changed(tmp_path / "canvas.npz", values=np.asfortranarray(canvas.state().values))
+    again = Canvas.load(tmp_path / "canvas.npz")
+    again.add(patches, positions)
+    canvas.add(patches, positions)
+    assert again.state().digest() == canvas.state().digest()
+
+
+def test_sums_that_overflowed_are_not_saved(tmp_path):
+    canvas = Canvas((5, 5), crop_size=5)
+    for _ in range(2):
+        canvas.add(np.full((1, 5, 5), 3e38, np.complex64), np.full((1, 2), 2.0))
+    with pytest.raises(ValueError, match='overflowed; stitch again with accumulate="float64"'):
+        canvas.save(tmp_path / "canvas.npz")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file modes")
+def test_a_saved_file_has_the_mode_of_any_new_file(scan, tmp_path):
+    (tmp_path / "plain").write_text("")
+    Canvas.around(scan[1], crop_size=7).save(tmp_path / "canvas.npz")
+    assert (tmp_path / "canvas.npz").stat().st_mode == (tmp_path / "plain").stat().st_mode
