@@ -3,7 +3,7 @@
 A0 is `compare-models` with the naive full-canvas method in place of the stream, until it runs out of memory; A1 are the
 call sites of stitching; C2 is `compare-models` as it is, on the same scan under the same memory cap. The scan has the
 size of the fly64 set: 10,304 frames of 64 x 64 pixels of an object of 232 x 232. On a machine with two processors, busy
-with other work, A0 took 10 minutes and C2 29. It needs 200 MB in build/, which git ignores.
+with other work, A0 took 11 minutes and C2 29. It needs 200 MB in build/, which git ignores.
 """
 
 from __future__ import annotations
