@@ -1,9 +1,9 @@
 """Keep the lists of tests in step with the suite.
 
-``python scripts/registry.py`` collects the suite once, writes the test suite index and section 2 of the testing
-guide, and puts what ``pytest --collect-only`` says of every documented selector into a new report folder.
-``--check`` writes nothing and fails if the lists and the suite disagree. A module whose docstring begins with
-"Archived" is kept for the record; every other one is Active and must hold tests.
+``python scripts/registry.py`` collects the suite once and writes the test suite index and section 2 of the testing
+guide. ``--logs`` also puts what ``pytest --collect-only`` says of every documented selector into a new report folder,
+in place of the older record. ``--check`` writes nothing and fails if the lists, the record and the suite disagree.
+A module whose docstring begins with "Archived" is kept for the record; every other one is Active and must hold tests.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import difflib
 import io
 import os
 import re
+import shlex
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -30,8 +32,8 @@ REPORTS = Path("plans/active/FIX-OBJECT-REASSEMBLY-BATCH-001/reports")
 HEADING = "## 2. "
 # Where a test may be named as the one that guards something.
 PAGES = ("docs", "specs", "plans")
-# benchmark_*.py is run by name alone; such a file is as much a part of the suite.
-PATTERNS = ("test_*.py", "benchmark_*.py")
+PATTERN = "test_*.py"
+_COMMAND = "$ python -m pytest --collect-only -q "
 # What pytest and its plugins put on a test says nothing of when it runs.
 _PLAIN_MARKERS = {"parametrize", "filterwarnings", "skipif", "skip", "xfail", "usefixtures", "hypothesis"}
 _SHOWN_DIFFERENCES = 20
@@ -111,7 +113,7 @@ def _pytest(arguments: Sequence[str], *plugins: object) -> tuple[int, str]:
 
 def suite_files() -> list[str]:
     """Return the path of every test module below the current folder, sorted."""
-    return sorted({path.as_posix() for pattern in PATTERNS for path in Path("tests").rglob(pattern)})
+    return sorted(path.as_posix() for path in Path("tests").rglob(PATTERN))
 
 
 def read_suite() -> list[SuiteModule]:
@@ -149,16 +151,13 @@ def purpose(path: str) -> str:
     folder = Path(*test.parts[1:-1])
     if folder.name == "benchmarks":
         return "times this project beside its peers"
-    kind, _, name = test.stem.partition("_")
-    verb = "times" if kind == "benchmark" else "holds"
+    name = test.stem.removeprefix("test_")
     # Where two folders have a module of one name, the test of the second carries its folder's name too.
     for stem in (name, f"_{name}", f"_{name.removeprefix(f'{folder.name}_')}"):
         for source in (folder / f"{stem}.py", folder / stem):
             if folder.parts and source.exists():
-                return f"{verb} `{source.as_posix()}{'/' if source.is_dir() else ''}`"
-    return (
-        f"{verb} `{folder.as_posix()}/` as a whole" if folder.parts else f"{verb} the repository as a whole"
-    )
+                return f"holds `{source.as_posix()}{'/' if source.is_dir() else ''}`"
+    return f"holds `{folder.as_posix()}/` as a whole" if folder.parts else "holds the repository as a whole"
 
 
 def index_text(modules: Sequence[SuiteModule]) -> str:
@@ -253,7 +252,7 @@ def faults(modules: Sequence[SuiteModule]) -> list[str]:
         for module in modules
         if not module.docstring
     ]
-    return found + _stale_mentions(modules)
+    return found + _stale_mentions(modules) + _empty_selectors(modules)
 
 
 def _stale_mentions(modules: Sequence[SuiteModule]) -> list[str]:
@@ -265,6 +264,17 @@ def _stale_mentions(modules: Sequence[SuiteModule]) -> list[str]:
         for page in pages
         for path, name in re.findall(r"(tests/[\w/]+\.py)::(\w+)", page.read_text(encoding="utf-8"))
         if name not in names.get(path, ())
+    ]
+
+
+def _empty_selectors(modules: Sequence[SuiteModule]) -> list[str]:
+    """Return a sentence for each selector in the tables of the guide that collects nothing."""
+    names = {module.path: module.collected.names for module in modules}
+    guide = GUIDE.read_text(encoding="utf-8") if GUIDE.exists() else ""
+    return [
+        f"{GUIDE} names `{path}{option}`, which collects no test; name the selector that took its place."
+        for path, option, word in re.findall(r"\| `(tests/[\w/]+\.py)( -k (\w+))?`", guide)
+        if not any(word in name for name in names.get(path, ()))
     ]
 
 
@@ -295,32 +305,77 @@ def check(modules: Sequence[SuiteModule]) -> list[str]:
         more = len(changed) - _SHOWN_DIFFERENCES
         rest = f"\n  … and {more} more lines" if more > 0 else ""
         reasons.append(f"the lists of tests are out of date; run `make registry`.\n{shown}{rest}")
-    return reasons
+    return reasons + _log_faults(modules)
+
+
+def log_folders() -> list[Path]:
+    """Return the folders that hold logs, oldest first."""
+    return sorted(REPORTS.glob("*/collect-only"))
+
+
+def _log_faults(modules: Sequence[SuiteModule]) -> list[str]:
+    """Return a sentence for each selector whose log is missing, and for each log whose selector is gone."""
+    folder = next(reversed(log_folders()), REPORTS)
+    logged = {
+        line.removeprefix(_COMMAND)
+        for log in folder.glob("*.log")
+        for line in log.read_text(encoding="utf-8").splitlines()
+        if line.startswith(_COMMAND)
+    }
+    missing = {module.selector for module in modules if module.state == "Active"} - logged
+    gone = logged - {module.selector for module in modules}
+    remedy = "run `make registry-logs`."
+    return [f"{folder} has no log of the Active selector `{name}`; {remedy}" for name in sorted(missing)] + [
+        f"{folder} has a log of `{name}`, which is no selector any more; {remedy}" for name in sorted(gone)
+    ]
+
+
+def log_texts(modules: Sequence[SuiteModule]) -> dict[str, str]:
+    """Return pytest's own list of every documented selector, one text for each folder of tests."""
+    texts: dict[str, str] = {}
+    for module in modules:
+        code, output = _pytest(shlex.split(module.selector))
+        folder = Path(module.path).parts[1:-1][:1] or ("repository",)
+        log = f"{_COMMAND}{module.selector}\n{output}exit code {code}\n\n"
+        texts[folder[0]] = texts.get(folder[0], "") + log
+    return texts
 
 
 def write_logs(modules: Sequence[SuiteModule]) -> Path:
-    """Put pytest's own list of every documented selector into a new report folder and return that."""
+    """Put the logs into a new report folder, remove the older ones, and return the folder."""
+    texts, older = log_texts(modules), log_folders()
     folder = REPORTS / datetime.now(timezone.utc).strftime("%Y-%m-%dT%H%M%SZ") / "collect-only"
     folder.mkdir(parents=True)
-    for module in modules:
-        # An empty -m takes back the default, which leaves the slow, gpu and benchmark tests out.
-        code, output = _pytest(["-m", "", module.path])
-        command = f'$ python -m pytest --collect-only -q -m "" {module.path}'
-        name = module.path.removeprefix("tests/").replace("/", ".").removesuffix(".py")
-        (folder / f"{name}.log").write_text(f"{command}\n{output}exit code {code}\n", encoding="utf-8")
+    for name, text in texts.items():
+        (folder / f"{name}.log").write_text(text, encoding="utf-8")
+    for record in older:
+        shutil.rmtree(record)
+        if not any(record.parent.iterdir()):
+            record.parent.rmdir()
     return folder
+
+
+def write_documents(modules: Sequence[SuiteModule]) -> None:
+    """Write the two lists."""
+    for path, text in documents(modules).items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="registry.py", description="Lists of tests, from the suite itself.")
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("--check", action="store_true", help="write nothing; fail if anything is out of date")
+    action.add_argument("--logs", action="store_true", help="also write pytest's own list of every selector")
+    parser.add_argument(
+        "--root", type=Path, default=Path(__file__).parents[1], help="folder that holds tests/ and docs/"
+    )
+    return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Check or write the lists; returns 1 if the suite and the lists are not in step."""
-    parser = argparse.ArgumentParser(prog="registry.py", description="Lists of tests, from the suite itself.")
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; fail if the lists are out of date"
-    )
-    parser.add_argument(
-        "--root", type=Path, default=Path(__file__).parents[1], help="folder that holds tests/ and docs/"
-    )
-    options = parser.parse_args(argv)
+    options = _options(argv)
     os.chdir(options.root)
     # As `python -m pytest` does: without it tests/ptycho would pass for the package of that name.
     sys.path.insert(0, os.getcwd())
@@ -329,10 +384,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         modules = read_suite()
         reasons = check(modules) if options.check else faults(modules)
         if not reasons and not options.check:
-            for path, text in documents(modules).items():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(text, encoding="utf-8")
-            print(f"{INDEX} and {GUIDE} are up to date; logs in {write_logs(modules)}")
+            write_documents(modules)
+            logs = f"; logs in {write_logs(modules)}" if options.logs else ""
+            print(f"{INDEX} and {GUIDE} are up to date{logs}")
     except RegistryError as error:
         reasons = [str(error)]
     for reason in reasons:

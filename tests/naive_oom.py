@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -17,6 +18,7 @@ import capped
 CAP_MB = 400
 # A middle-sized scan: 10,304 patches of 64 x 64, of which 20 x 20 are stitched, at positions within ± 84 pixels.
 N_PATCHES, PATCH_SIZE, CROP_SIZE, SPAN = 10_304, 64, 20, 84
+SETTINGS = capped.KERNELS | capped.cap(CAP_MB)
 
 
 def naive_traceback() -> str:
@@ -32,22 +34,21 @@ def naive_traceback() -> str:
             noise.view(np.complex64), rng.uniform(-SPAN, SPAN, (N_PATCHES, 2)), crop_size=CROP_SIZE
         )
     except tf.errors.ResourceExhaustedError:
-        return _without_folders(traceback.format_exc())
+        return without_folders(traceback.format_exc())
     raise SystemExit(f"the naive method did not run out of memory under a cap of {CAP_MB} MB.")
 
 
-def _without_folders(text: str) -> str:
-    installed = Path(sys.modules["tensorflow"].__file__).parents[1]
-    return text.replace(f"{installed}{os.sep}", "").replace(f"{capped.ROOT}{os.sep}", "")
+def without_folders(text: str) -> str:
+    """Return a text without the folders of this machine."""
+    return re.sub(r"[^\s\"']*/site-packages/", "", text).replace(f"{capped.ROOT}{os.sep}", "")
 
 
 def report() -> str:
     """Say what was run and under which cap, then the traceback."""
-    settings = capped.KERNELS | capped.cap(CAP_MB)
     # Read by TensorFlow when it is imported, which happens after this.
-    os.environ.update(settings)
+    os.environ.update(SETTINGS)
     found = naive_traceback()
-    environment = " ".join(f'{name}="{value}"' for name, value in settings.items())
+    environment = " ".join(f'{name}="{value}"' for name, value in SETTINGS.items())
     return (
         f"{N_PATCHES:,} patches of {PATCH_SIZE}x{PATCH_SIZE}, M = {CROP_SIZE}, positions within ± {SPAN} px, naive "
         f"full-canvas method\n{environment}\nTensorFlow {sys.modules['tensorflow'].__version__}\n\n{found}"

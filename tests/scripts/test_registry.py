@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -47,7 +48,7 @@ def suite(tmp_path):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text.lstrip())
-    assert registry(tmp_path).returncode == 0
+    assert registry(tmp_path, "--logs").returncode == 0
     return tmp_path
 
 
@@ -81,19 +82,61 @@ def test_the_lists_tell_what_pytest_collects_and_leave_other_sections_alone(suit
     assert guide.endswith("Active\n\n## 3. After\n\nkept too\n")
 
 
-def test_every_selector_has_a_log_with_its_slow_tests(suite):
+def test_the_logs_hold_what_pytest_says_of_each_documented_selector(suite):
     (folder,) = suite.glob("plans/active/*/reports/*/collect-only")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d{6}Z", folder.parent.name)
-    assert {path.name for path in folder.iterdir()} == {
-        "ptycho.test_canvas.log",
-        "test_older.log",
-        "test_sweep.log",
-    }
-    lines = (folder / "ptycho.test_canvas.log").read_text().splitlines()
-    assert lines[0] == '$ python -m pytest --collect-only -q -m "" tests/ptycho/test_canvas.py'
+    assert {path.name for path in folder.iterdir()} == {"ptycho.log", "repository.log"}
+    (lines,) = (block.splitlines() for block in (folder / "ptycho.log").read_text().strip().split("\n\n$ "))
+    assert lines[0] == "$ python -m pytest --collect-only -q tests/ptycho/test_canvas.py"
     assert "tests/ptycho/test_canvas.py::test_adds[3]" in lines
-    assert "tests/ptycho/test_canvas.py::test_adds_many" in lines
     assert lines[-1] == "exit code 0"
+    older, sweep = (folder / "repository.log").read_text().split("\n\n$ ")
+    assert older.startswith("$ python -m pytest --collect-only -q tests/test_older.py\n")
+    assert older.endswith("exit code 5")
+    assert sweep.startswith("python -m pytest --collect-only -q tests/test_sweep.py -m slow\n")
+    assert "tests/test_sweep.py::test_all\n" in sweep
+
+
+def test_the_lists_alone_leave_the_logs_as_they_are(suite):
+    before = {path: path.stat().st_mtime_ns for path in suite.glob("plans/**/*")}
+    assert registry(suite).returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in suite.glob("plans/**/*")} == before
+
+
+def test_new_logs_take_the_place_of_the_older_and_leave_other_reports(suite):
+    (logs,) = suite.glob("plans/active/*/reports/*/collect-only")
+    reports = logs.parents[1]
+    logs.parent.rename(reports / "2025-01-02T030405Z")
+    shutil.copytree(reports / "2025-01-02T030405Z", reports / "2025-01-03T030405Z")
+    (reports / "2025-01-03T030405Z" / "figures.txt").write_text("7\n")
+    assert registry(suite, "--logs").returncode == 0
+    (newest,) = reports.glob("*/collect-only")
+    assert sorted(path.name for path in reports.iterdir()) == ["2025-01-03T030405Z", newest.parent.name]
+    assert (reports / "2025-01-03T030405Z" / "figures.txt").read_text() == "7\n"
+
+
+def test_a_check_fails_when_the_newest_logs_lack_a_selector_or_hold_one_that_is_gone(suite):
+    (suite / "tests" / "test_new.py").write_text('"""New."""\n\n\ndef test_new():\n    pass\n')
+    (suite / "tests" / "test_sweep.py").unlink()
+    assert registry(suite).returncode == 0
+    run = registry(suite, "--check")
+    assert run.returncode == 1
+    told = [line.partition("collect-only ")[2] for line in run.stderr.splitlines()]
+    assert told == [
+        "has no log of the Active selector `tests/test_new.py`; run `make registry-logs`.",
+        "has a log of `tests/test_sweep.py -m slow`, which is no selector any more; run `make registry-logs`.",
+    ]
+    assert registry(suite, "--logs").returncode == 0
+    assert registry(suite, "--check").returncode == 0
+
+
+def test_a_check_fails_when_there_are_no_logs(suite):
+    shutil.rmtree(suite / "plans")
+    run = registry(suite, "--check")
+    assert run.returncode == 1
+    assert "reports has no log of the Active selector `tests/ptycho/test_canvas.py`; run" in run.stderr
+    # Nobody runs what is kept for the record.
+    assert "test_older" not in run.stderr
 
 
 def test_a_check_passes_and_writes_nothing_while_all_agree(suite):
@@ -147,6 +190,21 @@ def test_a_page_may_name_only_tests_that_exist(suite):
     assert (
         "docs/findings.md names tests/test_sweep.py::test_some, which pytest does not collect" in run.stderr
     )
+
+
+def test_a_selector_in_a_table_of_the_guide_must_collect_something(suite):
+    guide = suite / "docs" / "TESTING_GUIDE.md"
+    table = "\n| what | `tests/test_sweep.py` |\n| which | `tests/ptycho/test_canvas.py -k adds_m`: all |\n"
+    guide.write_text(guide.read_text() + table)
+    assert registry(suite, "--check").returncode == 0
+    stale = "| this | `tests/test_gone.py` |\n| that | `tests/ptycho/test_canvas.py -k adds_two`: all |\n"
+    guide.write_text(guide.read_text() + stale)
+    run = registry(suite, "--check")
+    assert run.returncode == 1
+    assert re.findall("names `(.*)`, which collects no test", run.stderr) == [
+        "tests/test_gone.py",
+        "tests/ptycho/test_canvas.py -k adds_two",
+    ]
 
 
 def test_a_module_that_cannot_be_imported_is_told_in_pytests_words(suite):

@@ -1,16 +1,15 @@
-"""Make the plan's evidence again: ``python evidence.py FOLDER`` writes A0, A1 and C2 into FOLDER.
+"""Make the plan's evidence again: ``python evidence.py FOLDER [A0] [A1] [C2]`` writes these parts, or all, into FOLDER.
 
 A0 is `compare-models` with the naive full-canvas method in place of the stream, until it runs out of memory; A1 are the
 call sites of stitching; C2 is `compare-models` as it is, on the same scan under the same memory cap. The scan has the
-size of the fly64 set: 10,304 frames of 64 x 64 pixels of an object of 232 x 232. Takes some minutes, and 200 MB in
-build/, which git ignores.
+size of the fly64 set: 10,304 frames of 64 x 64 pixels of an object of 232 x 232. On a machine with two processors, busy
+with other work, A0 took 11 minutes and C2 29. It needs 200 MB in build/, which git ignores.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -20,31 +19,41 @@ from unittest import mock
 
 import numpy as np
 
-ROOT = Path(__file__).parents[3]
+sys.path.insert(0, str(Path(__file__).parents[3] / "tests"))
+import capped
+import naive_oom
+
+ROOT = capped.ROOT
 SCAN, OUTPUT = "build/fly64-size.npz", "build/fly64-size"
-SIMULATE = [SCAN, "--seed", "64", "--object-size", "232", "232", "--n-positions", "10304", "--overwrite"]
+SIMULATE = [SCAN, "--seed", "64", "--object-size", "232", "232", "--n-positions", f"{naive_oom.N_PATCHES}"]
 COMPARE = ["--pinn_dir", "ptycho/demo/pinn", "--baseline_dir", "ptycho/demo/baseline", "--test_data", SCAN]
 COMPARE += ["--output_dir", OUTPUT, "--overwrite", "--no-save-npz", "--no-save-npz-aligned"]
-# The default of --stitch-crop-size.
-CROP_SIZE = 20
-CAP = {"TF_ENABLE_ONEDNN_OPTS": "0", "TF_CPU_ALLOCATOR_USE_BFC": "1", "TF_CPU_BFC_MEM_LIMIT_IN_MB": "400"}
+COMMANDS = Path(sys.executable).parent
 
 
-def main(folder: Path) -> None:
-    """Make everything, each step in a process of its own."""
+def main(folder: Path, parts: Sequence[str]) -> None:
+    """Make the parts, each in a process of its own."""
     folder.mkdir(parents=True, exist_ok=True)
     (ROOT / "build").mkdir(exist_ok=True)
-    (folder / "A1-call-sites.txt").write_text(call_sites())
-    commands = Path(sys.executable).parent
-    told([str(commands / "ptycho-simulate"), *SIMULATE], {})
-    naive = told([sys.executable, str(Path(__file__).resolve()), "--naive"], CAP)
-    (folder / "A0-naive-out-of-memory.txt").write_text(naive)
-    (folder / "C2-console.txt").write_text(told([str(commands / "compare-models"), *COMPARE], CAP))
-    output = ROOT / OUTPUT
+    if "A1" in parts:
+        (folder / "A1-call-sites.txt").write_text(call_sites())
+    if "A0" in parts or "C2" in parts:
+        told([str(COMMANDS / "ptycho-simulate"), *SIMULATE, "--overwrite"])
+    if "A0" in parts:
+        naive = told([sys.executable, str(Path(__file__).resolve()), "--naive"])
+        (folder / "A0-naive-out-of-memory.txt").write_text(naive)
+    if "C2" in parts:
+        (folder / "C2-console.txt").write_text(told([str(COMMANDS / "compare-models"), *COMPARE]))
+        save_results(ROOT / OUTPUT, folder)
+
+
+def save_results(output: Path, folder: Path) -> None:
+    """Copy what a comparison wrote, and its peaks of memory."""
     for name in ("comparison_metrics.csv", "run_report.json"):
         shutil.copy(output / name, folder / f"C2-{name}")
     save_smaller(output / "comparison_plot.png", folder / "C2-comparison_plot.png")
-    (folder / "C2-debug.log").write_text(relative((output / "logs" / "debug.log").read_text()))
+    log = (output / "logs" / "debug.log").read_text()
+    (folder / "C2-debug.log").write_text(naive_oom.without_folders(log))
     report = json.loads((output / "run_report.json").read_text())
     (folder / "C2-peak-memory.txt").write_text(memory_text(report))
 
@@ -58,37 +67,28 @@ def save_smaller(picture: Path, copy: Path) -> None:
     image.quantize(96).save(copy, optimize=True)
 
 
-def told(command: Sequence[str], environment: dict[str, str]) -> str:
-    """Run a command from the root of the repository; return it, what it said, and its exit code."""
-    variables = {
-        **os.environ,
-        **environment,
-        "PYTHONPATH": str(ROOT),
-        "CUDA_VISIBLE_DEVICES": "",
-        "COLUMNS": "120",
-    }
+def told(command: Sequence[str]) -> str:
+    """Run a command from the root of the repository under the cap; return it, what it said, and its exit code."""
     finished = subprocess.run(
         command,
         cwd=ROOT,
-        env=variables,
+        env={**os.environ, **naive_oom.SETTINGS, "PYTHONPATH": str(ROOT), "COLUMNS": "120"},
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         check=False,
     )
-    words = [*(f"{name}={value}" for name, value in environment.items()), Path(command[0]).name, *command[1:]]
-    return without_dump(relative(f"$ {' '.join(words)}\n{finished.stdout}exit code {finished.returncode}\n"))
-
-
-def relative(text: str) -> str:
-    """Return a text without the folders of this machine."""
-    text = re.sub(r"[^\s\"']*/site-packages/", "site-packages/", text)
-    return text.replace(f"{ROOT}/", "").replace(str(Path.home()), "~")
+    words = [
+        *(f"{name}={value}" for name, value in naive_oom.SETTINGS.items()),
+        Path(command[0]).name,
+        *command[1:],
+    ]
+    text = f"$ {' '.join(words)}\n{finished.stdout}exit code {finished.returncode}\n"
+    return naive_oom.without_folders(text)
 
 
 def call_sites() -> str:
     """Return every place that stitches, as ``file function -> called``, from the test that looks for them."""
-    sys.path.insert(0, str(ROOT / "tests"))
     from test_stitching_callers import _found
 
     return "".join(f"{path} {caller} -> {called}\n" for path, caller, called in sorted(_found()))
@@ -96,7 +96,6 @@ def call_sites() -> str:
 
 def compare_naively() -> None:
     """Run `compare-models` with all patches kept until the end and then shifted on full canvases."""
-    sys.path.insert(0, str(ROOT / "tests"))
     import naive_tf
 
     from ptycho import inference
@@ -107,16 +106,16 @@ def compare_naively() -> None:
             self._kept = [*getattr(self, "_kept", []), patches]
 
         def finished(self, prediction):
-            naive_tf.stitch(np.concatenate(self._kept), self._groups.centres_yx, CROP_SIZE)
+            naive_tf.stitch(np.concatenate(self._kept), self._groups.centres_yx, naive_oom.CROP_SIZE)
 
     with mock.patch.object(inference, "_Stream", FullCanvas):
-        sys.exit(compare_models.main(COMPARE))
+        sys.exit(compare_models.main([*COMPARE, "--output_dir", f"{OUTPUT}-naive"]))
 
 
 def memory_text(report: dict) -> str:
     """Return the peaks of a run in a few lines."""
     mib = 1 << 20
-    lines = [f"cap of TensorFlow's allocator: {CAP['TF_CPU_BFC_MEM_LIMIT_IN_MB']} MiB"]
+    lines = [f"cap of TensorFlow's allocator: {naive_oom.CAP_MB} MiB"]
     for arm in report["arms"]:
         run, stitching = arm["prediction"], arm["stitching"]
         lines.append(
@@ -131,11 +130,7 @@ def memory_text(report: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
-def without_dump(text: str) -> str:
-    """Return a text without TensorFlow's thousand lines on each piece of its memory; their sums stay."""
-    pieces = re.compile(r"bfc_allocator\.cc:\d+\] +(Bin|Next region|InUse at|Free +at|\d+ Chunks|Summary)")
-    return "".join(line for line in text.splitlines(keepends=True) if not pieces.search(line))
-
-
 if __name__ == "__main__":
-    compare_naively() if sys.argv[1] == "--naive" else main(Path(sys.argv[1]).resolve())
+    if sys.argv[1] == "--naive":
+        compare_naively()
+    main(Path(sys.argv[1]).resolve(), sys.argv[2:] or ["A0", "A1", "C2"])
