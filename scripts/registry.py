@@ -342,16 +342,17 @@ def log_texts(modules: Sequence[SuiteModule]) -> dict[str, str]:
 
 
 def write_logs(modules: Sequence[SuiteModule]) -> Path:
-    """Put the logs into a new report folder, remove the older ones, and return the folder."""
-    texts, older = log_texts(modules), log_folders()
+    """Put the logs into a new report folder in place of the older ones, and return it."""
+    texts = log_texts(modules)
+    # Before the new folder is made, which within one second has the name of the last.
+    for record in log_folders():
+        shutil.rmtree(record)
+        if not any(record.parent.iterdir()):
+            record.parent.rmdir()
     folder = REPORTS / datetime.now(timezone.utc).strftime("%Y-%m-%dT%H%M%SZ") / "collect-only"
     folder.mkdir(parents=True)
     for name, text in texts.items():
         (folder / f"{name}.log").write_text(text, encoding="utf-8")
-    for record in older:
-        shutil.rmtree(record)
-        if not any(record.parent.iterdir()):
-            record.parent.rmdir()
     return folder
 
 
