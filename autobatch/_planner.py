@@ -77,9 +77,7 @@ def plan_within(
     limit = host_limit if max_batch_size is None else max_batch_size
     wanted = n_items if limit is None else min(n_items, limit)
     fits, budget = _how_many_fit(usable_bytes, usable_fraction, cost, wanted)
-    size, limited_by, words = _choose(fits, wanted, n_items)
-    if limited_by == "max_batch_size" and max_batch_size is None:
-        limited_by, words = "host", f"{fits:,}; {wanted:,} on a CPU, where larger batches gain little"
+    size, limited_by, words = _choose(fits, wanted, n_items, by_host=max_batch_size is None)
     return BatchPlan(
         batch_size=size,
         reason=f"{available} × {usable_fraction:.3g}{budget}: {words}",
@@ -120,11 +118,13 @@ def _how_many_fit(usable_bytes: int, fraction: float, cost: BatchCost, wanted: i
     return max(0, fits), f"{fixed}, {each}{gaps} each"
 
 
-def _choose(fits: int, wanted: int, n_items: int) -> tuple[int, Limit, str]:
+def _choose(fits: int, wanted: int, n_items: int, *, by_host: bool) -> tuple[int, Limit, str]:
     if fits < 1:
         return 1, "memory", "0, so not even one item is expected to fit; trying one"
     if fits >= wanted == n_items:
         return n_items, "items", f"{fits:,}, enough for all {n_items:,}"
+    if fits >= wanted and by_host:
+        return wanted, "host", f"{fits:,}; {wanted:,} on a CPU, where larger batches gain little"
     if fits >= wanted:
         return wanted, "max_batch_size", f"{fits:,}, limited to {wanted:,}"
     size = bucket_below(fits)

@@ -7,19 +7,17 @@ import sys
 
 from autobatch import AutobatchError
 from ptycho._comparison_types import ArmFailure
+from ptycho._expected_errors import EXPECTED_ERRORS
 from ptycho.errors import PtychoError
 
 logger = logging.getLogger(__name__)
-
-# ValueError is what the array functions raise for an argument out of range.
-_ARM_ERRORS = (PtychoError, AutobatchError, MemoryError, OSError, ValueError)
 
 
 def arm_errors() -> tuple[type[BaseException], ...]:
     """Return the classes of errors that end one arm; a programming error is none of them."""
     # Only a TensorFlow that is loaded can have raised; asking must not load it.
     tensorflow = sys.modules.get("tensorflow")
-    return _ARM_ERRORS if tensorflow is None else (*_ARM_ERRORS, tensorflow.errors.OpError)
+    return EXPECTED_ERRORS if tensorflow is None else (*EXPECTED_ERRORS, tensorflow.errors.OpError)
 
 
 def failure_of(label: str, error: BaseException, *, what: str = "failed") -> ArmFailure:

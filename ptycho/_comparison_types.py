@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from ptycho.arms import BatchSize
-from ptycho.evaluation import ImageMetrics, MetricConvention, SelfConsistency
+from ptycho.evaluation import FrcCurves, ImageMetrics, MetricConvention, SelfConsistency
 from ptycho.image.cropping import Rectangle
 from ptycho.image.phase import PhaseAlignMethod
 from ptycho.image.registration import Registration
@@ -125,6 +125,11 @@ class ArmResult:
     def registration_failed(self) -> bool:
         """Whether a registration was sought and found nothing plausible."""
         return self.registration is not None and not self.registration.plausible
+
+    @property
+    def half_set_frc(self) -> FrcCurves | None:
+        """Correlation of even with odd patches, where it is known."""
+        return None if self.consistency is None else self.consistency.half_set_frc
 
 
 @dataclass(frozen=True)

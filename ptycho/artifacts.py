@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ptycho.evaluation import METRIC_NAMES, FrcCurves, FrcCutoff, ImageMetrics, seen_images
+from ptycho.evaluation import METRIC_NAMES, FrcCurves, ImageMetrics, seen_images
 from ptycho.run_report import RunInfo, run_report
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def write_artifacts(
             if arm.metrics is not None and arm.metrics.frc is not None:
                 path = stage / f"{prefixes[arm.label].file}{FRC_SUFFIX}"
                 _write_table(path, _FRC_COLUMNS, _frc_rows(arm.label, arm.metrics.frc))
-        if any(_half_set_frc(arm) for arm in result.arms):
+        if any(arm.half_set_frc is not None for arm in result.arms):
             _write_table(stage / HALF_SET_FILE, _FRC_COLUMNS, _half_set_rows(result.arms))
         if options.save_debug_images:
             for arm in result.arms:
@@ -227,36 +227,23 @@ def _score_rows(metrics: ImageMetrics) -> Iterator[_Cells]:
 
 
 def _cutoffs(frc: FrcCurves | None, name: str) -> tuple[float | None, float | None]:
-    amplitude, phase = (None if cutoff is None else cutoff.frequency for cutoff in _found(frc, name))
+    if frc is None:
+        return None, None
+    amplitude, phase = (None if cutoff is None else cutoff.frequency for cutoff in frc.cutoffs(name))
     return amplitude, phase
 
 
 def _half_periods_px(frc: FrcCurves | None, name: str) -> tuple[float | None, float | None]:
     if frc is None or frc.unit != "cycles/pixel":
         return None, None
-    amplitude, phase = (None if cutoff is None else cutoff.half_period_px for cutoff in _found(frc, name))
+    amplitude, phase = (None if cutoff is None else cutoff.half_period_px for cutoff in frc.cutoffs(name))
     return amplitude, phase
-
-
-def _found(frc: FrcCurves | None, name: str) -> tuple[FrcCutoff | None, FrcCutoff | None]:
-    if frc is None:
-        return None, None
-    amplitude, phase = (
-        None if curve.cutoffs is None else getattr(curve.cutoffs, name)
-        for curve in (frc.amplitude, frc.phase)
-    )
-    return amplitude, phase
-
-
-def _half_set_frc(arm: ArmResult) -> FrcCurves | None:
-    return None if arm.consistency is None else arm.consistency.half_set_frc
 
 
 def _half_set_rows(arms: Iterable[ArmResult]) -> Iterator[list[str]]:
     for arm in arms:
-        frc = _half_set_frc(arm)
-        if frc is not None:
-            yield from _frc_rows(arm.label, frc)
+        if arm.half_set_frc is not None:
+            yield from _frc_rows(arm.label, arm.half_set_frc)
 
 
 def _frc_rows(label: str, frc: FrcCurves) -> Iterator[list[str]]:

@@ -22,6 +22,7 @@ from ptycho._comparison_types import ComparisonResult as ComparisonResult
 from ptycho._comparison_types import ComparisonSettings as ComparisonSettings
 from ptycho._comparison_types import Registered as Registered
 from ptycho.arms import Arm as Arm
+from ptycho.arms import BatchSize
 from ptycho.arms import load_arm as load_arm
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
@@ -154,19 +155,7 @@ def plan_arm(arm: Arm, scan: ScanData, settings: ComparisonSettings) -> Inferenc
     """Return what `compare` would do for a model's arm; predicts nothing."""
     if isinstance(arm.source, ObjectImage):
         raise ValueError(f"arm {arm.label!r} is a finished reconstruction; there is nothing to plan.")
-    return plan_inference(
-        arm.source,
-        scan,
-        crop_size=settings.crop_size,
-        predict_batch_size=arm.predict_batch_size,
-        max_predict_batch_size=arm.max_predict_batch_size,
-        n_groups=settings.n_groups,
-        max_groups=arm.max_groups,
-        device=settings.device,
-        batch_memo=settings.batch_memo,
-        seed=settings.seed,
-        **_canvases(scan, settings),
-    )
+    return plan_inference(arm.source, scan, **_inference_options(arm, scan, settings))
 
 
 class _Canvases(TypedDict):
@@ -179,6 +168,32 @@ def _canvases(scan: ScanData, settings: ComparisonSettings) -> _Canvases:
     return {
         "self_consistency": settings.self_consistency,
         "mean_centred": settings.metric_convention == "ptychopinn" and scan.object_guess is not None,
+    }
+
+
+class _InferenceOptions(_Canvases):
+    crop_size: int
+    predict_batch_size: BatchSize
+    max_predict_batch_size: int | None
+    n_groups: int | None
+    max_groups: int | None
+    device: str | None
+    batch_memo: str | None
+    seed: int
+
+
+def _inference_options(arm: Arm, scan: ScanData, settings: ComparisonSettings) -> _InferenceOptions:
+    """Return what `plan_arm` and the run that it foretells have in common."""
+    return {
+        "crop_size": settings.crop_size,
+        "predict_batch_size": arm.predict_batch_size,
+        "max_predict_batch_size": arm.max_predict_batch_size,
+        "n_groups": settings.n_groups,
+        "max_groups": arm.max_groups,
+        "device": settings.device,
+        "batch_memo": settings.batch_memo,
+        "seed": settings.seed,
+        **_canvases(scan, settings),
     }
 
 
@@ -245,16 +260,8 @@ def _run(
     run = reconstruct(
         model,
         scan,
-        crop_size=settings.crop_size,
-        predict_batch_size=arm.predict_batch_size,
+        **_inference_options(arm, scan, settings),
         stitch_batch_size=settings.stitch_batch_size,
-        max_predict_batch_size=arm.max_predict_batch_size,
-        device=settings.device,
-        batch_memo=settings.batch_memo,
-        n_groups=settings.n_groups,
-        max_groups=arm.max_groups,
-        seed=settings.seed,
-        **_canvases(scan, settings),
         observer=arm.observer,
         progress=progress,
         label=arm.label,

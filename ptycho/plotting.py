@@ -197,9 +197,10 @@ def plot_reconstruction(
             f"there are {len(result.arms)} arms to draw but this plot shows one; draw a comparison."
         )
     options = options or PlotOptions()
+    panel = panels_of(result)[0]
     figure, (axes,) = _grid(result, n_rows=1, n_columns=3)
     for ax, channel in zip(axes, ("amplitude", "phase"), strict=False):
-        image = getattr(panels_of(result)[0], channel)
+        image = getattr(panel, channel)
         scale = percentile_scale([image], options.p_min, options.p_max, phase=channel == "phase")
         show(ax, image, scale, map_of(channel, scale), result.window)
         colour_bar(figure, [ax], scale, map_of(channel, scale), _BAR_LABELS[channel])
@@ -407,11 +408,7 @@ def _correlated(result: ComparisonResult) -> dict[str, FrcCurves]:
 
 
 def _half_sets(result: ComparisonResult) -> dict[str, FrcCurves]:
-    return {
-        arm.label: arm.consistency.half_set_frc
-        for arm in result.arms
-        if arm.consistency is not None and arm.consistency.half_set_frc is not None
-    }
+    return {arm.label: arm.half_set_frc for arm in result.arms if arm.half_set_frc is not None}
 
 
 def _grid(result: ComparisonResult, *, n_rows: int, n_columns: int) -> tuple[Figure, np.ndarray]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from autobatch.errors import AutobatchError, DeviceNotFoundError
+from ptycho._expected_errors import EXPECTED_ERRORS
 from ptycho._version import __version__
 from ptycho.errors import PtychoError
 
@@ -38,8 +39,6 @@ _LEVELS = {
     "ERROR": logging.ERROR,
 }
 _SILENT = logging.CRITICAL + 1
-# ValueError is what the array functions raise for an argument out of range; --verbose shows where.
-_EXPECTED = (PtychoError, AutobatchError, OSError, MemoryError, ValueError)
 _REMEDIES = {
     errno.ENOENT: "check the path",
     errno.EISDIR: "pass a file",
@@ -192,7 +191,7 @@ def run(
             code, message = INTERRUPTED, str(stop) or "stopped by Ctrl-C before anything was finished"
         except WorkFailedError as error:
             code, message = FAILED, _in_words(error.__cause__ or error)
-        except _EXPECTED as error:
+        except EXPECTED_ERRORS as error:
             logger.debug("where it failed", exc_info=True)
             code, message = _exit_code(error), _in_words(error)
     print(f"{parser.prog}: error: {message}", file=sys.stderr)
@@ -204,7 +203,7 @@ def working() -> Iterator[None]:
     """Mark the block that begins once everything knowable is checked: its errors exit with 1, not 2."""
     try:
         yield
-    except _EXPECTED as error:
+    except EXPECTED_ERRORS as error:
         logger.debug("where it failed", exc_info=True)
         raise WorkFailedError(str(error)) from error
 

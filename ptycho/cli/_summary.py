@@ -145,11 +145,8 @@ def _consistency_table(result: ComparisonResult) -> Table:
 
 def _half_bit_cutoffs(consistency: SelfConsistency) -> tuple[str, str]:
     frc = consistency.half_set_frc
-    found = [None, None] if frc is None else [frc.amplitude.cutoffs, frc.phase.cutoffs]
-    amplitude, phase = (
-        "-" if cutoffs is None or cutoffs.half_bit is None else f"{cutoffs.half_bit.frequency:.4g}"
-        for cutoffs in found
-    )
+    found = (None, None) if frc is None else frc.cutoffs("half_bit")
+    amplitude, phase = ("-" if cutoff is None else f"{cutoff.frequency:.4g}" for cutoff in found)
     return amplitude, phase
 
 

@@ -1,9 +1,8 @@
-"""NPZ archives opened without trust: no pickles, no member larger than it says, no half-written file."""
+"""NPZ archives opened without trust: no pickles, no member larger than it says."""
 
 from __future__ import annotations
 
 import bz2
-import errno
 import os
 import shutil
 import tempfile
@@ -13,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from math import prod
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO
 
 import numpy as np
 
@@ -155,35 +154,6 @@ def errors_naming(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a new file that takes the place of `path` only once the block has ended well.
-
-    The bytes go to a temporary neighbour, so that `path` never holds half a file; after an error the
-    neighbour is removed and an older `path` is untouched. A symbolic link stays and its target is replaced.
-
-    Raises
-    ------
-    OSError
-        The file cannot be written; the error carries its name.
-    """
-    target = path.resolve()
-    if target.exists() and not target.is_file():
-        # Renaming over a device or a pipe would remove it.
-        raise OSError(errno.EINVAL, "Not a regular file", str(path))
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-        temporary.replace(target)
-    except OSError as error:
-        if error.filename is None:
-            error.filename = str(path)
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _read_header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype, int]:

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ptycho.data._archive import Archive, open_archive, replacing
+from ptycho._files import replacing
+from ptycho.data._archive import Archive, open_archive
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
 

@@ -99,6 +99,14 @@ class FrcCurves:
     half_bit: np.ndarray | None = None
     one_bit: np.ndarray | None = None
 
+    def cutoffs(self, name: str) -> tuple[FrcCutoff | None, FrcCutoff | None]:
+        """Return the cut-off `name`, a field of `FrcCutoffs`, of amplitude and of phase, None where there is none."""
+        amplitude, phase = (
+            None if curve.cutoffs is None else getattr(curve.cutoffs, name)
+            for curve in (self.amplitude, self.phase)
+        )
+        return amplitude, phase
+
 
 @dataclass(frozen=True, eq=False)
 class ScoredImages:

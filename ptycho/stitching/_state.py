@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import tokenize
-import uuid
 import zipfile
 import zlib
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ptycho._files import replacing
 from ptycho.errors import DataError
 
 _FORMAT = "ptycho-canvas"
@@ -129,7 +129,6 @@ class CanvasState:
             raise ValueError(
                 'the canvas holds sums that overflowed; stitch again with accumulate="float64", or scale the patches.'
             )
-        path = Path(path)
         fields = self._arrays() | {
             "format": np.array(_FORMAT),
             "version": np.array(_VERSION),
@@ -138,17 +137,10 @@ class CanvasState:
             "counts": np.array([self.n_added, self.n_rejected], np.int64),
             "first_rejected": np.array(self.first_rejected, np.int64),
         }
-        scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-        try:
-            # Opened by name, and not as a private temporary file, so that its mode is that of any new file.
-            with scratch.open("xb") as file:
-                np.savez(file, **fields)  # pyright: ignore[reportArgumentType]
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(scratch, path)
-        except BaseException:
-            scratch.unlink(missing_ok=True)
-            raise
+        with replacing(Path(path)) as file:
+            np.savez(file, **fields)  # pyright: ignore[reportArgumentType]
+            file.flush()
+            os.fsync(file.fileno())
 
     def _arrays(self) -> dict[str, np.ndarray]:
         found = {name: getattr(self, name) for name in _ARRAYS}
