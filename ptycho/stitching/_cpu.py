@@ -78,7 +78,6 @@ class CpuSums:
         kernels = load_kernels()
         reals = self.values.view(_real_of(self.values.dtype)).reshape(-1)
         floats = _read_only(patches, np.float32).reshape(-1)
-        bits = _read_only(patches, np.int32).reshape(-1)
         first = crop_start(patches.shape[1], self._crop_size)
 
         def add_band(begin: int, end: int) -> None:
@@ -86,7 +85,6 @@ class CpuSums:
                 reals,
                 splats,
                 floats,
-                bits,
                 patches.shape[1],
                 first,
                 self._crop_size,
@@ -238,11 +236,11 @@ def load_kernels() -> ModuleType:
 
     from ptycho.stitching import _kernels
 
-    event.register("numba:compile", _compile_announcer(_kernels.__name__))
+    event.register("numba:compile", _compile_announcer(__package__ or ""))
     return _kernels
 
 
-def _compile_announcer(module: str) -> Any:
+def _compile_announcer(package: str) -> Any:
     from numba.core import event
 
     class Announcer(event.Listener):
@@ -252,7 +250,8 @@ def _compile_announcer(module: str) -> Any:
             self.announced = False
 
         def on_start(self, event: Any) -> None:
-            if not self.announced and event.data["dispatcher"].py_func.__module__ == module:
+            module = event.data["dispatcher"].py_func.__module__
+            if not self.announced and module.startswith(f"{package}."):
                 self.announced = True
                 logger.info("Compiling the stitching kernel for this processor; this happens once.")
 

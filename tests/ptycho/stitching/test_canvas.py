@@ -29,6 +29,23 @@ def test_image_equals_a_float64_double_loop(patch_size, crop_size, centre):
     np.testing.assert_allclose(canvas.coverage(), weights, rtol=1e-6, atol=1e-12)
 
 
+@pytest.mark.parametrize("crop_size", [*range(1, 26), 31, 32, 33, 40])
+@pytest.mark.parametrize("accumulate", ["float32", "float64"])
+def test_every_width_of_a_crop_ends_where_it_should(crop_size, accumulate, monkeypatch):
+    """Narrower than a vector of the kernel, as wide, wider by any rest; on a canvas without a pixel to spare."""
+    monkeypatch.setattr("ptycho.stitching._cpu._PIXELS_PER_THREAD", 1)
+    rng = np.random.default_rng(crop_size)
+    fractions = [(0, 0), (0.25, 0), (0, 0.75), (0.4, 0.999), (0, 0)]
+    corners = np.array([(0, 0), (1, 4), (2, 6), (1, 6), (3, 7)]) + fractions
+    patches = reference.random_patches(rng, len(corners), crop_size)
+    shape_yx = (crop_size + 3, crop_size + 7)
+    canvas = Canvas(shape_yx, crop_size=crop_size, accumulate=accumulate, n_threads=3)
+    canvas.add(patches, corners + crop_size // 2)
+    expected, weights = reference.stitch_at(patches, corners, crop_size, shape_yx)
+    assert_close(canvas.image(), expected)
+    np.testing.assert_allclose(canvas.coverage(), weights, rtol=1e-6, atol=1e-12)
+
+
 @pytest.mark.spec("CM-6.3")
 def test_an_offset_moves_a_patch_right_for_x_and_down_for_y():
     patches = np.zeros((2, 4, 4), np.complex64)
@@ -65,6 +82,21 @@ def test_bits_do_not_depend_on_batches_or_threads(split, n_threads, monkeypatch)
         parts.add(patches[start : start + split], positions[start : start + split])
     assert parts.image().tobytes() == whole.image().tobytes()
     assert parts.coverage().tobytes() == whole.coverage().tobytes()
+
+
+@pytest.mark.parametrize("crop_size", [3, 8, 11, 20])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1j * np.nan])
+def test_what_is_not_finite_is_seen_anywhere_in_the_crop_and_nowhere_else(crop_size, value):
+    patch_size = crop_size + 2
+    pixels = [(row, column) for row in range(patch_size) for column in range(patch_size)]
+    patches = np.ones((len(pixels), patch_size, patch_size), np.complex64)
+    for patch, pixel in zip(patches, pixels, strict=True):
+        patch[pixel] = value
+    canvas = Canvas((crop_size, crop_size), crop_size=crop_size)
+    canvas.add(patches, np.full((len(pixels), 2), crop_size // 2, float))
+    assert canvas.n_rejected == crop_size**2
+    assert canvas.n_added == len(pixels) - crop_size**2
+    np.testing.assert_array_equal(canvas.image(), 1)
 
 
 def test_a_patch_that_is_not_finite_is_left_out_whole_and_named(caplog):

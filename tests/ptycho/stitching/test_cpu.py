@@ -50,10 +50,10 @@ def test_the_first_compile_is_announced_and_the_second_process_loads_it(tmp_path
 def test_without_a_place_for_the_cache_it_compiles_all_the_same(monkeypatch):
     from numba.core.caching import CacheImpl
 
-    from ptycho.stitching import _kernels
+    from ptycho.stitching._compiling import compiled
 
     monkeypatch.setattr(CacheImpl, "_locator_classes", [])
-    twice = _kernels._compiled(lambda x: 2 * x)
+    twice = compiled(lambda x: 2 * x)
     assert twice(21) == 42
 
 
