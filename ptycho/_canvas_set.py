@@ -93,7 +93,7 @@ class CanvasSet:
         self, centres_yx: np.ndarray, crop_size: int, *, self_consistency: bool, mean_centred: bool
     ) -> None:
         """Make the empty canvases; see the class for the arguments."""
-        self._centres_yx = centres_yx
+        self._centres_yx, self._crop_size = centres_yx, crop_size
         window = object_window(centres_yx, crop_size)
         _check_fits(window, centres_yx, self_consistency=self_consistency)
         # Predictions arrive on the host; adding them there costs less than carrying them back to a card, and
@@ -123,6 +123,16 @@ class CanvasSet:
         n_parts = 1 if len(self._parts) == 1 else 3
         centred = 0 if self._centred is None else self._centred.n_bytes
         return n_parts * self._parts[0].n_bytes + centred
+
+    def warm_up(self) -> None:
+        """Load the compiled loops, which the first time compiles them, so that nobody takes it for stitching."""
+        centres_yx, crop = np.zeros((2, 2)), np.zeros((1, self._crop_size, self._crop_size), np.complex64)
+        halves, centred = len(self._parts) > 1, self._centred is not None
+        twin = CanvasSet(centres_yx, self._crop_size, self_consistency=halves, mean_centred=centred)
+        for canvas in (*twin._parts, twin._centred):
+            if canvas is not None:
+                canvas.add(crop, centres_yx[:1])
+        twin.finished()
 
     def add(
         self, start: int, patches: np.ndarray, *, batch_size: int | Literal["auto"]

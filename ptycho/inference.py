@@ -182,6 +182,7 @@ def reconstruct(
     canvases = CanvasSet(
         groups.centres_yx, crop_size, self_consistency=self_consistency, mean_centred=mean_centred
     )
+    canvases.warm_up()
     stream = _Stream(model, scan, groups, canvases, stitch_batch_size, observer)
     prediction = run_in_batches(
         stream.predict,

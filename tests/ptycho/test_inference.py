@@ -13,7 +13,7 @@ from ptycho.inference import check_fits, plan_inference, reconstruct
 from ptycho.models.networks import Architecture, build_network
 from ptycho.models.patch_model import PatchModel
 from ptycho.simulation import extract_patches
-from ptycho.stitching import Canvas, stitch_patches
+from ptycho.stitching import Canvas, _cpu, stitch_patches
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +39,29 @@ def test_perfect_patches_give_the_object_at_its_place(scan, model):
     assert covered.mean() > 0.95
     assert np.abs(found - truth)[covered].max() < 0.05
     assert np.abs(found - truth)[covered].mean() < 2e-3
+
+
+@pytest.mark.parametrize("self_consistency", [False, True])
+def test_compiling_is_over_before_the_first_batch(scan, model, monkeypatch, self_consistency):
+    events = []
+    predict = model.predict_batch
+    model.predict_batch = lambda *arguments: events.append("predict") or predict(*arguments)
+    kernels = _cpu.load_kernels()
+    for name in ("add_band", "square_band", "box_blocks"):
+        loop = getattr(kernels, name)
+        monkeypatch.setattr(kernels, name, _recorded(loop, name, events))
+    reconstruct(model, scan, crop_size=16, self_consistency=self_consistency)
+    before = set(events[: events.index("predict")])
+    assert before == set(events) - {"predict"}
+
+
+def _recorded(function, name, events):
+    def call(*arguments):
+        # A loop is compiled anew for other types of arrays.
+        events.append((name, *(a.dtype for a in arguments if isinstance(a, np.ndarray))))
+        return function(*arguments)
+
+    return call
 
 
 @pytest.mark.spec("CM-5.4")
