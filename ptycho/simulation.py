@@ -187,7 +187,7 @@ def random_positions(
 
 def _far_field_intensity(exit_waves: np.ndarray) -> np.ndarray:
     far_field = np.asarray(scipy.fft.fft2(exit_waves, norm="ortho", workers=-1))
-    intensity = far_field.real**2 + far_field.imag**2
+    intensity = np.real(far_field) ** 2 + np.imag(far_field) ** 2
     return scipy.fft.fftshift(intensity, axes=(-2, -1))
 
 

@@ -212,7 +212,7 @@ def _everything_in(file: h5py.File, name: str) -> tuple[dict[str, Any], dict[str
                     )
                 _refuse_way_out(groups[parent].get(key, getlink=True), path, name)
                 child = groups[parent][key]
-                address = h5py.h5o.get_info(child.id).addr
+                address = h5py.h5o.get_info(child.id).addr  # pyright: ignore[reportAttributeAccessIssue]
                 if isinstance(child, h5py.Dataset):
                     _refuse_outside_storage(child, path, name)
                     datasets[path] = child
