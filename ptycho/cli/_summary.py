@@ -116,7 +116,7 @@ def _metrics_table(result: ComparisonResult) -> Table:
                 label if channel == "amplitude" else "",
                 channel,
                 *(
-                    "-" if value is None else f"{'≥ ' if beyond and name == 'frc50' else ''}{value:.4g}"
+                    "-" if value is None else _bounded(value, beyond=beyond and name == "frc50")
                     for name, value in values.items()
                 ),
             )
@@ -146,8 +146,16 @@ def _consistency_table(result: ComparisonResult) -> Table:
 def _half_bit_cutoffs(consistency: SelfConsistency) -> tuple[str, str]:
     frc = consistency.half_set_frc
     found = (None, None) if frc is None else frc.cutoffs("half_bit")
-    amplitude, phase = ("-" if cutoff is None else f"{cutoff.frequency:.4g}" for cutoff in found)
+    amplitude, phase = (
+        "-" if cutoff is None else _bounded(cutoff.frequency, beyond=cutoff.beyond_last_ring)
+        for cutoff in found
+    )
     return amplitude, phase
+
+
+def _bounded(value: float, *, beyond: bool) -> str:
+    """Format a cut-off that may lie beyond the last ring, where nothing was measured."""
+    return f"{'≥ ' if beyond else ''}{value:.4g}"
 
 
 def _runs_table(result: ComparisonResult) -> Table:

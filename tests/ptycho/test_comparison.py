@@ -77,6 +77,18 @@ def test_only_finished_reconstructions_are_registered_if_asked(scan, oracle, reg
     assert [arm.registration is not None for arm in result.arms] == registered
 
 
+@pytest.mark.spec("CM-8.8")
+def test_the_log_names_a_collapsed_model_and_no_other(scan, oracle, caplog):
+    constant = OracleModel(scan)
+    constant.predict_batch = lambda frames, offsets_yx=None: np.full((len(frames), 32, 32), 0.7, "complex64")
+    arms = [Arm(label="oracle", source=oracle), Arm(label="constant", source=constant)]
+    result = compare(arms, scan, settings=ComparisonSettings(crop_size=16))
+    assert [record.message for record in caplog.records if "collapsed" in record.message] == [
+        f"constant has collapsed: {result.arms[1].collapsed}; its figures mean nothing"
+    ]
+    assert result.arms[0].collapsed is None
+
+
 @pytest.mark.spec("CM-7.7")
 def test_skipping_registration_holds_for_an_unknown_origin_too(scan, caplog):
     cut = scan.object_guess[10:140, 22:170]

@@ -42,6 +42,12 @@ def test_an_arm_tells_how_its_batches_went():
     assert (arm["kind"], arm["n_rejected_patches"], arm["seconds"]["stitch"]) == ("model", 2, 0.5)
 
 
+@pytest.mark.spec("CM-8.8")
+def test_a_collapse_is_told_in_its_arm():
+    result = made.comparison(made.model_arm(collapsed="nearly constant"), made.model_arm("Baseline"))
+    assert [arm["collapsed"] for arm in _report(result)["arms"]] == ["nearly constant", None]
+
+
 def test_coverage_counts_covered_pixels_only():
     coverage = _report(made.comparison(made.model_arm()))["arms"][0]["coverage"]
     assert coverage["covered_fraction"] == pytest.approx(1 - 9 * 13 / (40 * 56))

@@ -1,0 +1,59 @@
+"""What is printed at the end of a comparison: what makes a figure worthless, or a bound, stands beside it."""
+
+from dataclasses import replace
+
+import made_results as made
+import numpy as np
+import pytest
+
+from ptycho.cli._summary import print_summary
+from ptycho.evaluation.frc import compute_frc
+
+
+def said(capsys, *arms):
+    print_summary(made.comparison(*arms), [])
+    return capsys.readouterr().out
+
+
+def arm_with_images(side, *, noise):
+    """An arm whose amplitude is the truth's and whose phase carries noise, on `side`² pixels."""
+    rng = np.random.default_rng(7)
+    truth = rng.random((side, side))
+    frc = compute_frc(
+        (truth, truth), (truth + noise * rng.standard_normal(truth.shape), truth), frc_sigma=0.0
+    )
+    half, _ = frc.cutoffs("half")
+    arm = made.model_arm()
+    scores = made.ChannelPair(half.frequency, arm.metrics.frc50.phase)
+    return replace(arm, consistency=None, metrics=replace(arm.metrics, frc=frc, frc50=scores))
+
+
+@pytest.mark.spec("CM-8.8")
+def test_a_collapsed_arm_is_named_in_the_table_and_below_it(capsys):
+    text = said(capsys, made.model_arm(collapsed="patches are nearly constant"), made.finished_arm())
+    assert "PtychoPINN (collapsed)" in text
+    assert "PtychoPINN has COLLAPSED: patches are nearly constant." in text
+    assert "ePIE (collapsed)" not in text
+    assert "collapsed" not in said(capsys, made.model_arm(), made.finished_arm()).lower()
+
+
+def test_a_curve_that_stays_above_one_half_gives_a_bound_and_no_cut_off(capsys):
+    rows = said(capsys, arm_with_images(64, noise=3.0)).splitlines()
+    amplitude, phase = (
+        next(row for row in rows if f" {channel} " in row) for channel in ("amplitude", "phase")
+    )
+    assert "≥ 0.5" in amplitude
+    assert "≥" not in phase
+
+
+def test_halves_that_agree_in_every_ring_give_a_bound_too(capsys):
+    arm = arm_with_images(64, noise=3.0)
+    consistency = replace(made.model_arm().consistency, half_set_frc=arm.metrics.frc)
+    rows = said(capsys, replace(arm, metrics=None, consistency=consistency)).splitlines()
+    (row,) = (row for row in rows if "%" in row)
+    assert row.count("≥") == 1
+
+
+@pytest.mark.parametrize(("side", "coarse"), [(32, True), (64, False)])
+def test_a_curve_of_few_rings_is_called_coarse(capsys, side, coarse):
+    assert ("rings only" in said(capsys, arm_with_images(side, noise=1.0))) == coarse
