@@ -32,8 +32,17 @@ def _reason(error: BaseException) -> str:
     text = str(error).strip()
     if isinstance(error, (PtychoError, AutobatchError)) or (type(error) is ValueError and text):
         return text
-    # TensorFlow appends its graph, line by line.
-    first = text.splitlines()[0] if text else ""
+    statement = _statement(text)
     if isinstance(error, MemoryError):
-        return f"out of memory: {first}" if first else "out of memory"
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+        return f"out of memory: {statement}" if statement else "out of memory"
+    return f"{type(error).__name__}: {statement}" if statement else type(error).__name__
+
+
+def _statement(text: str) -> str:
+    """Return the line of an error that says what went wrong; TensorFlow tells more, line by line."""
+    lines = text.splitlines() or [""]
+    if not lines[0].startswith("Graph execution error"):
+        return lines[0]
+    # The graph's calls come first and the failed node, as ``[[{{node …}}]]``, right after the statement.
+    nodes = (index for index, line in enumerate(lines) if line.lstrip().startswith("[[{{node"))
+    return lines[next(nodes, 1) - 1].strip()

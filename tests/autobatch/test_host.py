@@ -5,9 +5,11 @@ import os
 import resource
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from control_group import control_group
 
 from autobatch import _cgroup, _host
 from autobatch._host import host_memory
@@ -257,30 +259,17 @@ def test_a_real_limit_on_the_address_space_is_seen():
 @pytest.fixture
 def own_group():
     """A real control group with a limit, where this machine lets a test make one."""
-    text = Path("/proc/self/mountinfo").read_text() if sys.platform.startswith("linux") else ""
-    versions = {_cgroup._V1: "memory.limit_in_bytes", _cgroup._V2: "memory.max"}
-    for version, limit_file in versions.items():
-        for _, mount_point in _cgroup._mounts(text, version):
-            folder = Path(mount_point) / f"autobatch_test_{os.getpid()}"
-            try:
-                folder.mkdir()
-                (folder / limit_file).write_text(str(300 * MIB))
-            except OSError:
-                if folder.exists():
-                    folder.rmdir()
-                continue
-            yield folder
-            folder.rmdir()
-            return
-    pytest.skip("this machine lets no test make a control group with a memory limit")
+    with ExitStack() as stack:
+        try:
+            group = stack.enter_context(control_group(f"autobatch_test_{os.getpid()}", limit_bytes=300 * MIB))
+        except OSError as error:
+            pytest.skip(str(error))
+        yield group
 
 
 def test_a_real_control_group_is_seen(own_group):
-    def joined():
-        (own_group / "cgroup.procs").write_text(str(os.getpid()))
-
-    memory = read_in_subprocess(preexec_fn=joined)
-    assert own_group.name in memory["source"]
+    memory = read_in_subprocess(preexec_fn=own_group.join)
+    assert own_group.folder.name in memory["source"]
     assert memory["total_bytes"] == 300 * MIB
     assert 200 * MIB < memory["free_bytes"] < 300 * MIB
 

@@ -192,6 +192,18 @@ def _internal_error():
     return tf.errors.InternalError(None, None, "cuDNN launch failure\n[[node conv]]")
 
 
+def _error_in_a_graph():
+    import tensorflow as tf
+
+    @tf.function
+    def gathered(values, index):
+        return tf.gather(tf.pad(values, [[1, 1]]), index)
+
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"^Graph execution error") as caught:
+        gathered(tf.zeros(6), tf.constant([9]))
+    return caught.value
+
+
 _LATE_ERRORS = {
     "memory": (lambda: MemoryError("Unable to allocate 3 GiB"), "out of memory: Unable to allocate 3 GiB"),
     "wordless memory": (MemoryError, "out of memory"),
@@ -199,6 +211,7 @@ _LATE_ERRORS = {
     "value": (lambda: ValueError("a sum is negative"), "a sum is negative"),
     "data": (lambda: DataError("nothing is covered"), "nothing is covered"),
     "tensorflow": (_internal_error, "InternalError: cuDNN launch failure"),
+    "graph": (_error_in_a_graph, "InvalidArgumentError: indices[0] = 9 is not in [0, 8)"),
 }
 
 
