@@ -198,7 +198,7 @@ def target_table(timings: dict) -> list[str]:
 
 def stage_table(parts: list[dict]) -> list[str]:
     """Milliseconds of the parts of a stitch."""
-    columns = ("place", "add", "divide", "whole", "read")
+    columns = ("place", "search", "add", "divide", "whole", "read")
     lines = ["| n, N, M, span | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
     for found in parts:
         case = found["case"]
@@ -237,10 +237,14 @@ def page(timings: dict, by_count: list[dict], by_side: list[dict], parts_of_time
         "\n".join(target_table(timings)),
         "### Where the time goes",
         "Milliseconds of the parts of one stitch in raster order. *Add* is the compiled kernel: for each patch one "
-        "pass that looks for infinities and NaNs, and one that adds, while the next crop and the canvas rows "
-        "under it are fetched. *Divide* is the box sum of the weights and the division. The rest is checks and the "
-        "hand-over to TensorFlow. *Read* sums the crops with NumPy on one thread.",
+        "pass that looks for infinities and NaNs, and one that adds, while the canvas rows under the next patch are "
+        "fetched, and its crop if that has gaps. *Search* is the first of the two passes alone, on one thread and "
+        "without fetching ahead. *Divide* is the box sum of the weights and the division. The rest is checks, the "
+        "starting and ending of a thread, and the canvas' pages. *Read* sums the crops with NumPy on one thread.",
         "\n".join(stage_table(parts_of_time)),
+        "The smallest case fits into the last-level cache. There a copy runs at the cache's speed, and the second "
+        "pass, from one level of cache to the next, costs as much as the first; where the crops come from main "
+        "memory it hides behind it. All or nothing of a patch is added, so its search has to be over before that.",
         "### Growth",
         "Patches of 64 x 64 streamed through `add_in_batches` in a process of its own, positions in random order, "
         "TensorFlow not imported. A million such patches would be 32 GB if held at once. Memory is what the process "
