@@ -6,17 +6,26 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from autobatch._probe import list_devices
 from autobatch._types import DeviceMemory
 from autobatch._units import format_bytes
 
 
+class _Parser(argparse.ArgumentParser):
+    """Takes no abbreviations and says what is wrong in one line."""
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(**{**options, "allow_abbrev": False})  # pyright: ignore[reportArgumentType]
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, probe, print; return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="autobatch", description="Batch sizes that fit into memory: see what there is."
-    )
+    parser = _Parser(prog="autobatch", description="Batch sizes that fit into memory: see what there is.")
     commands = parser.add_subparsers(dest="command", required=True)
     probe = commands.add_parser(
         "probe",

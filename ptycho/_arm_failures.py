@@ -7,7 +7,7 @@ import sys
 
 from autobatch import AutobatchError
 from ptycho._comparison_types import ArmFailure
-from ptycho._expected_errors import EXPECTED_ERRORS
+from ptycho._expected_errors import EXPECTED_ERRORS, statement_of
 from ptycho.errors import PtychoError
 
 logger = logging.getLogger(__name__)
@@ -32,17 +32,7 @@ def _reason(error: BaseException) -> str:
     text = str(error).strip()
     if isinstance(error, (PtychoError, AutobatchError)) or (type(error) is ValueError and text):
         return text
-    statement = _statement(text)
+    statement = statement_of(error)
     if isinstance(error, MemoryError):
         return f"out of memory: {statement}" if statement else "out of memory"
     return f"{type(error).__name__}: {statement}" if statement else type(error).__name__
-
-
-def _statement(text: str) -> str:
-    """Return the line of an error that says what went wrong; TensorFlow tells more, line by line."""
-    lines = text.splitlines() or [""]
-    if not lines[0].startswith("Graph execution error"):
-        return lines[0]
-    # The graph's calls come first and the failed node, as ``[[{{node …}}]]``, right after the statement.
-    nodes = (index for index, line in enumerate(lines) if line.lstrip().startswith("[[{{node"))
-    return lines[next(nodes, 1) - 1].strip()

@@ -1,6 +1,6 @@
 """Model × scan -> image: predict a batch, add it to the canvas, drop it.
 
-No array of all patches ever exists, so memory is that of the frames, the canvas and one batch.
+No array of all patches ever exists, so memory is that of the canvas and one batch, and of frames that are no file's.
 """
 
 from __future__ import annotations

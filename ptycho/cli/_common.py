@@ -17,8 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
+from autobatch import is_out_of_memory
 from autobatch.errors import AutobatchError, DeviceNotFoundError
-from ptycho._expected_errors import EXPECTED_ERRORS
+from ptycho._expected_errors import EXPECTED_ERRORS, statement_of
 from ptycho._version import __version__
 from ptycho.errors import PtychoError
 
@@ -194,6 +195,12 @@ def run(
         except EXPECTED_ERRORS as error:
             logger.debug("where it failed", exc_info=True)
             code, message = _exit_code(error), _in_words(error)
+        except Exception as error:
+            # TensorFlow's own class of error, which only a TensorFlow that is loaded can name.
+            if not is_out_of_memory(error):
+                raise
+            logger.debug("where it failed", exc_info=True)
+            code, message = FAILED, _out_of_memory(error)
     print(f"{parser.prog}: error: {message}", file=sys.stderr)
     return code
 
@@ -292,6 +299,10 @@ def _in_words(error: BaseException) -> str:
         where = f"{error.filename}: " if error.filename else ""
         remedy = _REMEDIES.get(error.errno or 0)
         return f"{where}{error.strerror}" + (f"; {remedy}." if remedy else ".")
-    if isinstance(error, MemoryError):
-        return f"out of memory ({error}); close other programs or pass fewer frames."
-    return str(error)
+    return _out_of_memory(error) if isinstance(error, MemoryError) else str(error)
+
+
+def _out_of_memory(error: BaseException) -> str:
+    statement = statement_of(error)
+    found = f"out of memory ({statement})" if statement else "out of memory"
+    return f"{found}; close other programs or pass fewer frames."

@@ -48,7 +48,9 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_batching(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("memory and batches (these change memory and speed, never the result)")
+    group = parser.add_argument_group(
+        "memory and batches (these change memory and speed, and the image by rounding alone)"
+    )
     _arguments.add_stitch_batch_size(group)
     for model in ("pinn", "baseline"):
         _arguments.add_batch_size(

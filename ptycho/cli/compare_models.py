@@ -215,7 +215,7 @@ def _open(arguments: argparse.Namespace) -> _Job:
 
         whole = demo_scan()
     else:
-        whole = read_npz(arguments.test_data)
+        whole = read_npz(arguments.test_data, labels=False)
     settings = ComparisonSettings(
         crop_size=arguments.stitch_crop_size,
         stitch_batch_size=arguments.stitch_batch_size,

@@ -40,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     _arguments.add_self_consistency(inputs)
 
     batches = parser.add_argument_group(
-        "memory and batches (these change memory and speed, never the result)"
+        "memory and batches (these change memory and speed, and the image by rounding alone)"
     )
     _arguments.add_batch_size(batches, "--predict-batch-size", "frames predicted at once")
     _arguments.add_stitch_batch_size(batches)

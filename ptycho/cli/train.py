@@ -151,7 +151,7 @@ def run(arguments: argparse.Namespace) -> int:
     _common.check_output_folder(folder)
     if is_bundle(folder) and not arguments.overwrite:
         raise _common.UsageError(f"{folder} already holds a model; pass --overwrite to replace it.")
-    scans = [read_npz(path) for path in arguments.train_data]
+    scans = [read_npz(path, labels=arguments.model == "baseline") for path in arguments.train_data]
     architecture = Architecture(
         kind=arguments.model,
         patch_size=scans[0].patch_size,

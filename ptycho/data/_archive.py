@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import os
 import shutil
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -23,6 +24,10 @@ _BZIP2 = b"BZh"
 # What zipfile, zlib and NumPy raise on damaged input; RuntimeError covers encrypted members and,
 # through NotImplementedError, unknown compression methods.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError)
+# A member in a ZIP file is preceded by 30 bytes, the last four of which tell how long the name and the extra
+# field are that come next (APPNOTE.TXT 6.3.10, section 4.3.7).
+_LOCAL_HEADER = struct.Struct("<26xHH")
+_CHUNK_BYTES = 1 << 20
 
 
 class Archive:
@@ -32,9 +37,9 @@ class Archive:
     unpacked, and members that nobody asks for are never decompressed.
     """
 
-    def __init__(self, zipped: zipfile.ZipFile, name: str) -> None:
+    def __init__(self, zipped: zipfile.ZipFile, file: IO[bytes], name: str) -> None:
         self.name = name
-        self._zipped = zipped
+        self._zipped, self._file = zipped, file
         self._members = {
             info.filename.removesuffix(".npy"): info
             for info in zipped.infolist()
@@ -78,9 +83,42 @@ class Archive:
         with self._damage_named(key), self._zipped.open(self._members[key]) as member:
             return np.lib.format.read_array(member, allow_pickle=False)
 
+    def read_mapped(self, key: str) -> np.ndarray:
+        """Return one member, read-only, without taking memory for it if it lies in the file as it is.
+
+        So `numpy.savez` stores it: its pages are then read when they are used, and dropped again when memory
+        is short. What `numpy.savez_compressed` wrote is unpacked.
+
+        Raises
+        ------
+        DataError
+            As `read`; the checksum is compared here too.
+        """
+        info = self._members[key]
+        if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 or self.is_pickled(key):
+            return self.read(key)
+        with self._damage_named(key), self._zipped.open(info) as member:
+            shape, fortran_order, dtype = _read_layout(member)
+            header_bytes = member.tell()
+            while member.read(_CHUNK_BYTES):
+                pass
+        if fortran_order:
+            return self.read(key)
+        self._file.seek(info.header_offset)
+        skipped = _LOCAL_HEADER.size + sum(_LOCAL_HEADER.unpack(self._file.read(_LOCAL_HEADER.size)))
+        offset = info.header_offset + skipped + header_bytes
+        try:
+            mapped = np.memmap(self._file, dtype=dtype, mode="r", offset=offset, shape=shape)
+        except (OSError, ValueError):
+            # Nothing to map, or a file system that cannot.
+            return self.read(key)
+        # As a plain array: the class shows in no result, and the pages live as long as any view of them.
+        return mapped.view(np.ndarray)
+
     def _header(self, key: str) -> tuple[tuple[int, ...], np.dtype]:
         with self._damage_named(key), self._zipped.open(self._members[key]) as member:
-            shape, dtype, header_bytes = _read_header(member)
+            shape, _, dtype = _read_layout(member)
+            header_bytes = member.tell()
         promised = header_bytes + prod(shape) * dtype.itemsize
         # A forged shape would otherwise allocate far more than the file can fill.
         if not dtype.hasobject and promised != self._members[key].file_size:
@@ -130,7 +168,7 @@ def open_archive(path: Path) -> Iterator[Archive]:
             raise DataError(
                 f"{path} is not an NPZ archive (it begins with {start!r}); pass a file written by numpy.savez."
             ) from error
-        yield Archive(zipped, str(path))
+        yield Archive(zipped, file, str(path))
 
 
 def _unpack_bzip2(path: Path, target: IO[bytes]) -> None:
@@ -156,7 +194,8 @@ def errors_naming(path: str | os.PathLike[str]) -> Iterator[None]:
         raise DataError(f"{path}: {error}") from error
 
 
-def _read_header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype, int]:
+def _read_layout(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Read the header of an array up to its first byte: shape, Fortran order, type."""
     version = np.lib.format.read_magic(member)
     readers = {
         (1, 0): np.lib.format.read_array_header_1_0,
@@ -164,8 +203,7 @@ def _read_header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype, int]:
     }
     if version not in readers:
         raise ValueError(f"NPY version {version} is not one of {sorted(readers)}")
-    shape, _, dtype = readers[version](member)
-    return shape, dtype, member.tell()
+    return readers[version](member)
 
 
 def _listed(names: Sequence[str]) -> str:

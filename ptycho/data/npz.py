@@ -25,6 +25,9 @@ _KNOWN = {*FRAME_KEYS, *_START_KEYS, *_OPTIONAL.values(), "xcoords", "ycoords", 
 def read_npz(path: str | PathLike[str], *, labels: bool = True, plausibility: bool = True) -> ScanData:
     """Read a scan, never unpickling, and refuse what cannot be right.
 
+    Frames and labels that `numpy.savez` stored in (n, N, N) order stay in the file and are read when they are
+    used, so a scan may be larger than memory; leave the file as it is meanwhile.
+
     Frames may be stored as ``diffraction`` or ``diff3d`` with shape ``(n, N, N)``, ``(n, N, N, 1)`` or the
     legacy ``(N, N, n)``; the number of ``xcoords`` decides. Members that are not part of the format,
     such as ``_metadata``, are left unread and named in the log.
@@ -151,7 +154,7 @@ def _read_stack(archive: Archive, key: str, n_frames: int) -> np.ndarray:
         )
     if shape[0] != n_frames:
         logger.info("%s: %s has the legacy order (N, N, n) and is turned to (n, N, N)", archive.name, key)
-        return np.ascontiguousarray(np.moveaxis(archive.read(key).reshape(shape), -1, 0))
+        return np.ascontiguousarray(np.moveaxis(archive.read_mapped(key).reshape(shape), -1, 0))
     if shape[0] == shape[1] == shape[2]:
         logger.warning(
             "%s: %s has shape %s, which fits both (n, N, N) and the legacy (N, N, n); (n, N, N) is assumed",
@@ -159,4 +162,4 @@ def _read_stack(archive: Archive, key: str, n_frames: int) -> np.ndarray:
             key,
             shape,
         )
-    return archive.read(key).reshape(shape)
+    return archive.read_mapped(key).reshape(shape)

@@ -49,6 +49,23 @@ def test_the_probe_command_prints_json_with_free_and_usable():
     assert 0 < host["usable_bytes"] <= host["free_bytes"] <= host["total_bytes"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["probe", "--jso"], "autobatch: error: unrecognized arguments: --jso; see autobatch --help"),
+        (["prob"], "autobatch: error: argument command: invalid choice: 'prob' (choose from"),
+        ([], "autobatch: error: the following arguments are required: command; see autobatch --help"),
+    ],
+)
+def test_wrong_use_is_one_line(capsys, arguments, message):
+    with pytest.raises(SystemExit) as caught:
+        command_line.main(arguments)
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith(message)
+    assert error.count("\n") == 1
+
+
 def test_the_probe_command_prints_a_table(monkeypatch, capsys):
     devices = [
         FixedMemory(3 << 30, total_bytes=24 << 30, device="CPU")(),
@@ -70,13 +87,6 @@ def test_the_probe_command_prints_a_table(monkeypatch, capsys):
     assert lines[2] == ["CPU", "24.0", "GiB", "3.00", "GiB", "3.00", "GiB", "fixed"]
     assert lines[3] == ["GPU:0", "?", "?", "?", "unknown"]
     assert lines[4] == ["Fake", "H100", "NVML", "[does", "not]", "answer"]
-
-
-def test_a_command_is_required(capsys):
-    with pytest.raises(SystemExit) as caught:
-        command_line.main([])
-    assert caught.value.code == 2
-    assert "the following arguments are required: command" in capsys.readouterr().err
 
 
 def test_python_alone_is_enough(tmp_path, monkeypatch, capsys):

@@ -9,6 +9,7 @@ import os
 import sys
 
 import pytest
+import tensorflow as tf
 
 from autobatch.errors import DeviceNotFoundError, DoesNotFitError
 from ptycho.cli import _common
@@ -43,6 +44,7 @@ def _raising(error, *, late=False):
         (ValueError("M is 65 of 64."), 2, 1, "M is 65 of 64."),
         (DeviceNotFoundError("no GPU:3."), 2, 1, "no GPU:3."),
         (DoesNotFitError("one item is 5 GiB."), 1, 1, "one item is 5 GiB."),
+        (MemoryError(), 1, 1, "out of memory; close other programs or pass fewer frames."),
         (MemoryError("8 GiB"), 1, 1, "out of memory (8 GiB); close other programs or pass fewer frames."),
         (
             FileNotFoundError(errno.ENOENT, "No such file or directory", "a.npz"),
@@ -60,6 +62,27 @@ def test_expected_errors_are_one_line_and_an_exit_code(capsys, error, early, lat
     assert capsys.readouterr().err == f"tool: error: {message}\n"
     assert _common.run(_parser(), _raising(error, late=True), ["--quiet"]) == late
     assert capsys.readouterr() == ("", f"tool: error: {message}\n")
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "{{function_node __wrapped__AddV2_device_/x:0}} OOM when allocating [Op:AddV2]",
+            "OOM when allocating [Op:AddV2]",
+        ),
+        ("OOM when allocating tensor with shape[8]\nHint: …", "OOM when allocating tensor with shape[8]"),
+        ("Graph execution error:\n\nat f\nOOM when allocating\n\t [[{{node f}}]]", "OOM when allocating"),
+    ],
+)
+def test_tensorflow_out_of_memory_is_one_line_too(capsys, late, text, said):
+    error = tf.errors.ResourceExhaustedError(None, None, text)
+    assert _common.run(_parser(), _raising(error, late=late), []) == 1
+    assert (
+        capsys.readouterr().err
+        == f"tool: error: out of memory ({said}); close other programs or pass fewer frames.\n"
+    )
 
 
 @pytest.mark.parametrize("late", [False, True])

@@ -6,6 +6,7 @@ import bz2
 import logging
 import os
 import pickle  # noqa: TID251 - the test's attack
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -185,8 +186,50 @@ def test_something_else_is_called_no_npz(tmp_path, content):
         read_npz(tmp_path / "scan.npz")
 
 
-def test_a_flipped_byte_is_called_damage(tmp_path, scan):
-    np.savez_compressed(tmp_path / "scan.npz", **_members(scan))
+def _memory_taken(path):
+    tracemalloc.start()
+    scan = read_npz(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return scan, peak
+
+
+def test_frames_stored_as_they_are_stay_in_the_file(tmp_path, make_scan):
+    scan = make_scan(n=12_000, side=16)
+    np.savez(tmp_path / "plain.npz", **_members(scan))
+    np.savez_compressed(tmp_path / "packed.npz", **_members(scan))
+    plain, without = _memory_taken(tmp_path / "plain.npz")
+    packed, within = _memory_taken(tmp_path / "packed.npz")
+    np.testing.assert_array_equal(plain.amplitude, packed.amplitude)
+    assert without < scan.amplitude.nbytes / 2 < scan.amplitude.nbytes < within
+    with pytest.raises(ValueError, match="read-only"):
+        plain.amplitude[0] = 1
+
+
+def test_a_scan_outlives_its_file(tmp_path, scan, make_scan):
+    write_npz(tmp_path / "scan.npz", scan)
+    again = read_npz(tmp_path / "scan.npz")
+    write_npz(tmp_path / "scan.npz", make_scan(n=12, side=16))
+    np.testing.assert_array_equal(again.amplitude, scan.amplitude)
+
+
+def test_what_cannot_be_mapped_is_read(tmp_path, scan, monkeypatch):
+    def refuse(*arguments, **options):
+        raise OSError(19, "No such device")
+
+    write_npz(tmp_path / "scan.npz", scan)
+    monkeypatch.setattr(np, "memmap", refuse)
+    np.testing.assert_array_equal(read_npz(tmp_path / "scan.npz").amplitude, scan.amplitude)
+
+
+def test_frames_in_column_order_are_read(tmp_path, scan):
+    members = {**_members(scan), "diffraction": np.asfortranarray(scan.amplitude)}
+    np.testing.assert_array_equal(read_npz(_saved(tmp_path / "s.npz", members)).amplitude, scan.amplitude)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_flipped_byte_is_called_damage(tmp_path, scan, save):
+    save(tmp_path / "scan.npz", **_members(scan))
     content = bytearray((tmp_path / "scan.npz").read_bytes())
     content[len(content) // 3] ^= 0xFF
     (tmp_path / "scan.npz").write_bytes(content)
