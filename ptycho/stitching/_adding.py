@@ -32,7 +32,8 @@ _ZEROS = ir.Constant(_FLOATS, [0.0] * _LANES)
 # IEEE 754 single precision: the exponent bits, all of which are set in an infinity and in a NaN.
 _EXPONENT_BITS = 0x7F800000
 _MAGNITUDE_BITS = 0x7FFFFFFF
-# Rows of a patch that are added at a time: they and the canvas under them fit into a first-level cache.
+# Rows of a patch that are added at a time: they and the canvas under them fit into a first-level cache of
+# 32 KB up to M = 128.
 _BLOCK_ROWS = 16
 # A cache line of 64 bytes, counted in float32.
 _CACHE_LINE = 16
@@ -57,7 +58,10 @@ class _VectorModel(models.PrimitiveModel):
 
 
 def _operation(define: Any) -> Any:
-    """Make something that compiled functions can call of a function that returns its types and its code."""
+    """Mark a function that tells numba the types and the code of an operation on vectors.
+
+    `numba.extending.intrinsic`, under a type that lets compiled functions call it with their own arguments.
+    """
     return intrinsic(define)
 
 

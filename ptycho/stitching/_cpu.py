@@ -6,13 +6,21 @@ import functools
 import itertools
 import logging
 import os
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ptycho.stitching._geometry import Placement, crop_start
-from ptycho.stitching._sources import CropReader, aligned_empty, as_source, is_tensor
+from ptycho.stitching._sources import (
+    CropReader,
+    aligned_empty,
+    as_source,
+    is_tensor,
+    mapped_file,
+    release_pages,
+)
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -23,7 +31,7 @@ logger = logging.getLogger(__name__)
 WEIGHT_FLOOR = 1e-9
 # Starting a thread costs about as much as adding this many pixels.
 _PIXELS_PER_THREAD = 200_000
-# Larger copies only take memory: the loops are as fast on a few hundred patches.
+# Larger pieces only take memory: the loops are as fast on a few hundred patches.
 _COPY_BYTES = 16 * 2**20
 
 
@@ -56,8 +64,10 @@ class CpuSums:
         return (0 if _in_place(patches) else 8 * self._crop_size**2), 0
 
     def largest_batch(self, patches: Any) -> int | None:
-        """Patches that are worth copying at a time; None where nothing is copied."""
+        """Patches that are worth copying, or mapping, at a time; None where they lie in memory."""
         per_patch, _ = self.batch_bytes(patches)
+        if mapped_file(patches) is not None:
+            per_patch = 8 * patches.shape[1] * patches.shape[2]
         return max(1, _COPY_BYTES // per_patch) if per_patch else None
 
     def stage(self, patches: Any, placement: Placement) -> tuple[np.ndarray, Placement]:
@@ -96,6 +106,7 @@ class CpuSums:
             )
 
         run_bands(add_band, _patch_bands(placement, self.values.shape[0], self._crop_size, self._n_threads))
+        release_pages(patches)
         return status == kernels.FINITE
 
 
@@ -240,6 +251,14 @@ def load_kernels() -> ModuleType:
     return _kernels
 
 
+def _announce(text: str) -> None:
+    """Log a line, or where no logging is set up, write it: seconds of silence look like a hang."""
+    if logger.hasHandlers():
+        logger.info(text)
+    elif sys.stderr is not None:
+        sys.stderr.write(f"{text}\n")
+
+
 def _compile_announcer(package: str) -> Any:
     from numba.core import event
 
@@ -253,7 +272,7 @@ def _compile_announcer(package: str) -> Any:
             module = event.data["dispatcher"].py_func.__module__
             if not self.announced and module.startswith(f"{package}."):
                 self.announced = True
-                logger.info("Compiling the stitching kernel for this processor; this happens once.")
+                _announce("Compiling the stitching kernel for this processor; this happens once.")
 
         def on_end(self, event: Any) -> None:
             """Part of numba's listener interface; there is nothing to say at the end."""

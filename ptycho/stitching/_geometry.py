@@ -75,7 +75,8 @@ def place(
     ValueError
         If a crop does not lie wholly on the canvas.
     """
-    exact = positions_yx - np.asarray(origin_yx) - crop_size // 2
+    # In the order that the kernel is compiled for.
+    exact = np.ascontiguousarray(positions_yx) - np.asarray(origin_yx) - crop_size // 2
     furthest = np.asarray(shape_yx, dtype=np.float64) - crop_size
     inside = np.minimum(np.maximum(exact, 0.0), furthest)
     outside = np.abs(inside - exact) > _EDGE_TOLERANCE_PX

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import mmap
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,27 @@ class CropReader:
     def cropped(self, crop_size: int) -> CropReader:
         """Return a reader of the central M x M pixels of the same patches."""
         return self if crop_size == self.shape[1] else CropReader(self._patches, crop_size)
+
+
+def mapped_file(patches: Any) -> mmap.mmap | None:
+    """Return the map of the file that an array lies in and cannot change, None for any other."""
+    unchanged = False
+    while isinstance(patches, np.ndarray):
+        unchanged = unchanged or (isinstance(patches, np.memmap) and patches.mode == "r")
+        patches = patches.base
+    return patches if unchanged and isinstance(patches, mmap.mmap) else None
+
+
+def release_pages(patches: np.ndarray) -> None:
+    """Let go of the memory into which a mapped file was read; its pages come again when they are used."""
+    file, advice = mapped_file(patches), getattr(mmap, "MADV_DONTNEED", None)
+    if file is None or advice is None or not patches.flags.c_contiguous:
+        return
+    start = patches.ctypes.data - np.frombuffer(file, np.uint8).ctypes.data
+    first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
+    n_bytes = (start + patches.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE - first
+    if n_bytes > 0:
+        file.madvise(advice, first, n_bytes)
 
 
 def aligned_empty(shape: tuple[int, ...]) -> np.ndarray:

@@ -171,9 +171,9 @@ def read_state(path: str | os.PathLike[str]) -> CanvasState:
     if str(fields.get("format")) != _FORMAT:
         raise DataError(f"{path} is not a canvas file; pass a file written by Canvas.save().")
     try:
-        version = int(fields["version"])
+        version = _whole(fields["version"])
         state = _as_state(fields) if version == _VERSION else None
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, OverflowError, TypeError, ValueError) as error:
         raise DataError(
             f"{path} lacks a field or holds one that does not fit ({error}); save the canvas again."
         ) from error
@@ -189,15 +189,22 @@ def read_state(path: str | os.PathLike[str]) -> CanvasState:
 def _as_state(fields: dict[str, np.ndarray]) -> CanvasState:
     origin_y, origin_x = (float(x) for x in fields["origin_yx"])
     return CanvasState(
-        crop_size=int(fields["crop_size"]),
+        crop_size=_whole(fields["crop_size"]),
         origin_yx=(origin_y, origin_x),
         values=np.ascontiguousarray(fields["values"]),
         splats=np.ascontiguousarray(fields["splats"]),
         squares=None if "squares" not in fields else np.ascontiguousarray(fields["squares"]),
-        n_added=int(fields["counts"][0]),
-        n_rejected=int(fields["counts"][1]),
-        first_rejected=tuple(int(i) for i in fields["first_rejected"]),
+        n_added=_whole(fields["counts"][0]),
+        n_rejected=_whole(fields["counts"][1]),
+        first_rejected=tuple(_whole(i) for i in fields["first_rejected"]),
     )
+
+
+def _whole(value: np.ndarray) -> int:
+    """Return a number that must be whole and not negative."""
+    if value.dtype.kind not in "iu" or value < 0:
+        raise ValueError(f"{value} is not a whole number from 0 on")
+    return int(value)
 
 
 def _check(state: CanvasState, path: str | os.PathLike[str]) -> None:
@@ -209,7 +216,9 @@ def _check(state: CanvasState, path: str | os.PathLike[str]) -> None:
     if not np.isfinite(state.origin_yx).all():
         raise DataError(f"{path} holds the origin {state.origin_yx}, which is not finite; save it again.")
     splats_shape = tuple(side - state.crop_size + 1 for side in shape)
-    _check_array(state.values, "values", (np.complex64, np.complex128), shape, path)
+    # A second moment is kept in double precision only.
+    precisions = (np.complex64, np.complex128) if state.squares is None else (np.complex128,)
+    _check_array(state.values, "values", precisions, shape, path)
     _check_array(state.splats, "splats", (np.float64,), splats_shape, path)
     if state.squares is not None:
         _check_array(state.squares, "squares", (np.float64,), shape, path)

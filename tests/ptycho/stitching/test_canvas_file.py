@@ -67,11 +67,19 @@ def changed(path, **replaced):
         ({"crop_size": np.array(0)}, "crop size 0 for values of shape"),
         ({"origin_yx": np.array([np.nan, 1.0])}, r"the origin \(nan, 1.0\), which is not finite"),
         ({"origin_yx": np.zeros(3)}, "holds one that does not fit"),
+        ({"counts": np.array([np.inf, 1])}, "inf is not a whole number"),
+        ({"counts": np.array([3, -1])}, "-1 is not a whole number"),
+        ({"version": np.array(1.9)}, "1.9 is not a whole number"),
+        ({"crop_size": np.array(8.6)}, "8.6 is not a whole number"),
+        ({"squares": "float64"}, "holds values complex64 .* does not fit"),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused(scan, tmp_path, replaced, message):
     path = tmp_path / "canvas.npz"
-    Canvas.around(scan[1], crop_size=7).save(path)
+    canvas = Canvas.around(scan[1], crop_size=7)
+    canvas.save(path)
+    if "squares" in replaced:
+        replaced = {"squares": np.zeros(canvas.shape_yx)}
     changed(path, **replaced)
     with pytest.raises(DataError, match=message):
         Canvas.load(path)

@@ -32,6 +32,24 @@ def test_merged_shards_equal_the_whole_to_rounding(scan, backend):
     assert np.abs(image - whole.image()).max() <= 1e-6 * np.abs(whole.image()).max()
 
 
+@pytest.mark.parametrize(("depth", "accumulate"), [(300, "float32"), (5000, "float64")])
+def test_deep_shards_equal_the_whole_to_rounding(depth, accumulate):
+    """In float32 the rounding of a sum grows with the patches on a pixel; beyond some hundred it takes float64."""
+    rng = np.random.default_rng(6)
+    patches, positions = (
+        reference.random_patches(rng, depth, 20),
+        reference.random_positions(rng, depth, (3, 3)),
+    )
+    whole = Canvas.around(positions, crop_size=20, accumulate=accumulate)
+    whole.add(patches, positions)
+    shards = []
+    for which in range(8):
+        shards.append(Canvas.around(positions, crop_size=20, accumulate=accumulate))
+        shards[-1].add(patches[which::8], positions[which::8])
+    image = Canvas.merged(shards).image()
+    assert np.abs(image - whole.image()).max() <= 1e-6 * np.abs(whole.image()).max()
+
+
 def test_merged_has_the_same_bits_in_any_order_of_completion(scan):
     shards = shards_of(*scan, 4)
     images = {Canvas.merged(order).image().tobytes() for order in itertools.permutations(shards)}

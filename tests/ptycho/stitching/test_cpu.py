@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import reference
 
-from ptycho.stitching import Canvas, stitch_patches
+from ptycho.stitching import Canvas, _cpu, stitch_patches
 from ptycho.stitching._cpu import run_bands
 
 ROOT = Path(__file__).parents[3]
@@ -45,6 +45,12 @@ def test_the_first_compile_is_announced_and_the_second_process_loads_it(tmp_path
     assert first.stderr.count(announcement) == 1
     assert second.stderr.count(announcement) == 0
     assert first.stdout == second.stdout == "imported: []\n"
+
+
+def test_the_first_compile_is_announced_where_no_logging_is_set_up(tmp_path):
+    silent = "\n".join(line for line in STITCH.splitlines() if "basicConfig" not in line)
+    run = run_python(silent, NUMBA_CACHE_DIR=str(tmp_path / "cache"))
+    assert run.stderr == "Compiling the stitching kernel for this processor; this happens once.\n"
 
 
 def test_without_a_place_for_the_cache_it_compiles_all_the_same(monkeypatch):
@@ -170,7 +176,7 @@ def test_stitching_works_after_a_fork(monkeypatch):
 def test_a_million_overlapping_patches_do_not_drift_in_float64():
     rng = np.random.default_rng(3)
     patches = reference.random_patches(rng, 1000, 4)
-    corners = rng.integers(0, 3, (1000, 2)) + 0.25
+    corners = rng.uniform(0, 3.9, (1000, 2))
     canvas = Canvas((9, 8), crop_size=4, accumulate="float64")
     for _ in range(1000):
         canvas.add(patches, corners + 2)
@@ -191,6 +197,73 @@ def test_a_rectangular_canvas_holds_the_same_image():
         narrow.image(), square.image()[:, margin:-margin], atol=1e-6 * np.abs(square.image()).max()
     )
     assert not square.coverage()[:, :margin].any()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the pages of files")
+@pytest.mark.parametrize("crop_size", [32, 20])
+def test_a_mapped_file_takes_the_memory_of_a_batch(tmp_path, crop_size):
+    path = tmp_path / "patches.npy"
+    patches = np.lib.format.open_memmap(path, mode="w+", dtype=np.complex64, shape=(16_000, 32, 32))
+    patches[:] = 1 + 1j
+    patches.flush()
+    del patches
+    code = f"""
+import re, numpy as np
+from ptycho.stitching import Canvas, add_in_batches
+def pages():
+    return int(re.search(r"RssFile:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
+positions = np.random.default_rng(0).uniform(20, 80, (16_000, 2))
+Canvas((100, 100), crop_size={crop_size}).add(np.ones((2, 32, 32), np.complex64), positions[:2])
+canvas = Canvas((100, 100), crop_size={crop_size})
+patches = np.load({str(path)!r}, mmap_mode="r")
+before = pages()
+run = add_in_batches(canvas, patches, positions)
+print(max(run.batch_sizes), pages() - before)
+assert np.abs(canvas.image()[30:70, 30:70] - 1 - 1j).max() < 1e-5
+"""
+    size, grown_mib = run_python(code).stdout.split()
+    # 125 MiB in batches of 16.
+    assert int(size) == 2048
+    assert float(grown_mib) < 40
+
+
+def test_pages_of_a_map_that_may_have_been_written_to_are_kept(tmp_path):
+    np.save(tmp_path / "patches.npy", np.ones((64, 32, 32), np.complex64))
+    patches = np.load(tmp_path / "patches.npy", mmap_mode="c")
+    patches[:] = 2
+    patches.flags.writeable = False
+    canvas = Canvas((32, 32), crop_size=32)
+    canvas.add(patches, np.full((64, 2), 16.0))
+    canvas.add(patches, np.full((64, 2), 16.0))
+    np.testing.assert_allclose(canvas.image(), 2)
+
+
+def test_positions_in_any_memory_order_are_one_kernel():
+    compiled = _cpu.load_kernels().add_band.signatures
+    patches, positions = scan()
+    images = [
+        stitch_patches(patches, given, crop_size=12).tobytes()
+        for given in (positions, np.asfortranarray(positions), np.stack([*positions.T[::-1]]).T[:, ::-1])
+    ]
+    assert len(set(images)) == 1
+    assert len(_cpu.load_kernels().add_band.signatures) <= max(1, len(compiled))
+
+
+def test_overlap_variance_weighs_the_fading_edges_of_patches():
+    """Patches that differ by a constant only: the variance is that of the constants, by their weights."""
+    levels, fractions = np.array([1.0, 2.0, 5.0]), np.array([[0.25, 0.5], [0.75, 0.125], [0.5, 0.875]])
+    patches = np.ones((3, 8, 8), np.complex64) * levels[:, None, None].astype(np.complex64)
+    canvas = Canvas((12, 12), crop_size=8, overlap_variance=True)
+    canvas.add(patches, 6 + fractions)
+    weights = np.zeros((3, 12, 12))
+    for weight, (f_y, f_x) in zip(weights, fractions, strict=True):
+        along = [np.r_[0, 0, 1 - f, np.ones(7), f, 0] for f in (f_y, f_x)]
+        weight[:] = np.outer(*along)
+    total = weights.sum(axis=0)
+    known = total > 1 + 1e-6
+    mean = np.tensordot(levels, weights, 1)[known] / total[known]
+    expected = np.tensordot(levels**2, weights, 1)[known] / total[known] - mean**2
+    np.testing.assert_allclose(canvas.overlap_variance()[known], expected, rtol=1e-4, atol=1e-6)
 
 
 def test_overlap_variance_is_that_of_the_patches_on_a_pixel():
