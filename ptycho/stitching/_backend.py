@@ -56,13 +56,18 @@ def make_sums(
     crop_size: int,
     dtype: np.dtype,
     n_threads: int | None,
+    jit_compile: bool,
 ) -> PatchSums:
     """Make empty sums for a backend's name; None is the GPU where there is one, else the CPU."""
     check_choice(backend, (None, "cpu", "tensorflow"), "backend")
     if backend == "tensorflow" or (backend is None and _sees_gpu()):
         from ptycho.stitching._tensorflow import TensorFlowSums
 
-        return TensorFlowSums(shape_yx, crop_size=crop_size, dtype=dtype)
+        return TensorFlowSums(shape_yx, crop_size=crop_size, dtype=dtype, jit_compile=jit_compile)
+    if jit_compile:
+        raise ValueError(
+            "jit_compile is True but the sums are on the CPU; pass backend='tensorflow' with it."
+        )
     return CpuSums(shape_yx, crop_size=crop_size, dtype=dtype, n_threads=n_threads)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -48,6 +49,15 @@ def check_threads(n_threads: Any) -> int | None:
     if count < 1:
         raise ValueError(f"n_threads is {count} but must be at least 1, or None for every processor.")
     return count
+
+
+def check_eager(*arrays: Any) -> None:
+    """Refuse what TensorFlow hands to a function while it traces it: it has no values yet."""
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is not None and any(tensorflow.is_symbolic_tensor(array) for array in arrays):
+        raise TypeError(
+            "patches or offsets are a symbolic tensor without values; stitch outside of tf.function and Keras layers."
+        )
 
 
 def numpy_dtype(array: Any) -> np.dtype:

@@ -65,6 +65,8 @@ class Canvas:
         float32, so that a spread below about 3e-4 of the mean is rounding.
     n_threads : int, optional
         Upper limit on CPU threads; the result does not depend on it. Default: every processor allowed.
+    jit_compile : bool
+        Compile the sum in TensorFlow with XLA, once for each power of two of patches and size of canvas.
 
     Attributes
     ----------
@@ -89,6 +91,7 @@ class Canvas:
         accumulate: str = "float32",
         overlap_variance: bool = False,
         n_threads: int | None = None,
+        jit_compile: bool = False,
     ) -> None:
         """Make an empty canvas; see the class for the arguments."""
         self.crop_size = _checks.check_crop_size(crop_size)
@@ -96,16 +99,17 @@ class Canvas:
         self.origin_yx = _checks.check_origin(origin_yx)
         _checks.check_choice(accumulate, ("float32", "float64"), "accumulate")
         if overlap_variance:
-            accumulate, backend = "float64", _checks.check_choice(backend, (None, "cpu"), "backend") or "cpu"
+            accumulate = "float64"
         self._n_threads = _checks.check_threads(n_threads)
         _checks.check_canvas_fits(self.shape_yx, _bytes_per_pixel(accumulate, overlap_variance))
         self._dtype = np.dtype(np.complex64 if accumulate == "float32" else np.complex128)
         self._sums = make_sums(
-            backend,
+            _backend(backend, overlap_variance=overlap_variance),
             self.shape_yx,
             crop_size=self.crop_size,
             dtype=self._dtype,
             n_threads=self._n_threads,
+            jit_compile=jit_compile,
         )
         height, width = self.shape_yx
         self._splats = np.zeros((height - self.crop_size + 1, width - self.crop_size + 1))
@@ -125,6 +129,7 @@ class Canvas:
         accumulate: str = "float32",
         overlap_variance: bool = False,
         n_threads: int | None = None,
+        jit_compile: bool = False,
     ) -> Canvas:
         """Make the canvas that holds every patch of a scan, centred on the mean position.
 
@@ -134,7 +139,7 @@ class Canvas:
             Patch centres in pixels of the object, (y, x), n >= 1.
         square : bool
             Use the padding of the wider axis on both; False keeps each axis as narrow as the scan allows.
-        crop_size, backend, accumulate, overlap_variance, n_threads
+        crop_size, backend, accumulate, overlap_variance, n_threads, jit_compile
             As for `Canvas`.
 
         Raises
@@ -156,6 +161,7 @@ class Canvas:
             accumulate=accumulate,
             overlap_variance=overlap_variance,
             n_threads=n_threads,
+            jit_compile=jit_compile,
         )
 
     @staticmethod
@@ -356,15 +362,22 @@ class Canvas:
 
     @classmethod
     def _from_state(cls, state: CanvasState, backend: str | None, n_threads: int | None) -> Canvas:
+        # Not by the constructor, which asks for the memory of a canvas: this one is there already.
+        canvas = cls.__new__(cls)
         height, width = state.values.shape
-        canvas = cls(
+        canvas.crop_size, canvas.shape_yx, canvas.origin_yx = (
+            state.crop_size,
             (height, width),
-            crop_size=state.crop_size,
-            origin_yx=state.origin_yx,
-            backend=backend,
-            accumulate="float32" if state.values.dtype == np.complex64 else "float64",
-            overlap_variance=state.squares is not None,
-            n_threads=n_threads,
+            state.origin_yx,
+        )
+        canvas._n_threads, canvas._dtype = _checks.check_threads(n_threads), state.values.dtype
+        canvas._sums = make_sums(
+            _backend(backend, overlap_variance=state.squares is not None),
+            canvas.shape_yx,
+            crop_size=canvas.crop_size,
+            dtype=canvas._dtype,
+            n_threads=canvas._n_threads,
+            jit_compile=False,
         )
         canvas._set_state(state)
         return canvas
@@ -374,6 +387,11 @@ class Canvas:
         self._splats, self._squares = state.splats, state.squares
         self.n_added, self.n_rejected = state.n_added, state.n_rejected
         self.first_rejected = state.first_rejected[:_REMEMBERED_INDICES]
+
+
+def _backend(backend: str | None, *, overlap_variance: bool) -> str | None:
+    """Second moments are kept on the CPU only."""
+    return _checks.check_choice(backend, (None, "cpu"), "backend") or "cpu" if overlap_variance else backend
 
 
 def _bytes_per_pixel(accumulate: str, overlap_variance: bool) -> int:

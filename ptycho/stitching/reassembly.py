@@ -128,6 +128,7 @@ def stitch_patches(
         For a wrong dtype, shape, count, crop size or batch size, a position that is not finite, or a canvas
         that would not fit into memory; all before any work is done.
     """
+    _checks.check_eager(patches, offsets_xy)
     flat = _without_channel(patches)
     n_patches, patch_size = _checks.check_patches(flat)
     side = _checks.check_crop_size(crop_size, patch_size)

@@ -103,6 +103,25 @@ def test_a_truncated_or_flipped_file_is_refused(scan, tmp_path):
         Canvas.load(path)
 
 
+def test_a_second_moment_is_not_loaded_into_tensorflow(scan, tmp_path):
+    Canvas.around(scan[1], crop_size=7, overlap_variance=True).save(tmp_path / "canvas.npz")
+    with pytest.raises(ValueError, match="backend"):
+        Canvas.load(tmp_path / "canvas.npz", backend="tensorflow")
+    assert Canvas.load(tmp_path / "canvas.npz").state().squares is not None
+
+
+def test_loading_and_merging_ask_for_no_second_canvas(scan, tmp_path, monkeypatch):
+    canvas = Canvas.around(scan[1], crop_size=7)
+    canvas.save(tmp_path / "canvas.npz")
+
+    def full(*arguments):
+        raise ValueError("no memory for another canvas")
+
+    monkeypatch.setattr("ptycho.stitching._checks.check_canvas_fits", full)
+    assert Canvas.load(tmp_path / "canvas.npz").shape_yx == canvas.shape_yx
+    assert Canvas.merged([canvas, canvas]).shape_yx == canvas.shape_yx
+
+
 def test_an_array_file_is_no_canvas(tmp_path):
     np.save(tmp_path / "array.npy", np.zeros(3))
     with pytest.raises(DataError, match="not a readable canvas file"):

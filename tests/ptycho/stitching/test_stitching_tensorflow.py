@@ -10,7 +10,7 @@ import pytest
 import reference
 import tensorflow as tf
 
-from ptycho.stitching import Canvas
+from ptycho.stitching import Canvas, reassemble_position
 from ptycho.stitching._tensorflow import TensorFlowSums, added, added_graph, bucket
 
 
@@ -256,3 +256,25 @@ def test_many_patches_compile_under_xla():
     image = image_of(patches, positions, backend="tensorflow", jit_compile=True)
     expected = image_of(patches, positions, backend="cpu")
     assert np.abs(image - expected).max() <= 1e-6 * np.abs(expected).max()
+
+
+def test_xla_is_for_sums_in_tensorflow():
+    positions = np.array([[4.0, 4.0]])
+    with pytest.raises(ValueError, match="jit_compile is True but the sums are on the CPU"):
+        Canvas.around(positions, crop_size=8, backend="cpu", jit_compile=True)
+    patches = np.full((1, 8, 8), 1 + 2j, np.complex64)
+    images = []
+    for options in ({"backend": "cpu"}, {"backend": "tensorflow", "jit_compile": True}):
+        canvas = Canvas.around(positions, crop_size=8, **options)
+        canvas.add(patches, positions)
+        images.append(canvas.image())
+    np.testing.assert_allclose(images[1], images[0], rtol=1e-6)
+
+
+def test_a_traced_function_is_refused_in_words():
+    @tf.function
+    def stitched(patches, offsets):
+        return reassemble_position(patches, offsets, M=4)
+
+    with pytest.raises(TypeError, match=r"symbolic tensor without values; stitch outside of tf\.function"):
+        stitched(tf.zeros([3, 8, 8, 1], tf.complex64), tf.zeros([3, 1, 2, 1], tf.float64))
