@@ -138,6 +138,8 @@ def test_a_check_fails_when_the_newest_logs_and_the_suite_disagree(suite):
         "has a log of `tests/test_sweep.py -m slow`, which is no selector any more; run `make registry`.",
         "has a log of `tests/ptycho/test_canvas.py` with other tests than pytest collects; run `make registry`.",
     ]
+    # The lists still name a folder that is gone, and are made anew all the same.
+    shutil.rmtree(suite / "tests" / "ptycho")
     assert registry(suite).returncode == 0
     assert registry(suite, "--check").returncode == 0
 
