@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test lint registry registry-logs benchmark slow docs release-check clean
+.PHONY: demo test lint registry benchmark slow docs release-check clean
 demo: $(STAMP)
 	$(BIN)/compare-models --demo --output_dir demo-output --overwrite --stitch-crop-size 24
 
@@ -19,9 +19,6 @@ lint: $(STAMP)
 registry: $(STAMP)
 	$(BIN)/python scripts/spec_table.py
 	$(BIN)/python scripts/registry.py
-
-registry-logs: $(STAMP)
-	$(BIN)/python scripts/registry.py --logs
 
 # ptychodus, the peer that is compared with, asks for more than this needs: --no-deps.
 benchmark: $(STAMP)

@@ -1,4 +1,4 @@
-"""Hooks of mkdocs.yml: pages that find their place, links out of `docs/`, formulas without JavaScript.
+"""Hooks of mkdocs.yml: pages that find their place, links out of `docs/`, code as hosts show it, formulas.
 
 The repository's pages link to each other with relative paths that hold on any host of the repository. On the
 site, what `docs/` links to elsewhere in the repository is copied beside it.
@@ -23,6 +23,13 @@ _FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1
 _LIST_UNDER_TEXT = re.compile(r"^(?![-*|#> ]|\d+\. )(\S[^\n]*\n)(?=(?:[-*]|\d+\.) )", re.MULTILINE)
 _FENCE = re.compile(r"(^ *```.*?^ *```)", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"(^ *```.*?^ *```|`+[^`\n]+`+)", re.MULTILINE | re.DOTALL)
+# Hosts of Markdown split a table's row first and then take the escaped pipes of all cells for pipes.
+_CELL = re.compile(r"<t[dh]\b[^>]*>.*?</t[dh]>", re.DOTALL)
+_CODE_IN_CELL = re.compile(r"<code>[^<]*</code>")
+_BLOCK = re.compile(r'<div class="highlight">(<pre>.*?</pre>)', re.DOTALL)
+_TAG = re.compile(r"<[^>]*>")
+# A line that makes sense beside its neighbours only: drawn, or set in columns.
+_ALIGNED = re.compile(r"[─-╿]|\S {2,}\S")
 
 
 def on_files(files: Any, *, config: Any) -> Any:
@@ -60,19 +67,31 @@ def _outside(code: re.Pattern[str], text: str, change: Callable[[str], str]) -> 
 
 
 def on_page_content(content: str, **_: Any) -> str:
-    """Turn TeX formulas into MathML, which browsers show by themselves."""
+    """Free the pipes in tables, measure blocks of code, and turn TeX formulas into MathML."""
+    freed = _CELL.sub(lambda cell: _CODE_IN_CELL.sub(_with_plain_pipes, cell[0]), content)
+    return _FORMULA.sub(_as_mathml, _BLOCK.sub(_measured, freed))
+
+
+def _with_plain_pipes(code: re.Match[str]) -> str:
+    return code[0].replace(r"\|", "|")
+
+
+def _measured(block: re.Match[str]) -> str:
+    """Tell the style sheet how many columns a block needs so that no line wraps that must not."""
+    lines = html.unescape(_TAG.sub("", block[1])).splitlines()
+    columns = max((len(line) for line in lines if _ALIGNED.search(line)), default=0)
+    return f'<div class="highlight aligned" style="--columns: {columns}">{block[1]}' if columns else block[0]
+
+
+def _as_mathml(match: re.Match[str]) -> str:
+    """Return a formula as MathML, which browsers show by themselves."""
     from latex2mathml.converter import convert  # pyright: ignore[reportMissingImports]
 
-    def as_mathml(match: re.Match[str]) -> str:
-        formula = html.unescape(match[3]).replace(r"\arg", r"\operatorname{arg}")
-        shown = convert(formula, display="inline" if match[2] == "(" else "block")
-        if "\\" in shown:
-            raise ValueError(
-                f"the formula {formula} holds a command that latex2mathml does not know; reword it."
-            )
-        return shown
-
-    return _FORMULA.sub(as_mathml, content)
+    formula = html.unescape(match[3]).replace(r"\arg", r"\operatorname{arg}")
+    shown = convert(formula, display="inline" if match[2] == "(" else "block")
+    if "\\" in shown:
+        raise ValueError(f"the formula {formula} holds a command that latex2mathml does not know; reword it.")
+    return shown
 
 
 def laid_out(nav: list[Any], pages: list[str]) -> list[Any]:

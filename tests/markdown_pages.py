@@ -24,12 +24,13 @@ _SCHEME = re.compile(r"[a-z][a-z+.-]*:", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class CodeBlock:
-    """A fenced block; `line` is that of its first line of code."""
+    """A fenced block; `line` is that of its first line of code, `indent` the number of spaces before its fence."""
 
     page: Path
     line: int
     language: str
     text: str
+    indent: int
 
 
 def pages(root=ROOT):
@@ -52,6 +53,7 @@ def code_blocks(page, *languages):
             text.count("\n", 0, match.start("text")) + 1,
             match["language"],
             re.sub(rf"^ {{0,{len(match['indent'])}}}", "", match["text"], flags=re.MULTILINE),
+            len(match["indent"]),
         )
         for match in _FENCE.finditer(text)
     ]
@@ -75,6 +77,8 @@ def _why_broken(target, page, root):
         return "leads out of the repository"
     if not there.exists():
         return "no such file"
+    if there.is_dir():
+        return "is a folder, which the site cannot show"
     if anchor and anchor not in anchors(there):
         return "no such heading"
     return None

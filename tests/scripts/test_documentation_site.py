@@ -1,8 +1,8 @@
-"""The hooks of mkdocs.yml that need no mkdocs: where pages find their place in the navigation."""
+"""The hooks of mkdocs.yml that need no mkdocs: the order of pages, links between them, code as it is shown."""
 
 from types import SimpleNamespace
 
-from scripts.documentation_site import laid_out, on_page_markdown
+from scripts.documentation_site import laid_out, on_page_content, on_page_markdown
 
 
 def test_a_pattern_stands_for_the_pages_named_nowhere_before():
@@ -37,3 +37,22 @@ def test_a_list_right_under_a_paragraph_is_set_apart():
         _moved("Text:\n- one\n- two\n  more\n- three\n", "metrics.md")
         == "Text:\n\n- one\n- two\n  more\n- three\n"
     )
+
+
+def test_an_escaped_pipe_is_a_pipe_in_the_code_of_a_table_alone():
+    cell = r"<td><strong><code>auto\|N</code></strong> a\b, <code>--model pinn\|baseline</code></td>"
+    plain = r"<td><strong><code>auto|N</code></strong> a\b, <code>--model pinn|baseline</code></td>"
+    outside = r"<p><code>grep 'a\|b'</code></p>"
+    assert on_page_content(outside + cell + outside) == outside + plain + outside
+
+
+def test_a_block_with_columns_tells_how_wide_they_are():
+    def block(lines):
+        return f'<div class="highlight"><pre><span></span><code>{lines}</code></pre></div>'
+
+    prose = block("$ a <span>command</span> as long as you like\n  or two")
+    # Entities and tags take no columns, and a line without columns may wrap.
+    table = block('<span class="n">a</span> &lt; b   c\none long line that may wrap wherever it likes to\n')
+    shown = on_page_content(prose + table)
+    assert shown == prose + table.replace("highlight", 'highlight aligned" style="--columns: 9', 1)
+    assert "--columns: 13" in on_page_content(block("└─► stitching"))

@@ -26,7 +26,7 @@ More words.
 import pytest
 
 
-@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize("size", [1, 2, 3], ids=["one", "a\\\\b", "3"])
 def test_adds(size):
     pass
 
@@ -48,13 +48,15 @@ def suite(tmp_path):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text.lstrip())
-    assert registry(tmp_path, "--logs").returncode == 0
+    (tmp_path / "plans" / "active" / "ID-1" / "reports").mkdir(parents=True)
+    assert registry(tmp_path).returncode == 0
     return tmp_path
 
 
 def registry(folder, *arguments):
     command = [sys.executable, str(TOOL), "--root", str(folder), *arguments]
-    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
+    # What one run of pytest is given besides says nothing of the suite.
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "-k nothing"}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
 
@@ -97,36 +99,48 @@ def test_the_logs_hold_what_pytest_says_of_each_documented_selector(suite):
     assert "tests/test_sweep.py::test_all\n" in sweep
 
 
-def test_the_lists_alone_leave_the_logs_as_they_are(suite):
+def test_logs_that_agree_with_the_suite_are_left_as_they_are(suite):
     before = {path: path.stat().st_mtime_ns for path in suite.glob("plans/**/*")}
     assert registry(suite).returncode == 0
     assert {path: path.stat().st_mtime_ns for path in suite.glob("plans/**/*")} == before
 
 
-def test_new_logs_take_the_place_of_the_older_and_leave_other_reports(suite):
+def test_new_logs_take_the_place_of_the_newest_and_leave_everything_else(suite):
     (logs,) = suite.glob("plans/active/*/reports/*/collect-only")
     reports = logs.parents[1]
-    logs.parent.rename(reports / "2025-01-02T030405Z")
-    shutil.copytree(reports / "2025-01-02T030405Z", reports / "2025-01-03T030405Z")
+    older = suite / "plans" / "done" / "ID-0" / "reports" / "2025-01-02T030405Z"
+    shutil.copytree(logs.parent, older)
+    logs.parent.rename(reports / "2025-01-03T030405Z")
     (reports / "2025-01-03T030405Z" / "figures.txt").write_text("7\n")
-    assert registry(suite, "--logs").returncode == 0
+    (suite / "tests" / "test_new.py").write_text('"""New."""\n\n\ndef test_new():\n    pass\n')
+    assert registry(suite).returncode == 0
     (newest,) = reports.glob("*/collect-only")
     assert sorted(path.name for path in reports.iterdir()) == ["2025-01-03T030405Z", newest.parent.name]
     assert (reports / "2025-01-03T030405Z" / "figures.txt").read_text() == "7\n"
+    assert (older / "collect-only" / "ptycho.log").is_file()
 
 
-def test_a_check_fails_when_the_newest_logs_lack_a_selector_or_hold_one_that_is_gone(suite):
+def test_a_check_fails_when_the_newest_logs_and_the_suite_disagree(suite):
+    (logs,) = suite.glob("plans/active/*/reports/*/collect-only")
+    kept = {log: log.read_text() for log in logs.iterdir()}
     (suite / "tests" / "test_new.py").write_text('"""New."""\n\n\ndef test_new():\n    pass\n')
     (suite / "tests" / "test_sweep.py").unlink()
+    with (suite / "tests" / "ptycho" / "test_canvas.py").open("a") as file:
+        file.write("\n\ndef test_adds_more():\n    pass\n")
     assert registry(suite).returncode == 0
+    (new,) = suite.glob("plans/active/*/reports/*/collect-only")
+    for log, text in kept.items():
+        (new / log.name).write_text(text)
     run = registry(suite, "--check")
     assert run.returncode == 1
-    told = [line.partition("collect-only ")[2] for line in run.stderr.splitlines()]
-    assert told == [
-        "has no log of the Active selector `tests/test_new.py`; run `make registry-logs`.",
-        "has a log of `tests/test_sweep.py -m slow`, which is no selector any more; run `make registry-logs`.",
+    assert [line.partition("collect-only ")[2] for line in run.stderr.splitlines()] == [
+        "has no log of the Active selector `tests/test_new.py`; run `make registry`.",
+        "has a log of `tests/test_sweep.py -m slow`, which is no selector any more; run `make registry`.",
+        "has a log of `tests/ptycho/test_canvas.py` with other tests than pytest collects; run `make registry`.",
     ]
-    assert registry(suite, "--logs").returncode == 0
+    # The lists still name a folder that is gone, and are made anew all the same.
+    shutil.rmtree(suite / "tests" / "ptycho")
+    assert registry(suite).returncode == 0
     assert registry(suite, "--check").returncode == 0
 
 
@@ -134,9 +148,25 @@ def test_a_check_fails_when_there_are_no_logs(suite):
     shutil.rmtree(suite / "plans")
     run = registry(suite, "--check")
     assert run.returncode == 1
-    assert "reports has no log of the Active selector `tests/ptycho/test_canvas.py`; run" in run.stderr
+    assert (
+        "plans/*/*/reports has no log of the Active selector `tests/ptycho/test_canvas.py`; run" in run.stderr
+    )
     # Nobody runs what is kept for the record.
     assert "test_older" not in run.stderr
+
+
+def test_first_logs_go_to_the_only_plan_with_reports(suite):
+    shutil.rmtree(suite / "plans")
+    for name in ("ID-1", "ID-2"):
+        (suite / "plans" / "active" / name / "reports").mkdir(parents=True)
+    run = registry(suite)
+    assert run.returncode == 1
+    assert "plans has 2 folders */*/reports and no logs yet" in run.stderr
+    (suite / "plans" / "active" / "ID-2" / "reports" / "2025-01-01T000000Z" / "collect-only").mkdir(
+        parents=True
+    )
+    assert registry(suite).returncode == 0
+    assert len(list(suite.glob("plans/active/ID-2/reports/*/collect-only/*.log"))) == 2
 
 
 def test_a_check_passes_and_writes_nothing_while_all_agree(suite):
@@ -180,30 +210,32 @@ def test_a_module_without_a_docstring_is_named(suite):
     assert "tests/test_mute.py has no docstring; say in one line" in registry(suite).stderr
 
 
-def test_a_page_may_name_only_tests_that_exist(suite):
-    page = suite / "docs" / "findings.md"
-    page.write_text("Held by `tests/test_sweep.py::test_all`, `tests/ptycho/test_canvas.py::test_adds[2]`.\n")
-    assert registry(suite, "--check").returncode == 0
-    page.write_text("Held by `tests/test_sweep.py::test_some`.\n")
-    run = registry(suite, "--check")
-    assert run.returncode == 1
-    assert (
-        "docs/findings.md names tests/test_sweep.py::test_some, which pytest does not collect" in run.stderr
+@pytest.mark.parametrize("page", ["README.md", "docs/findings.md", "plans/active/ID-1/test_strategy.md"])
+def test_a_page_may_name_only_what_exists(suite, page):
+    (suite / "tests" / "twins.py").write_text("")
+    held = (
+        "Held by `tests/test_sweep.py::test_all`, `tests/ptycho/test_canvas.py::test_adds[2]`, tests/twins.py.\n"
+        "All of tests/ptycho/ and `tests/ptycho/test_canvas.py -k adds`.\n\n"
+        '    ```text\n    $ pytest tests/ptycho/test_canvas.py -k "adds or none"\n'
+        "    tests/test_gone.py::test_x\n    ```\n"
     )
-
-
-def test_a_selector_in_a_table_of_the_guide_must_collect_something(suite):
-    guide = suite / "docs" / "TESTING_GUIDE.md"
-    table = "\n| what | `tests/test_sweep.py` |\n| which | `tests/ptycho/test_canvas.py -k adds_m`: all |\n"
-    guide.write_text(guide.read_text() + table)
-    assert registry(suite, "--check").returncode == 0
-    stale = "| this | `tests/test_gone.py` |\n| that | `tests/ptycho/test_canvas.py -k adds_two`: all |\n"
-    guide.write_text(guide.read_text() + stale)
+    (suite / page).write_text(held)
+    run = registry(suite, "--check")
+    assert (run.returncode, run.stderr) == (0, "")
+    (suite / page).write_text(
+        "`tests/test_sweep.py::test_some` and `tests/test_gone.py`, tests/ptycho/gone/, tests/test_gone.py::test_x,\n"
+        "| `tests/ptycho/test_canvas.py -k adds_two`: all |\n"
+        '```text\n$ pytest tests/ptycho/test_canvas.py -k "two or three"\n```\n'
+    )
     run = registry(suite, "--check")
     assert run.returncode == 1
-    assert re.findall("names `(.*)`, which collects no test", run.stderr) == [
-        "tests/test_gone.py",
-        "tests/ptycho/test_canvas.py -k adds_two",
+    assert re.findall(rf"{page} names (.*);", run.stderr) == [
+        "tests/test_sweep.py::test_some, which pytest does not collect",
+        "tests/test_gone.py, which does not exist",
+        "tests/ptycho/gone, which does not exist",
+        "tests/test_gone.py, which does not exist",
+        "`tests/ptycho/test_canvas.py -k adds_two`, which collects no test",
+        '`tests/ptycho/test_canvas.py -k "two or three"`, which collects no test',
     ]
 
 

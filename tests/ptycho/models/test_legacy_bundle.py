@@ -453,7 +453,9 @@ def test_a_network_that_computes_something_else_is_refused(bundle, change, messa
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"[]", b"{}", b'{"config": {"layers": 3}}', b"\xff\xfe", b"[" * 100_000], ids=repr
+    "text",
+    [b"", b"[]", b"{}", b'{"config": {"layers": 3}}', b"\xff\xfe", b"[" * 100_000],
+    ids=["nothing", "list", "empty", "number for layers", "no text", "too deep"],
 )
 def test_a_description_that_is_none_is_refused(bundle, text):
     _rewrite(bundle, parts={"config.json": text})
