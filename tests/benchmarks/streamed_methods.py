@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from benchmarks.memory import status_bytes
@@ -32,10 +32,13 @@ class PatchStream:
     def __getitem__(self, key: tuple[slice, slice, slice]) -> np.ndarray:
         """Return a slice of patches, cropped."""
         items, rows, columns = key
-        start = items.start % _RING
+        start, n = items.start % _RING, items.stop - items.start
+        if n > _RING:
+            # Longer than the ring: copied together, as a file would be read.
+            return self._ring[np.arange(items.start, items.stop) % _RING, rows, columns]
         # A slice across the end of the ring starts over: which patches come does not matter, only how many.
-        start = start if start + items.stop - items.start <= _RING else 0
-        return self._ring[start : start + items.stop - items.start, rows, columns]
+        start = start if start + n <= _RING else 0
+        return self._ring[start : start + n, rows, columns]
 
 
 class Streamed(Protocol):
@@ -53,14 +56,18 @@ class Streamed(Protocol):
 class OurCanvas:
     """`Canvas` and `add_in_batches`."""
 
-    def __init__(self, side: int, crop_size: int, *, backend: str) -> None:
+    def __init__(
+        self, side: int, crop_size: int, *, backend: str, batch_size: int | Literal["auto"] = BATCH_SIZE
+    ) -> None:
+        self._batch_size: int | Literal["auto"] = batch_size
         self._canvas = Canvas((side, side), crop_size=crop_size, backend=backend)
         if backend == "cpu":
             _map_pages(self._canvas.state().values)
         _map_pages(self._canvas.state().splats)
 
     def add(self, stream: PatchStream, positions_yx: np.ndarray) -> int:
-        return max(add_in_batches(self._canvas, stream, positions_yx, batch_size=BATCH_SIZE).batch_sizes)
+        run = add_in_batches(self._canvas, stream, positions_yx, batch_size=self._batch_size)
+        return max(run.batch_sizes)
 
     def image(self) -> np.ndarray:
         return self._canvas.image()
@@ -118,6 +125,7 @@ STREAMED = {
     "copy": NoCanvas,
     "ours, CPU": functools.partial(OurCanvas, backend="cpu"),
     "ours, TensorFlow": functools.partial(OurCanvas, backend="tensorflow"),
+    "ours, TensorFlow, planned": functools.partial(OurCanvas, backend="tensorflow", batch_size="auto"),
     "ptychodus": PtychodusCanvas,
     "NumPy loop": NumpyCanvas,
 }
