@@ -166,7 +166,6 @@ def measure(
         "total_s": ended - resumed + added - started,
         "imports_bytes": imports_bytes,
         "ring_bytes": stream.n_bytes,
-        "positions_bytes": positions.nbytes,
         "adding_bytes": adding_bytes,
         "peak_bytes": peak_bytes,
     }
