@@ -20,27 +20,40 @@ def _reassemble(patches, positions_yx, crop_size, *, backend):
 
 def ptychodus(patches, positions_yx, crop_size):
     """One call of BarycentricArrayStitcher.add_patch per patch, as ptychodus itself does."""
+    centres, side = _canvas_centres(positions_yx, crop_size)
+    stitcher = ptychodus_stitcher((side, side))
+    add_with_ptychodus(stitcher, _crops(patches, crop_size), centres)
+    return stitcher.stitch()
+
+
+def ptychodus_stitcher(shape_yx):
+    """Make an empty BarycentricArrayStitcher."""
     from ptychodus.api.interpolate import BarycentricArrayStitcher
 
-    centres, side = _canvas_centres(positions_yx, crop_size)
-    start = patches.shape[1] // 2 - crop_size // 2
-    crops = patches[:, start : start + crop_size, start : start + crop_size]
-    ones = np.ones((crop_size, crop_size))
-    stitcher = BarycentricArrayStitcher(np.zeros((side, side), np.complex64), np.zeros((side, side)))
-    for crop, (y, x) in zip(crops, centres, strict=True):
+    return BarycentricArrayStitcher(np.zeros(shape_yx, np.complex64), np.zeros(shape_yx))
+
+
+def add_with_ptychodus(stitcher, crops, centres_yx):
+    """Add crops (n, M, M) whose centres lie at canvas coordinates (y, x)."""
+    ones = np.ones(crops.shape[1:])
+    for crop, (y, x) in zip(crops, centres_yx, strict=True):
         # Its centre of M pixels is (M - 1) / 2, ours is M / 2.
         stitcher.add_patch(x - 0.5, y - 0.5, crop, ones)
-    return stitcher.stitch()
 
 
 def numpy_loop(patches, positions_yx, crop_size):
     """Four weighted additions per patch, for values and for weights."""
     centres, side = _canvas_centres(positions_yx, crop_size)
-    start = patches.shape[1] // 2 - crop_size // 2
-    crops = patches[:, start : start + crop_size, start : start + crop_size]
-    corners = centres - crop_size / 2
-    whole = np.floor(corners).astype(int)
     total, weight = np.zeros((side, side), np.complex64), np.zeros((side, side), np.float32)
+    add_with_numpy(total, weight, _crops(patches, crop_size), centres)
+    return total / (weight + np.float32(1e-9))
+
+
+def add_with_numpy(total, weight, crops, centres_yx):
+    """Add crops (n, M, M) whose centres lie at canvas coordinates (y, x), and their weights."""
+    crop_size = crops.shape[1]
+    corners = centres_yx - crop_size / 2
+    whole = np.floor(corners).astype(int)
     for crop, (top, left), (f_y, f_x) in zip(crops, whole, corners - whole, strict=True):
         for down, w_y in ((0, 1 - f_y), (1, f_y)):
             for right, w_x in ((0, 1 - f_x), (1, f_x)):
@@ -48,7 +61,6 @@ def numpy_loop(patches, positions_yx, crop_size):
                 columns = slice(left + right, left + right + crop_size)
                 total[rows, columns] += np.float32(w_y * w_x) * crop
                 weight[rows, columns] += np.float32(w_y * w_x)
-    return total / (weight + np.float32(1e-9))
 
 
 def naive_full_canvas(patches, positions_yx, crop_size):
@@ -63,14 +75,20 @@ def naive_full_canvas(patches, positions_yx, crop_size):
 
 def copy_crops(patches, positions_yx, crop_size):
     """Only copy what is stitched: what memory alone costs."""
-    start = patches.shape[1] // 2 - crop_size // 2
-    return patches[:, start : start + crop_size, start : start + crop_size].copy()
+    return _crops(patches, crop_size).copy()
 
 
 def read_crops(patches, positions_yx, crop_size):
-    """Only read what is stitched, row by row: the least that any method can take."""
+    """Only look at every pixel of what is stitched once, on all threads: no method can do with less."""
+    # Here, because the methods that need no numba are measured without its memory.
+    from benchmarks.reading import count_finite
+
+    return count_finite(patches, crop_size)
+
+
+def _crops(patches, crop_size):
     start = patches.shape[1] // 2 - crop_size // 2
-    return patches[:, start : start + crop_size, start : start + crop_size].sum(axis=0)
+    return patches[:, start : start + crop_size, start : start + crop_size]
 
 
 def _canvas_centres(positions_yx, crop_size):

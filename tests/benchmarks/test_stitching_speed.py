@@ -68,5 +68,8 @@ def test_methods_make_the_same_image(patches):
         border = (other.shape[0] - ours.shape[0]) // 2
         inner = slice(max(border, 0), other.shape[0] - max(border, 0))
         mine = slice(max(-border, 0), ours.shape[0] - max(-border, 0))
-        difference = np.abs(np.nan_to_num(other[inner, inner]) - ours[mine, mine])
-        assert np.median(difference) < 1e-6, method
+        other, mine = np.nan_to_num(other[inner, inner]), ours[mine, mine]
+        both = (other != 0) & (mine != 0)
+        assert np.array_equal(both, mine != 0), method
+        # Where only a faint edge lies (weight about 1e-3 and less), ptychodus' image differs by up to 4e-6.
+        assert np.quantile(np.abs(other - mine)[both], 0.99) < 1e-6, method
