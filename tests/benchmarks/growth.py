@@ -125,8 +125,8 @@ def method_text(growth: Growth, timings: dict) -> list[str]:
     runs = growth.by_method
     return [
         f"The same {growth.largest['n']:,} patches onto the same canvas of {CANVAS_SIDE:,}², every method in a process "
-        f"of its own and in batches of {BATCH_SIZE}. TensorFlow's path copies the canvas once a batch; *planned* is it "
-        "with the batches that it chooses itself. Seconds are those of making the canvas, adding and dividing. "
+        f"of its own and in batches of {BATCH_SIZE}, TensorFlow's in those that it plans itself, for it copies the "
+        "canvas once a batch. Seconds are those of making the canvas, adding and dividing. "
         f"*Copy* copies each batch and keeps none. Best of {REPEATS} runs for {' and '.join(_REPEATED)}, one run "
         "for each of the others. Memory is as below: above the start of the interpreter, imports and a first stitch of "
         "two patches included, which the last column shows alone.",

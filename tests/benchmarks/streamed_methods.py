@@ -124,8 +124,7 @@ class NoCanvas:
 STREAMED = {
     "copy": NoCanvas,
     "ours, CPU": functools.partial(OurCanvas, backend="cpu"),
-    "ours, TensorFlow": functools.partial(OurCanvas, backend="tensorflow"),
-    "ours, TensorFlow, planned": functools.partial(OurCanvas, backend="tensorflow", batch_size="auto"),
+    "ours, TensorFlow": functools.partial(OurCanvas, backend="tensorflow", batch_size="auto"),
     "ptychodus": PtychodusCanvas,
     "NumPy loop": NumpyCanvas,
 }
