@@ -14,10 +14,7 @@ from autobatch._units import format_bytes
 
 
 class _Parser(argparse.ArgumentParser):
-    """Takes no abbreviations and says what is wrong in one line."""
-
-    def __init__(self, **options: object) -> None:
-        super().__init__(**{**options, "allow_abbrev": False})  # pyright: ignore[reportArgumentType]
+    """Says what is wrong in one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")
@@ -25,10 +22,15 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, probe, print; return the exit code."""
-    parser = _Parser(prog="autobatch", description="Batch sizes that fit into memory: see what there is.")
+    parser = _Parser(
+        prog="autobatch",
+        description="Batch sizes that fit into memory: see what there is.",
+        allow_abbrev=False,
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     probe = commands.add_parser(
         "probe",
+        allow_abbrev=False,
         help="show total, free and usable memory of each device",
         description="Show each device that this process may use: its memory, what of it is free, what of that a batch "
         "size is planned from (usable), and which source or limit says so.",

@@ -93,7 +93,7 @@ class CanvasSet:
         self, centres_yx: np.ndarray, crop_size: int, *, self_consistency: bool, mean_centred: bool
     ) -> None:
         """Make the empty canvases; see the class for the arguments."""
-        self._centres_yx, self._crop_size = centres_yx, crop_size
+        self._centres_yx = centres_yx
         window = object_window(centres_yx, crop_size)
         _check_fits(window, centres_yx, self_consistency=self_consistency)
         # Predictions arrive on the host; adding them there costs less than carrying them back to a card, and
@@ -126,12 +126,12 @@ class CanvasSet:
 
     def warm_up(self) -> None:
         """Load the compiled loops, which the first time compiles them, so that nobody takes it for stitching."""
-        centres_yx, crop = np.zeros((2, 2)), np.zeros((1, self._crop_size, self._crop_size), np.complex64)
+        side, centre_yx = self._parts[0].crop_size, np.zeros((1, 2))
         halves, centred = len(self._parts) > 1, self._centred is not None
-        twin = CanvasSet(centres_yx, self._crop_size, self_consistency=halves, mean_centred=centred)
+        twin = CanvasSet(centre_yx, side, self_consistency=halves, mean_centred=centred)
         for canvas in (*twin._parts, twin._centred):
             if canvas is not None:
-                canvas.add(crop, centres_yx[:1])
+                canvas.add(np.zeros((1, side, side), np.complex64), centre_yx)
         twin.finished()
 
     def add(

@@ -100,7 +100,8 @@ class Archive:
         with self._damage_named(key), self._zipped.open(info) as member:
             shape, fortran_order, dtype = _read_layout(member)
             header_bytes = member.tell()
-            while member.read(_CHUNK_BYTES):
+            # To the end, where the checksum is compared.
+            while not fortran_order and member.read(_CHUNK_BYTES):
                 pass
         if fortran_order:
             return self.read(key)

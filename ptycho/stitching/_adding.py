@@ -346,17 +346,18 @@ def add_band(canvas, splats, patches, size, first, side, top_left, fraction, sta
         UNSEEN on entry; becomes FINITE or REJECTED. Bands may race for it: they write the same value.
     """
     n, stride, canvas_stride = status.size, 2 * size, 2 * (splats.shape[1] + side - 1)
+    crop_offset = first * stride + 2 * first
     following = _next_in_band(top_left, 0, side, row_begin, row_end)
     while following < n:
         p = following
         following = _next_in_band(top_left, p + 1, side, row_begin, row_end)
-        start = p * size * stride + first * stride + 2 * first
+        start = p * size * stride + crop_offset
         if status[p] == UNSEEN:
             status[p] = FINITE if _is_finite(patches, start, stride, side) else REJECTED
         if status[p] == REJECTED:
             continue
         upcoming = min(following, n - 1)
-        next_start = upcoming * size * stride + first * stride + 2 * first
+        next_start = upcoming * size * stride + crop_offset
         next_at = canvas_stride * top_left[upcoming, 0] + 2 * top_left[upcoming, 1]
         _add_splat(splats, top_left[p], fraction[p], row_begin, row_end)
         top, at = top_left[p, 0], canvas_stride * top_left[p, 0] + 2 * top_left[p, 1]

@@ -102,15 +102,8 @@ class Canvas:
             accumulate = "float64"
         self._n_threads = _checks.check_threads(n_threads)
         _checks.check_canvas_fits(self.shape_yx, _bytes_per_pixel(accumulate, overlap_variance))
-        self._dtype = np.dtype(np.complex64 if accumulate == "float32" else np.complex128)
-        self._sums = make_sums(
-            _backend(backend, overlap_variance=overlap_variance),
-            self.shape_yx,
-            crop_size=self.crop_size,
-            dtype=self._dtype,
-            n_threads=self._n_threads,
-            jit_compile=jit_compile,
-        )
+        dtype = np.dtype(np.complex64 if accumulate == "float32" else np.complex128)
+        self._make_sums(backend, dtype, overlap_variance=overlap_variance, jit_compile=jit_compile)
         height, width = self.shape_yx
         self._splats = np.zeros((height - self.crop_size + 1, width - self.crop_size + 1))
         self._squares = np.zeros(self.shape_yx) if overlap_variance else None
@@ -370,28 +363,32 @@ class Canvas:
             (height, width),
             state.origin_yx,
         )
-        canvas._n_threads, canvas._dtype = _checks.check_threads(n_threads), state.values.dtype
-        canvas._sums = make_sums(
-            _backend(backend, overlap_variance=state.squares is not None),
-            canvas.shape_yx,
-            crop_size=canvas.crop_size,
-            dtype=canvas._dtype,
-            n_threads=canvas._n_threads,
-            jit_compile=False,
-        )
+        canvas._n_threads = _checks.check_threads(n_threads)
+        canvas._make_sums(backend, state.values.dtype, overlap_variance=state.squares is not None)
         canvas._set_state(state)
         return canvas
+
+    def _make_sums(
+        self, backend: str | None, dtype: np.dtype, *, overlap_variance: bool, jit_compile: bool = False
+    ) -> None:
+        if overlap_variance:
+            # Second moments are kept on the CPU only.
+            backend = _checks.check_choice(backend, (None, "cpu"), "backend") or "cpu"
+        self._dtype = dtype
+        self._sums = make_sums(
+            backend,
+            self.shape_yx,
+            crop_size=self.crop_size,
+            dtype=dtype,
+            n_threads=self._n_threads,
+            jit_compile=jit_compile,
+        )
 
     def _set_state(self, state: CanvasState) -> None:
         self._sums.values = state.values
         self._splats, self._squares = state.splats, state.squares
         self.n_added, self.n_rejected = state.n_added, state.n_rejected
         self.first_rejected = state.first_rejected[:_REMEMBERED_INDICES]
-
-
-def _backend(backend: str | None, *, overlap_variance: bool) -> str | None:
-    """Second moments are kept on the CPU only."""
-    return _checks.check_choice(backend, (None, "cpu"), "backend") or "cpu" if overlap_variance else backend
 
 
 def _bytes_per_pixel(accumulate: str, overlap_variance: bool) -> int:
