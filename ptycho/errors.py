@@ -7,3 +7,7 @@ class PtychoError(Exception):
 
 class DataError(PtychoError, ValueError):
     """A file or an array breaks the data contract; the message says where and how to mend it."""
+
+
+class SettingsError(PtychoError, ValueError):
+    """A field of a settings class is of another type, misspelt or out of range; the message says what is allowed."""

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ptycho.grouping import neighbour_groups
-from ptycho.image import Rectangle
-from ptycho.inference import object_window
+from ptycho.data.grouping import neighbour_groups
+from ptycho.image import Rectangle, object_window
 from ptycho.stitching import Canvas
 
 # The SVG of a key, and the lines of text beside it.

@@ -64,17 +64,16 @@ class Prediction:
 
     def run(self, batch_size):
         """Reconstruct from all of them; return the `BatchRun` of the network and the image."""
-        from ptycho.inference import reconstruct
+        from ptycho.reconstruction import InferenceSettings, reconstruct
 
-        run = reconstruct(
-            self.model,
-            self.scan,
+        settings = InferenceSettings(
             crop_size=CROP_SIZE,
             predict_batch_size=batch_size,
             # Else a CPU takes at most 32 items, whatever its memory.
             max_predict_batch_size=self.scan.n_frames,
         )
-        return run.prediction, run.image.image
+        run = reconstruct(self.model, self.scan, settings)
+        return run.prediction, run.image.values
 
     def once(self) -> None:
         """Predict all of them in one batch."""
@@ -113,7 +112,7 @@ def import_everything() -> None:
     os.environ.update(KERNELS)
     import keras  # noqa: F401
 
-    import ptycho.inference
+    import ptycho.reconstruction
     import ptycho.stitching._cpu  # noqa: F401
 
 

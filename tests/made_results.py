@@ -1,17 +1,23 @@
 """A `ComparisonResult` made by hand: asymmetric images, known figures, one arm of each kind."""
 
+from dataclasses import replace
+
 import numpy as np
 from complex_objects import analytic_object
 
 from autobatch import Attempt, BatchCost, BatchPlan, BatchRun, DeviceMemory
 from ptycho.comparison import ArmResult, ComparisonResult, ComparisonSettings
+from ptycho.comparison.arms import ROLES
 from ptycho.evaluation import ChannelPair, ImageMetrics, ScoredImages, measure_consistency
 from ptycho.evaluation.frc import compute_frc
 from ptycho.image.cropping import Rectangle, largest_rectangle
 from ptycho.image.phase import PhaseRamp
+from ptycho.image.placed import PlacedImage
 from ptycho.image.registration import Registration
-from ptycho.inference import InferenceRun, ObjectImage
+from ptycho.reconstruction import InferenceRun, StitchingRecord
 
+# `load_arm` gives a model that nobody has named the role of its kind, and its label.
+ROLE_OF = {names.label: role for role, names in ROLES.items()}
 WINDOW = Rectangle(7, 47, 11, 67)
 CARD = DeviceMemory(
     device="GPU:0", total_bytes=8000, free_bytes=6000, usable_bytes=5000, source="NVML", uuid="GPU-5e41a1"
@@ -52,18 +58,26 @@ def batch_run():
     return BatchRun(n_items=100, plan=plan, attempts=(failed, done, rest), seconds=13.75)
 
 
-def inference_run(picture, coverage):
+def inference_run(image, *, n_rejected=2, n_stitch_oom=0, collapsed=None):
     return InferenceRun(
-        image=ObjectImage(picture, coverage, (7.0, 11.0)),
+        image=image,
         prediction=batch_run(),
-        stitching=batch_run(),
-        stitch_batch_sizes=(32, 4),
-        n_stitch_oom=0,
         predict_s=12.0,
-        stitch_s=0.5,
-        n_rejected=2,
-        collapsed=None,
+        stitching=StitchingRecord(
+            first_batch=batch_run(),
+            batch_sizes=(32, 4),
+            n_oom=n_stitch_oom,
+            n_rejected=n_rejected,
+            seconds=0.5,
+        ),
+        collapsed=collapsed,
     )
+
+
+def placed(values, mask=None, coverage=None):
+    """`values` in the window, covered where `mask` is true."""
+    mask = np.ones(WINDOW.shape_yx, bool) if mask is None else mask
+    return PlacedImage(values, mask, WINDOW.origin_yx, coverage)
 
 
 def metrics(*, amplitude, phase, **changes):
@@ -113,30 +127,33 @@ def model_arm(label="PtychoPINN", seed=4, **changes):
     picture = 0.7 * (0.9 * image() + 0.1 * image(seed)) * np.exp(1j * (0.4 + 0.03 * y - 0.05 * x))
     picture = np.where(covered(), picture, 0).astype(np.complex64)
     coverage = np.where(covered(), 3 + (y > 20), 0).astype(np.float32)
+    stitched = placed(picture, covered(), coverage)
     values = {
-        "image": picture,
-        "covered": covered(),
-        "coverage": coverage,
-        "aligned": np.where(covered(), 1.5j * picture, 0).astype(np.complex64),
-        "aligned_covered": covered(),
+        "role": ROLE_OF.get(label),
+        "kind": "model",
+        "image": stitched,
+        "aligned": placed(np.where(covered(), 1.5j * picture, 0).astype(np.complex64), covered()),
         "registration": registration(),
         "metrics": metrics(amplitude=0.125, phase=100.0),
         "consistency": consistency(picture),
-        "run": inference_run(picture, coverage),
+        "inference": inference_run(stitched),
         "seconds": {"reconstruct": 13.75, "predict": 12.0, "stitch": 0.5, "register": 0.1},
     }
     return ArmResult(label=label, **(values | changes))
 
 
+def collapsed_arm(reason, label="PtychoPINN", **changes):
+    """A model whose output says nothing."""
+    arm = model_arm(label, **changes)
+    return replace(arm, inference=replace(arm.inference, collapsed=reason))
+
+
 def finished_arm(label="ePIE", **changes):
     """The truth itself, not registered."""
-    whole = np.ones(WINDOW.shape_yx, bool)
     values = {
-        "image": image(),
-        "covered": whole,
-        "coverage": np.ones(WINDOW.shape_yx, np.float32),
-        "aligned": image(),
-        "aligned_covered": whole,
+        "kind": "reconstruction",
+        "image": placed(image()),
+        "aligned": placed(image()),
         "metrics": metrics(amplitude=0.5, phase=200.0),
     }
     return ArmResult(label=label, **(values | changes))

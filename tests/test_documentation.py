@@ -15,10 +15,10 @@ from shell_blocks import check_command, recorded_commands
 
 from autobatch import BatchCost, DeviceMemory, plan_batches
 from ptycho.data import write_npz
+from ptycho.data.simulation import SimulationSettings, simulate
 from ptycho.models.bundle import save_bundle
 from ptycho.models.networks import Architecture, build_network
 from ptycho.models.patch_model import PatchModel
-from ptycho.simulation import SimulationSettings, simulate
 
 # Records of what was run once are kept as they were.
 EXECUTED = [page for page in pages() if not name_of(page).startswith("plans/") and code_blocks(page)]

@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from ptycho.arms import Arm
-    from ptycho.comparison import ArmResult, ComparisonResult, ComparisonSettings
+    from ptycho.comparison import Arm, ArmResult, ComparisonResult, ComparisonSettings
     from ptycho.data.scan import ScanData
     from ptycho.evaluation import ImageMetrics, SelfConsistency
 
@@ -56,7 +55,6 @@ def _print_runs(console: Console, result: ComparisonResult, files: Sequence[Path
 def print_plan(arms: Sequence[Arm], scan: ScanData, settings: ComparisonSettings) -> None:
     """Print what a comparison would do and the memory it would take; computes nothing."""
     from ptycho.comparison import plan_arm
-    from ptycho.inference import ObjectImage
 
     console = _console()
     console.print(
@@ -65,10 +63,10 @@ def print_plan(arms: Sequence[Arm], scan: ScanData, settings: ComparisonSettings
     )
     table = _table("arm", "patches", "batch size", "memory of a batch", "canvases", "why")
     for arm in arms:
-        if isinstance(arm.source, ObjectImage):
+        plan = plan_arm(arm, scan, settings)
+        if plan is None:
             table.add_row(arm.label, "-", "-", "-", "-", "a finished reconstruction")
             continue
-        plan = plan_arm(arm, scan, settings)
         peak = plan.batches.predicted_peak_bytes
         rows, columns = plan.canvas_shape_yx
         table.add_row(
@@ -136,7 +134,7 @@ def _consistency_table(result: ComparisonResult) -> Table:
         disagreement = arm.consistency.overlap_disagreement
         table.add_row(
             arm.label,
-            f"{arm.covered.mean():.1%}",
+            f"{arm.image.covered.mean():.1%}",
             "-" if disagreement is None else f"{disagreement:.1%}",
             *_half_bit_cutoffs(arm.consistency),
         )
@@ -166,12 +164,12 @@ def _runs_table(result: ComparisonResult) -> Table:
 
 
 def _batches(arm: ArmResult) -> tuple[str, str, str, str]:
-    if arm.run is None:
+    run = arm.inference
+    if run is None:
         return "-", "-", "-", "-"
-    n_oom = arm.run.prediction.n_oom + arm.run.n_stitch_oom
     return (
-        f"{arm.run.prediction.final_batch_size:,}",
-        str(n_oom),
+        f"{run.prediction.final_batch_size:,}",
+        str(run.prediction.n_oom + run.stitching.n_oom),
         _seconds(arm, "predict"),
         _seconds(arm, "stitch"),
     )
@@ -199,8 +197,8 @@ def _notes(result: ComparisonResult) -> list[str]:
                 else " Nothing else says where its image lies, so it stands in the middle."
             )
             notes.append(f"{arm.label} was not registered: {arm.registration.failure}.{left}")
-        if arm.run is not None and arm.run.n_rejected:
-            notes.append(f"{arm.label}: {arm.run.n_rejected} patches were not finite and were left out.")
+        if arm.n_rejected:
+            notes.append(f"{arm.label}: {arm.n_rejected} patches were not finite and were left out.")
         for scored in (arm.metrics, arm.consistency):
             if scored is not None:
                 notes += [f"{arm.label}: {note}" for note in scored.notes]

@@ -10,20 +10,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptycho.cli import _arguments, _common
-from ptycho.cli._compare_arguments import build_parser
+from ptycho.cli import _errors, _flags, _logging, _paths
+from ptycho.cli._compare_flags import build_parser
 
 if TYPE_CHECKING:
     import numpy as np
 
     from autobatch import Progress
-    from ptycho.arms import Arm
-    from ptycho.artifacts import ArtifactOptions
-    from ptycho.cli._runs import Beginning
-    from ptycho.comparison import ComparisonResult, ComparisonSettings, Registered
+    from ptycho.cli._runs import RunStart
+    from ptycho.comparison import Arm, ComparisonResult, ComparisonSettings, Failure
+    from ptycho.comparison.settings import Registered
     from ptycho.data.scan import ScanData
     from ptycho.models.networks import ModelKind
-    from ptycho.plotting import PlotOptions
+    from ptycho.report import PlotOptions
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +31,6 @@ _OLDER_SPELLINGS = {
     "n_subsample": "n_test_subsample",
     "subsample_seed": "test_subsample_seed",
 }
-_LABELS: dict[ModelKind, str] = {"pinn": "PtychoPINN", "baseline": "Baseline"}
 _RESULTS = ("comparison_*", "run_report.json", "reconstructions*.npz", "*_frc_curves.csv")
 
 
@@ -50,8 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Compare; the work of `main` once the arguments are parsed."""
     _map_older_spellings(arguments)
     _check_usage(arguments)
-    _common.check_no_results(arguments.output_dir, _RESULTS, overwrite=arguments.overwrite)
-    _arguments.check_batch_memo(arguments.batch_memo)
+    _paths.check_no_results(arguments.output_dir, _RESULTS, overwrite=arguments.overwrite)
+    _flags.check_batch_memo(arguments.batch_memo)
     dump_folder = _dump_folder(arguments)
     if dump_folder is not None:
         _check_dump(dump_folder, overwrite=arguments.overwrite)
@@ -66,32 +64,32 @@ def run(arguments: argparse.Namespace) -> int:
 
             print_plan(job.arms, job.scan, job.settings)
             return 0
-        with _common.working():
+        with _errors.working():
             return _compare(arguments, job)
 
 
 def _compare(arguments: argparse.Namespace, job: _Job) -> int:
-    from ptycho.cli._runs import Beginning, fail_for
+    from ptycho.cli._runs import RunStart
     from ptycho.cli._summary import print_summary
 
-    beginning = Beginning.now()
-    folder = arguments.output_dir
-    (folder / "logs").mkdir(parents=True, exist_ok=True)
-    with _common.file_log(folder / "logs" / "debug.log"):
-        with _common.progress_display(arguments) as progress:
+    start, folder = RunStart.now(), arguments.output_dir
+    log = folder / "logs" / "debug.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with _logging.file_log(log):
+        with _logging.progress_display(arguments) as progress:
             result = _result(arguments, job, progress)
             with progress.stage("plots, files", 1, "steps") as stage:
-                result, files = _keep(arguments, result, beginning)
+                result, files = _keep(arguments, result, start)
                 stage.advance(1)
         if not arguments.quiet:
-            print_summary(result, [*files, folder / "logs" / "debug.log"])
-    fail_for(result, kept_in=folder)
+            print_summary(result, [*files, log])
+    _errors.raise_failures(result, kept_in=folder)
     return 0
 
 
 def _result(arguments: argparse.Namespace, job: _Job, progress: Progress) -> ComparisonResult:
     """Compare; a dump that cannot be finished costs no arm."""
-    from ptycho.comparison import STOPPED, compare
+    from ptycho.comparison import Failure, compare
 
     result = None
     try:
@@ -106,30 +104,29 @@ def _result(arguments: argparse.Namespace, job: _Job, progress: Progress) -> Com
     except (OSError, KeyboardInterrupt) as error:
         if result is None:
             raise
-        reason = STOPPED if isinstance(error, KeyboardInterrupt) else str(error)
-        return _with_failure(result, "the dump of the baseline", reason)
+        what = "the dump of the baseline"
+        stopped = isinstance(error, KeyboardInterrupt)
+        return _with_failure(result, Failure.stopped(what) if stopped else Failure(what, str(error)))
     return result
 
 
-def _with_failure(result: ComparisonResult, label: str, reason: str) -> ComparisonResult:
-    from ptycho.comparison import ArmFailure
-
-    logger.error("%s failed: %s", label, reason)
-    return replace(result, failures=(*result.failures, ArmFailure(label, reason)))
+def _with_failure(result: ComparisonResult, failure: Failure) -> ComparisonResult:
+    logger.error("%s failed: %s", failure.what, failure.reason)
+    return replace(result, failures=(*result.failures, failure))
 
 
 def _keep(
-    arguments: argparse.Namespace, result: ComparisonResult, beginning: Beginning
+    arguments: argparse.Namespace, result: ComparisonResult, start: RunStart
 ) -> tuple[ComparisonResult, list[Path]]:
     """Write everything, or after Ctrl-C everything but the plots."""
-    from ptycho.comparison import STOPPED
+    from ptycho.comparison import Failure
 
     try:
-        return _write(arguments, result, beginning, drawing=True)
+        return _write(arguments, result, start, drawing=True)
     except KeyboardInterrupt:
         logger.warning("keeping what is finished, without plots; Ctrl-C again gives it up")
     try:
-        return _write(arguments, _with_failure(result, "the plots", STOPPED), beginning, drawing=False)
+        return _write(arguments, _with_failure(result, Failure.stopped("the plots")), start, drawing=False)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"stopped by Ctrl-C while the results were written; {arguments.output_dir} lacks them"
@@ -137,24 +134,25 @@ def _keep(
 
 
 def _write(
-    arguments: argparse.Namespace, result: ComparisonResult, beginning: Beginning, *, drawing: bool
+    arguments: argparse.Namespace, result: ComparisonResult, start: RunStart, *, drawing: bool
 ) -> tuple[ComparisonResult, list[Path]]:
     """Put pictures and data into the output folder, all or none."""
-    from ptycho.artifacts import ARTIFACT_PATTERNS, staging, write_artifacts
-    from ptycho.plotting import PLOT_PATTERNS, write_plots
+    from ptycho._io.atomic import staged_files
+    from ptycho.comparison import Failure
+    from ptycho.report import ArtifactOptions, names, write_artifacts, write_plots
 
     folder = arguments.output_dir
-    with staging(folder, replaces=(*PLOT_PATTERNS, *ARTIFACT_PATTERNS)) as stage:
+    replaced = (*names.PLOT_PATTERNS, *names.ARTIFACT_PATTERNS)
+    with staged_files(folder, replaces=replaced, last=names.REPORT_FILE) as stage:
         drawn = []
         if drawing:
             try:
-                drawn = write_plots(result, stage, options=_plot_options(arguments))
+                drawn = write_plots(result, stage, options=_plot_options(arguments, result))
             except (MemoryError, ValueError) as error:
                 logger.debug("where the plots failed", exc_info=True)
-                result = _with_failure(result, "the plots", str(error) or "out of memory")
-        options = _artifact_options(arguments)
-        report = beginning.info("compare-models")
-        written = write_artifacts(result, stage, options=options, report=report)
+                result = _with_failure(result, Failure("the plots", str(error) or "out of memory"))
+        options = _flags.settings_from(arguments, ArtifactOptions)
+        written = write_artifacts(result, stage, options=options, report=start.info(arguments.command_line))
     return result, [folder / path.name for path in (*drawn, *written)]
 
 
@@ -165,10 +163,11 @@ def _observed(arguments: argparse.Namespace, arms: Sequence[Arm]) -> Iterator[Se
     if folder is None:
         yield arms
         return
-    from ptycho.patch_dump import dumping
+    from ptycho.report import dumping
 
     with dumping(folder) as dump:
-        yield [replace(arm, observer=dump) if arm.label == _LABELS["baseline"] else arm for arm in arms]
+        # Only the arm of --baseline_dir, a model, has that role.
+        yield [replace(arm, observer=dump) if arm.role == "baseline" else arm for arm in arms]
     logger.info("what the baseline saw and put out is in %s", folder)
 
 
@@ -178,32 +177,17 @@ def _dump_folder(arguments: argparse.Namespace) -> Path | None:
     return arguments.baseline_debug_dir
 
 
-def _plot_options(arguments: argparse.Namespace) -> PlotOptions:
-    from ptycho.plotting import PlotOptions
+def _plot_options(arguments: argparse.Namespace, result: ComparisonResult) -> PlotOptions:
+    from ptycho.report import PlotOptions
 
-    return PlotOptions(
-        p_min=arguments.p_min,
-        p_max=arguments.p_max,
-        phase_limits=_phase_limits(arguments),
-        debug_images=arguments.save_debug_images,
-    )
-
-
-def _artifact_options(arguments: argparse.Namespace) -> ArtifactOptions:
-    from ptycho.artifacts import ArtifactOptions
-
-    return ArtifactOptions(
-        save_npz=arguments.save_npz,
-        save_npz_aligned=arguments.save_npz_aligned,
-        save_debug_images=arguments.save_debug_images,
-    )
-
-
-def _phase_limits(arguments: argparse.Namespace) -> dict[str, tuple[float | None, float | None]]:
-    return {
-        label: (getattr(arguments, f"{role}_phase_vmin"), getattr(arguments, f"{role}_phase_vmax"))
-        for role, label in _LABELS.items()
+    limits = {
+        arm.label: tuple(getattr(arguments, f"{arm.role}_phase_{end}") for end in ("vmin", "vmax"))
+        for arm in result.arms
+        if arm.role is not None
     }
+    return _flags.settings_from(
+        arguments, PlotOptions, phase_limits=limits, debug_images=arguments.save_debug_images
+    )
 
 
 def _open(arguments: argparse.Namespace) -> _Job:
@@ -216,18 +200,11 @@ def _open(arguments: argparse.Namespace) -> _Job:
         whole = demo_scan()
     else:
         whole = read_npz(arguments.test_data, labels=False)
-    settings = ComparisonSettings(
-        crop_size=arguments.stitch_crop_size,
-        stitch_batch_size=arguments.stitch_batch_size,
+    settings = _flags.settings_from(
+        arguments,
+        ComparisonSettings,
         register=_registered(arguments),
-        phase_align=arguments.phase_align_method,
-        ms_ssim_sigma=arguments.ms_ssim_sigma,
-        frc_sigma=arguments.frc_sigma,
-        metric_convention=arguments.metric_convention,
-        self_consistency=arguments.self_consistency,
         n_groups=arguments.n_test_groups if arguments.n_test_subsample else None,
-        device=arguments.device,
-        batch_memo=None if arguments.batch_memo is None else str(arguments.batch_memo),
         seed=arguments.test_subsample_seed or 0,
     )
     n_frames = arguments.n_test_subsample or arguments.n_test_groups
@@ -238,42 +215,37 @@ def _open(arguments: argparse.Namespace) -> _Job:
 
 
 def _arms(arguments: argparse.Namespace, whole: ScanData, scan: ScanData) -> list[Arm]:
-    from ptycho.arms import load_arm
+    from ptycho.comparison import load_arm
+    from ptycho.comparison.arms import ROLES
 
-    if arguments.demo:
-        from ptycho.demo import model_folder
-
-        folders: dict[ModelKind, Path | None] = {
-            "pinn": model_folder("pinn"),
-            "baseline": model_folder("baseline"),
-        }
-    else:
-        folders = {"pinn": arguments.pinn_dir, "baseline": arguments.baseline_dir}
-    arms = [
-        load_arm(
-            folder,
-            _LABELS[role],
-            role=role,
-            predict_batch_size=getattr(arguments, f"{role}_predict_batch_size"),
-            max_predict_batch_size=getattr(arguments, f"{role}_chunk_size"),
-        )
-        for role, folder in folders.items()
-        if folder is not None
-    ]
     if arguments.baseline_debug_limit is not None:
         logger.warning(
             "the baseline runs on its first %d frames only; all arms are scored where it has been",
             arguments.baseline_debug_limit,
         )
-        arms = [
-            replace(arm, max_groups=arguments.baseline_debug_limit)
-            if arm.label == _LABELS["baseline"]
-            else arm
-            for arm in arms
-        ]
+    arms = [
+        load_arm(
+            folder,
+            ROLES[role].label,
+            role=role,
+            predict_batch_size=getattr(arguments, f"{role}_predict_batch_size"),
+            max_predict_batch_size=getattr(arguments, f"{role}_chunk_size"),
+            max_groups=arguments.baseline_debug_limit if role == "baseline" else None,
+        )
+        for role, folder in _model_folders(arguments).items()
+        if folder is not None
+    ]
     if arguments.tike_recon_path is not None:
         arms.append(load_arm(arguments.tike_recon_path, scan=whole, subset=scan))
     return arms + [load_arm(path, label, scan=whole, subset=scan) for label, path in arguments.arm]
+
+
+def _model_folders(arguments: argparse.Namespace) -> dict[ModelKind, Path | None]:
+    if not arguments.demo:
+        return {"pinn": arguments.pinn_dir, "baseline": arguments.baseline_dir}
+    from ptycho.demo import model_folder
+
+    return {"pinn": model_folder("pinn"), "baseline": model_folder("baseline")}
 
 
 def _registered(arguments: argparse.Namespace) -> Registered:
@@ -289,7 +261,7 @@ def _map_older_spellings(arguments: argparse.Namespace) -> None:
             continue
         old_flag, new_flag = (f"--{name.replace('_', '-')}" for name in (older, newer))
         if getattr(arguments, newer) is not None:
-            raise _common.UsageError(
+            raise _errors.UsageError(
                 f"{new_flag} and its older spelling {old_flag} are both given; drop {old_flag}."
             )
         logger.warning("%s is an older spelling; use %s", old_flag, new_flag)
@@ -300,44 +272,44 @@ def _check_usage(arguments: argparse.Namespace) -> None:
     inputs = [arguments.pinn_dir, arguments.baseline_dir, arguments.test_data]
     if arguments.demo:
         if any(path is not None for path in inputs):
-            raise _common.UsageError(
+            raise _errors.UsageError(
                 "--demo brings its own scan and models; drop --pinn_dir, --baseline_dir and --test_data."
             )
     elif arguments.test_data is None or (None in inputs and not arguments.arm):
         flags = ("--pinn_dir", "--baseline_dir", "--test_data")
         missing = [flag for flag, path in zip(flags, inputs, strict=True) if path is None]
-        raise _common.UsageError(
+        raise _errors.UsageError(
             f"{' and '.join(missing)} must be given; give them, other arms with --arm LABEL=PATH, or try --demo."
         )
     if _dump_folder(arguments) is not None and arguments.baseline_dir is None and not arguments.demo:
-        raise _common.UsageError(
+        raise _errors.UsageError(
             "--baseline-debug-limit and --baseline-debug-dir look into the baseline, but --baseline_dir is not "
             "given; give it, or drop them."
         )
     if arguments.tike_recon_path is not None and arguments.tike_recon_path.is_dir():
-        raise _common.UsageError(
+        raise _errors.UsageError(
             f"--tike_recon_path is the folder {arguments.tike_recon_path} but must be the NPZ of a finished "
             "reconstruction; name the file, or pass a model with --arm LABEL=PATH."
         )
-    _arguments.check_colour_scale(arguments)
+    _flags.check_colour_scale(arguments)
     for model in ("pinn", "baseline"):
         low, high = (getattr(arguments, f"{model}_phase_{end}") for end in ("vmin", "vmax"))
         if low is not None and high is not None and not low < high:
-            raise _common.UsageError(
+            raise _errors.UsageError(
                 f"--{model}_phase_vmin is {low:g} and --{model}_phase_vmax {high:g} but vmin must be the smaller."
             )
 
 
 def _check_dump(folder: Path, *, overwrite: bool) -> None:
-    _common.check_output_folder(folder)
+    _paths.check_output_folder(folder)
     there = sorted(path.name for path in folder.glob("patches*"))
     if there and not overwrite:
-        raise _common.UsageError(
+        raise _errors.UsageError(
             f"{folder} already holds a dump ({', '.join(there)}); pass --overwrite to replace it, or another "
             "--baseline-debug-dir."
         )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run `compare-models` with `argv` and return its exit code."""
-    return _common.run(build_parser(), run, argv)
+def main(argv: Sequence[str] | None = None, *, prog: str = "compare-models") -> int:
+    """Run `compare-models` with `argv`, called `prog` in its messages, and return its exit code."""
+    return _errors.run(build_parser(prog), run, argv)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptycho.cli import _common
+from ptycho.cli import _errors, _flags, _paths
 
 if TYPE_CHECKING:
     from ptycho.data import ScanData
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 _LAYOUTS = ("npz", "tike")
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of `ptycho-convert`."""
-    parser = _common.argument_parser(
-        "ptycho-convert",
+def build_parser(prog: str = "ptycho-convert") -> argparse.ArgumentParser:
+    """Return the parser of `ptycho-convert`, called `prog` in its messages."""
+    parser = _flags.argument_parser(
+        prog,
         "Convert a scan to the NPZ that the other commands read: amplitude frames with the DC term in the "
         "middle, patch centres in pixels, and a probe on the scale of the frames.",
     )
@@ -35,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
         "and its probe and positions, without which the object has no scale or place, are taken with it",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
-    _common.add_display_flags(parser)
+    _flags.add_display_flags(parser)
     return parser
 
 
@@ -51,22 +51,22 @@ def convert(arguments: argparse.Namespace) -> int:
         write_npz,
     )
 
-    _common.check_output_file(arguments.output, overwrite=arguments.overwrite)
+    _paths.check_output_file(arguments.output, overwrite=arguments.overwrite)
     layout = arguments.layout or detect_format(arguments.input)
     scan = {"npz": read_npz, "tike": read_tike}[layout](arguments.input)
     if arguments.object is not None:
         scan = with_reconstruction(scan, read_reconstruction(arguments.object))
     scan = consistent_probe(scan)
-    with _common.working():
+    with _errors.working():
         write_npz(arguments.output, scan)
     if not arguments.quiet:
         print(_summary(arguments.output, layout, scan))
     return 0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run `ptycho-convert` with `argv` and return its exit code."""
-    return _common.run(build_parser(), convert, argv)
+def main(argv: Sequence[str] | None = None, *, prog: str = "ptycho-convert") -> int:
+    """Run `ptycho-convert` with `argv`, called `prog` in its messages, and return its exit code."""
+    return _errors.run(build_parser(prog), convert, argv)
 
 
 def _summary(path: Path, layout: str, scan: ScanData) -> str:

@@ -8,22 +8,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptycho.cli import _arguments, _common
+from ptycho.cli import _errors, _flags, _logging, _paths
 
 if TYPE_CHECKING:
-    from ptycho.arms import Arm
-    from ptycho.cli._runs import Beginning
-    from ptycho.comparison import ComparisonResult, ComparisonSettings
+    from ptycho.cli._runs import RunStart
+    from ptycho.comparison import Arm, ComparisonResult, ComparisonSettings
     from ptycho.data.scan import ScanData
 
 _IMAGE, _PLOT, _REPORT = "reconstruction.npz", "reconstruction.png", "run_report.json"
 _RESULTS = (_IMAGE, _PLOT, _REPORT)
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of `ptycho-reconstruct`."""
-    parser = _common.argument_parser(
-        "ptycho-reconstruct",
+def build_parser(prog: str = "ptycho-reconstruct") -> argparse.ArgumentParser:
+    """Return the parser of `ptycho-reconstruct`, called `prog` in its messages."""
+    parser = _flags.argument_parser(
+        prog,
         "Run one trained network on a ptychographic scan and stitch its patches into an image of the object. "
         "Batch sizes look after themselves.",
     )
@@ -36,29 +35,29 @@ def build_parser() -> argparse.ArgumentParser:
         help="folder of ptycho-train, or PtychoPINN's wts.h5.zip or baseline_model.h5",
     )
     inputs.add_argument("--test_data", type=Path, required=True, metavar="NPZ", help="scan to reconstruct")
-    _arguments.add_crop_size(inputs)
-    _arguments.add_self_consistency(inputs)
+    _flags.add_crop_size(inputs)
+    _flags.add_self_consistency(inputs)
 
     batches = parser.add_argument_group(
         "memory and batches (these change memory and speed, and the image by rounding alone)"
     )
-    _arguments.add_batch_size(batches, "--predict-batch-size", "frames predicted at once")
-    _arguments.add_stitch_batch_size(batches)
-    _arguments.add_batch_memo(batches)
-    _common.add_device_flag(batches)
+    _flags.add_batch_size(batches, "--predict-batch-size", "frames predicted at once")
+    _flags.add_stitch_batch_size(batches)
+    _flags.add_batch_memo(batches)
+    _flags.add_device_flag(batches)
 
     output = parser.add_argument_group("output")
-    _arguments.add_run_flags(output)
-    _arguments.add_colour_scale(output)
-    _common.add_display_flags(parser)
+    _flags.add_run_flags(output)
+    _flags.add_colour_scale(output)
+    _flags.add_display_flags(parser)
     return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Reconstruct and write; the work of `main` once the arguments are parsed."""
-    _arguments.check_colour_scale(arguments)
-    _common.check_no_results(arguments.output_dir, _RESULTS, overwrite=arguments.overwrite)
-    _arguments.check_batch_memo(arguments.batch_memo)
+    _flags.check_colour_scale(arguments)
+    _paths.check_no_results(arguments.output_dir, _RESULTS, overwrite=arguments.overwrite)
+    _flags.check_batch_memo(arguments.batch_memo)
 
     from ptycho.models.devices import computing_on
 
@@ -69,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
 
             print_plan([arm], scan, settings)
             return 0
-        with _common.working():
+        with _errors.working():
             return _reconstruct(arguments, arm, scan, settings)
 
 
@@ -79,21 +78,14 @@ def _open(arguments: argparse.Namespace) -> tuple[Arm, ScanData, ComparisonSetti
     from ptycho.models.legacy_bundle import is_legacy
 
     if arguments.model_dir.is_file() and not is_legacy(arguments.model_dir):
-        raise _common.UsageError(
+        raise _errors.UsageError(
             f"{arguments.model_dir} is no model; name the folder of a training run, or a wts.h5.zip or "
             "baseline_model.h5."
         )
     # A truth is left out: scoring is the business of compare-models, and nothing here may depend on one.
     scan = replace(read_npz(arguments.test_data, labels=False), object_guess=None)
-    arm = load_arm(arguments.model_dir, predict_batch_size=arguments.predict_batch_size)
-    settings = ComparisonSettings(
-        crop_size=arguments.stitch_crop_size,
-        stitch_batch_size=arguments.stitch_batch_size,
-        register="none",
-        self_consistency=arguments.self_consistency,
-        device=arguments.device,
-        batch_memo=None if arguments.batch_memo is None else str(arguments.batch_memo),
-    )
+    arm = load_arm(arguments.model_dir)
+    settings = _flags.settings_from(arguments, ComparisonSettings, register="none")
     check_arms([arm], scan, settings)
     return arm, scan, settings
 
@@ -101,41 +93,40 @@ def _open(arguments: argparse.Namespace) -> tuple[Arm, ScanData, ComparisonSetti
 def _reconstruct(
     arguments: argparse.Namespace, arm: Arm, scan: ScanData, settings: ComparisonSettings
 ) -> int:
-    from ptycho.cli._runs import Beginning, fail_for
+    from ptycho.cli._runs import RunStart
     from ptycho.cli._summary import print_runs
     from ptycho.comparison import compare
 
-    beginning, folder = Beginning.now(), arguments.output_dir
+    start, folder = RunStart.now(), arguments.output_dir
     log = folder / "logs" / "debug.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    with _common.file_log(log):
-        with _common.progress_display(arguments) as progress:
+    with _logging.file_log(log):
+        with _logging.progress_display(arguments) as progress:
             result = compare([arm], scan, settings=settings, progress=progress)
-        fail_for(result, kept_in=folder)
-        files = _write(arguments, result, scan, beginning)
+        _errors.raise_failures(result, kept_in=folder)
+        files = _write(arguments, result, scan, start)
         if not arguments.quiet:
             print_runs(result, [*files, log])
     return 0
 
 
 def _write(
-    arguments: argparse.Namespace, result: ComparisonResult, scan: ScanData, beginning: Beginning
+    arguments: argparse.Namespace, result: ComparisonResult, scan: ScanData, start: RunStart
 ) -> list[Path]:
-    from ptycho.artifacts import staging, write_report
+    from ptycho._io.atomic import staged_files
     from ptycho.data import write_reconstruction
-    from ptycho.inference import as_reconstruction
-    from ptycho.plotting import PlotOptions, plot_reconstruction
+    from ptycho.report import PlotOptions, plot_reconstruction, write_report
 
     (arm,) = result.arms
-    assert arm.run is not None  # its source is a model
-    colours = PlotOptions(p_min=arguments.p_min, p_max=arguments.p_max)
-    with staging(arguments.output_dir, replaces=_RESULTS) as stage:
-        write_reconstruction(stage / _IMAGE, as_reconstruction(arm.run, scan, label=arm.label))
+    assert arm.inference is not None  # a model was run
+    colours = _flags.settings_from(arguments, PlotOptions)
+    with staged_files(arguments.output_dir, replaces=_RESULTS, last=_REPORT) as stage:
+        write_reconstruction(stage / _IMAGE, arm.inference.as_reconstruction(scan, label=arm.label))
         plot_reconstruction(result, stage / _PLOT, options=colours)
-        write_report(stage / _REPORT, result, beginning.info("ptycho-reconstruct"))
+        write_report(stage / _REPORT, result, start.info(arguments.command_line))
     return [arguments.output_dir / name for name in _RESULTS]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run `ptycho-reconstruct` with `argv` and return its exit code."""
-    return _common.run(build_parser(), run, argv)
+def main(argv: Sequence[str] | None = None, *, prog: str = "ptycho-reconstruct") -> int:
+    """Run `ptycho-reconstruct` with `argv`, called `prog` in its messages, and return its exit code."""
+    return _errors.run(build_parser(prog), run, argv)

@@ -6,13 +6,13 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ptycho.cli import _arguments, _common
+from ptycho.cli import _errors, _flags, _paths
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of `ptycho-simulate`."""
-    parser = _common.argument_parser(
-        "ptycho-simulate",
+def build_parser(prog: str = "ptycho-simulate") -> argparse.ArgumentParser:
+    """Return the parser of `ptycho-simulate`, called `prog` in its messages."""
+    parser = _flags.argument_parser(
+        prog,
         "Simulate a ptychographic scan: object + probe + sub-pixel positions -> diffraction amplitudes "
         "with Poisson noise, written as NPZ with its ground truth.",
     )
@@ -28,20 +28,20 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_frames(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed",
-        type=_arguments.seed,
+        type=_flags.seed,
         default=0,
         help="seed of object, positions and noise (default %(default)s)",
     )
     parser.add_argument(
         "--patch-size",
-        type=_common.positive_int,
+        type=_flags.positive_int,
         default=64,
         metavar="N",
         help="side of a frame, and of the probe, in pixels (default %(default)s)",
     )
     parser.add_argument(
         "--photons",
-        type=_arguments.positive,
+        type=_flags.positive,
         default=1e5,
         metavar="COUNT",
         help="mean number of photons in a frame (default %(default)g)",
@@ -51,7 +51,7 @@ def _add_frames(parser: argparse.ArgumentParser) -> None:
 def _add_object(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--object-size",
-        type=_common.positive_int,
+        type=_flags.positive_int,
         nargs=2,
         default=(192, 192),
         metavar=("H", "W"),
@@ -59,14 +59,14 @@ def _add_object(group: argparse._ActionsContainer) -> None:
     )
     group.add_argument(
         "--n-lines",
-        type=_common.positive_int,
+        type=_flags.positive_int,
         default=40,
         metavar="COUNT",
         help="number of random lines across the object (default %(default)s)",
     )
     group.add_argument(
         "--blur",
-        type=_arguments.not_negative,
+        type=_flags.not_negative,
         default=2.0,
         metavar="PX",
         help="standard deviation of the lines' Gaussian blur in pixels (default %(default)g)",
@@ -82,7 +82,7 @@ def _add_object(group: argparse._ActionsContainer) -> None:
 def _add_probe(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--aperture",
-        type=_arguments.positive,
+        type=_flags.positive,
         default=0.5,
         metavar="RATIO",
         help="radius of the probe's disc in the far field, as a share of the Nyquist frequency "
@@ -90,7 +90,7 @@ def _add_probe(group: argparse._ActionsContainer) -> None:
     )
     group.add_argument(
         "--defocus",
-        type=_arguments.finite,
+        type=_flags.finite,
         default=12.0,
         metavar="RAD",
         help="phase of the defocus at the rim of that disc, in radians (default %(default)g)",
@@ -103,20 +103,20 @@ def _add_probe(group: argparse._ActionsContainer) -> None:
 def _add_positions(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--n-positions",
-        type=_common.positive_int,
+        type=_flags.positive_int,
         metavar="COUNT",
         help="number of positions scattered at random, instead of a raster (default: a raster)",
     )
     group.add_argument(
         "--step",
-        type=_arguments.positive,
+        type=_flags.positive,
         default=6.0,
         metavar="PX",
         help="distance of the raster's points in pixels (default %(default)g)",
     )
     group.add_argument(
         "--jitter",
-        type=_arguments.not_negative,
+        type=_flags.not_negative,
         default=1.0,
         metavar="PX",
         help="largest random shift of a raster point along each axis, in pixels (default %(default)g)",
@@ -126,9 +126,9 @@ def _add_positions(group: argparse._ActionsContainer) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Simulate and write; the work of `main` once the arguments are parsed."""
     from ptycho.data import read_npz, write_npz
-    from ptycho.simulation import SimulationSettings, simulate
+    from ptycho.data.simulation import SimulationSettings, simulate
 
-    _common.check_output_file(arguments.output, overwrite=arguments.overwrite)
+    _paths.check_output_file(arguments.output, overwrite=arguments.overwrite)
     settings = SimulationSettings(
         patch_size=arguments.patch_size,
         object_shape_yx=tuple(arguments.object_size),
@@ -144,17 +144,17 @@ def run(arguments: argparse.Namespace) -> int:
     )
     object_image = None if arguments.object_file is None else read_npz(arguments.object_file).object_guess
     if arguments.object_file is not None and object_image is None:
-        raise _common.UsageError(
+        raise _errors.UsageError(
             f"{arguments.object_file} has no objectGuess to take; name another scan, or leave --object-file out."
         )
     probe = None if arguments.probe_file is None else read_npz(arguments.probe_file).probe
     scan = simulate(settings, object_image=object_image, probe=probe)
-    with _common.working():
+    with _errors.working():
         write_npz(arguments.output, scan)
     print(f"{arguments.output}: {scan.n_frames} frames of {scan.patch_size}x{scan.patch_size} pixels")
     return 0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run `ptycho-simulate` with `argv` and return its exit code."""
-    return _common.run(build_parser(), run, argv)
+def main(argv: Sequence[str] | None = None, *, prog: str = "ptycho-simulate") -> int:
+    """Run `ptycho-simulate` with `argv`, called `prog` in its messages, and return its exit code."""
+    return _errors.run(build_parser(prog), run, argv)

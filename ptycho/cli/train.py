@@ -5,14 +5,20 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ptycho.cli import _arguments, _common
+from ptycho.cli import _errors, _flags, _logging, _paths
+
+if TYPE_CHECKING:
+    from ptycho.data.scan import ScanData
+    from ptycho.models.networks import Architecture
+    from ptycho.models.training import TrainingSettings
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of `ptycho-train`."""
-    parser = _common.argument_parser(
-        "ptycho-train",
+def build_parser(prog: str = "ptycho-train") -> argparse.ArgumentParser:
+    """Return the parser of `ptycho-train`, called `prog` in its messages."""
+    parser = _flags.argument_parser(
+        prog,
         "Train a network on one or more scans. The pinn learns from diffraction alone; the baseline learns "
         "the patches of objectGuess or Y.",
     )
@@ -22,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_steps(learning)
     _add_end(learning)
     _add_start(learning)
-    _common.add_display_flags(parser)
+    _flags.add_display_flags(parser)
     return parser
 
 
@@ -49,13 +55,13 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
         help="folder of the model and its loss curve, made if it is not there",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a model in the output folder")
-    _common.add_device_flag(parser)
+    _flags.add_device_flag(parser)
 
 
 def _add_network(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--gridsize",
-        type=_common.positive_int,
+        type=_flags.positive_int,
         default=1,
         metavar="G",
         help="the pinn sees groups of G² neighbouring frames at once; the baseline takes 1 (default %(default)s)",
@@ -72,14 +78,14 @@ def _add_network(group: argparse._ActionsContainer) -> None:
 def _add_steps(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--batch-size",
-        type=_common.positive_int,
+        type=_flags.positive_int,
         default=16,
         metavar="COUNT",
         help="number of groups of frames in one training step (default %(default)s)",
     )
     group.add_argument(
         "--learning-rate",
-        type=_arguments.positive,
+        type=_flags.positive,
         default=1e-3,
         metavar="RATE",
         help="learning rate of the Adam optimiser at the start (default %(default)g)",
@@ -96,14 +102,14 @@ def _add_steps(group: argparse._ActionsContainer) -> None:
 def _add_end(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--epochs",
-        type=_common.positive_int,
+        type=_flags.positive_int,
         default=50,
         metavar="COUNT",
         help="largest number of passes over the training frames (default %(default)s)",
     )
     group.add_argument(
         "--stop-patience",
-        type=_common.positive_int,
+        type=_flags.positive_int,
         default=3,
         metavar="EPOCHS",
         help="with plateau: stop when the validation loss has not improved for this many epochs "
@@ -111,7 +117,7 @@ def _add_end(group: argparse._ActionsContainer) -> None:
     )
     group.add_argument(
         "--max-minutes",
-        type=_arguments.positive,
+        type=_flags.positive,
         metavar="MIN",
         help="time limit in minutes: stop after the epoch in which it is reached (default none)",
     )
@@ -120,7 +126,7 @@ def _add_end(group: argparse._ActionsContainer) -> None:
 def _add_start(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--validation-fraction",
-        type=_arguments.fraction,
+        type=_flags.fraction,
         default=0.05,
         metavar="F",
         help="share of the groups, between 0 and 1, that is held out to measure the validation loss "
@@ -128,7 +134,7 @@ def _add_start(group: argparse._ActionsContainer) -> None:
     )
     group.add_argument(
         "--seed",
-        type=_arguments.seed,
+        type=_flags.seed,
         default=0,
         help="seed of the first weights, the order of the frames and the choice of groups (default %(default)s)",
     )
@@ -148,9 +154,9 @@ def run(arguments: argparse.Namespace) -> int:
     from ptycho.models.networks import Architecture
 
     folder = arguments.output_dir
-    _common.check_output_folder(folder)
+    _paths.check_output_folder(folder)
     if is_bundle(folder) and not arguments.overwrite:
-        raise _common.UsageError(f"{folder} already holds a model; pass --overwrite to replace it.")
+        raise _errors.UsageError(f"{folder} already holds a model; pass --overwrite to replace it.")
     scans = [read_npz(path, labels=arguments.model == "baseline") for path in arguments.train_data]
     architecture = Architecture(
         kind=arguments.model,
@@ -159,41 +165,40 @@ def run(arguments: argparse.Namespace) -> int:
         n_filters_scale=arguments.n_filters_scale,
     )
 
-    from autobatch import is_out_of_memory
     from ptycho.models.devices import computing_on
-    from ptycho.training import TrainingSettings, check_trainable, save_training, train
+    from ptycho.models.training import TrainingSettings, check_trainable
 
     check_trainable(scans, architecture)
-    settings = TrainingSettings(
-        epochs=arguments.epochs,
-        batch_size=arguments.batch_size,
-        learning_rate=arguments.learning_rate,
-        schedule=arguments.schedule,
-        stop_patience=arguments.stop_patience,
-        validation_fraction=arguments.validation_fraction,
-        max_minutes=arguments.max_minutes,
-        precision=arguments.precision,
-        seed=arguments.seed,
-    )
-    with (
-        computing_on(arguments.device),
-        _common.working(),
-        _common.progress_display(arguments) as progress,
-    ):
+    settings = _flags.settings_from(arguments, TrainingSettings)
+    # What imports Keras is inside: TensorFlow's greetings are caught there.
+    with computing_on(arguments.device), _errors.working():
+        return _train(arguments, scans, architecture, settings)
+
+
+def _train(
+    arguments: argparse.Namespace,
+    scans: Sequence[ScanData],
+    architecture: Architecture,
+    settings: TrainingSettings,
+) -> int:
+    from autobatch import is_out_of_memory
+    from ptycho.models.training import save_training, train
+    from ptycho.report import plot_loss_curve
+
+    folder = arguments.output_dir
+    with _logging.progress_display(arguments) as progress:
         try:
             result = train(scans, architecture, settings=settings, progress=progress)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            raise _common.WorkFailedError(
+            raise _errors.WorkFailedError(
                 f"training ran out of memory at --batch-size {settings.batch_size}; pass a smaller one, or fewer scans."
             ) from None
         written = save_training(folder, result)
-
-        from ptycho.plotting import plot_loss_curve
-
         plot_loss_curve(result.history, folder / "loss_curve.png")
-    _report(folder, result.summary, [*written, folder / "loss_curve.png"])
+    if not arguments.quiet:
+        _report(folder, result.summary, [*written, folder / "loss_curve.png"])
     if result.interrupted:
         raise KeyboardInterrupt(f"stopped by Ctrl-C; the best epoch so far is kept in {folder}")
     return 0
@@ -204,6 +209,6 @@ def _report(folder: Path, summary: str, files: Sequence[Path]) -> None:
     print("files: " + ", ".join(path.name for path in files))
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run `ptycho-train` with `argv` and return its exit code."""
-    return _common.run(build_parser(), run, argv)
+def main(argv: Sequence[str] | None = None, *, prog: str = "ptycho-train") -> int:
+    """Run `ptycho-train` with `argv`, called `prog` in its messages, and return its exit code."""
+    return _errors.run(build_parser(prog), run, argv)

@@ -6,7 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Literal
 
-from ptycho.data._archive import open_archive
+from ptycho._io.archive import open_archive
 from ptycho.data.npz import FRAME_KEYS
 from ptycho.data.tike import TIKE_KEYS
 from ptycho.errors import DataError

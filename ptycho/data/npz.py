@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ptycho._files import replacing
-from ptycho.data._archive import Archive, errors_naming, open_archive
+from ptycho._io.archive import Archive, errors_naming, open_archive
+from ptycho._io.atomic import replacing
 from ptycho.data.checks import check_plausible
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ptycho._files import replacing
-from ptycho.data._archive import Archive, open_archive
+from ptycho._io.archive import Archive, open_archive
+from ptycho._io.atomic import replacing
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
 

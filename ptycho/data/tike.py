@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ptycho.data._archive import Archive, errors_naming, open_archive
+from ptycho._io.archive import Archive, errors_naming, open_archive
 from ptycho.data.checks import check_plausible
 from ptycho.data.reconstruction import first_mode
 from ptycho.data.scan import ScanData

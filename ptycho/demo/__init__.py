@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ptycho.data.scan import ScanData
+from ptycho.data.simulation import SimulationSettings, simulate
 from ptycho.models.networks import ModelKind
-from ptycho.simulation import SimulationSettings, simulate
 
 # Seeds 1 to 30 made the training scans.
 TEST_SEED = 2026

@@ -11,7 +11,7 @@ from ptycho.errors import DataError
 from ptycho.image._fourier import fast_shape, fft2, ifft2
 from ptycho.image._phasor_peak import refine_peak
 from ptycho.image.phase import PhaseRamp, fit_phase_ramp
-from ptycho.image.shifting import shift_image
+from ptycho.image.shifting import place, whole_mask
 
 LEAST_OVERLAP_PX = 256
 _TAPER_FRACTION = 0.1
@@ -128,7 +128,8 @@ def overlay_at(
 
 def _moved_whole(image: np.ndarray, offset_yx: tuple[float, float]) -> np.ndarray:
     whole = (float(np.rint(offset_yx[0])), float(np.rint(offset_yx[1])))
-    return shift_image(image, whole).image.astype(image.dtype, copy=False)
+    values, _ = place(image, whole, (image.shape[0], image.shape[1]), whole_mask(image))
+    return values.astype(image.dtype, copy=False)
 
 
 def _fourier_moved(image: np.ndarray, offset_yx: tuple[float, float]) -> np.ndarray:

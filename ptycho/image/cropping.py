@@ -93,6 +93,13 @@ def window_of_positions(positions_yx: np.ndarray, *, crop_size: int, shape_yx: t
     return Rectangle(int(start[0]), int(stop[0]), int(start[1]), int(stop[1]))
 
 
+def object_window(centres_yx: np.ndarray, crop_size: int) -> Rectangle:
+    """Return the pixels of the object under any central crop of M pixels of patches at `centres_yx` (n, 2)."""
+    low = np.floor(centres_yx.min(axis=0)).astype(int) - crop_size // 2
+    high = np.floor(centres_yx.max(axis=0)).astype(int) - crop_size // 2 + crop_size + 1
+    return Rectangle(int(low[0]), int(high[0]), int(low[1]), int(high[1]))
+
+
 def largest_rectangle(mask: np.ndarray) -> Rectangle:
     """Return the largest axis-aligned rectangle of true pixels; of equals, the one that ends first.
 

@@ -15,7 +15,7 @@ import numpy as np
 from ptycho.errors import DataError
 from ptycho.image._overlay import LEAST_OVERLAP_PX, Field, Overlay, coarse_shift, overlay_at
 from ptycho.image.phase import PhaseRamp, fit_phase_ramp
-from ptycho.image.shifting import PlacedImage, shift_image
+from ptycho.image.placed import PlacedImage, shift_image
 
 _MAX_ROUNDS = 10
 _SETTLED_PX = 1e-3

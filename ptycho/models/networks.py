@@ -13,7 +13,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from ptycho._checks import fields
+from ptycho.errors import SettingsError
 
 if TYPE_CHECKING:
     import keras
@@ -48,27 +51,31 @@ class Architecture:
 
     def __post_init__(self) -> None:
         """Refuse what no network can be built for."""
-        if self.kind not in ("pinn", "baseline"):
-            raise ValueError(f"model kind is {self.kind!r} but must be 'pinn' or 'baseline'.")
+        fields.checked(
+            self,
+            kind=fields.choice(self.kind, "kind", get_args(ModelKind)),
+            patch_size=fields.whole_number(self.patch_size, "patch_size", at_least=1),
+            gridsize=fields.whole_number(self.gridsize, "gridsize", at_least=1),
+            n_filters_scale=fields.number(self.n_filters_scale, "n_filters_scale", above=0),
+        )
         if self.kind == "pinn" and self.patch_size not in _PINN_FILTERS:
-            raise ValueError(
-                f"patch size N is {self.patch_size} but the PINN takes {sorted(_PINN_FILTERS)}; "
+            raise SettingsError(
+                f"patch_size N is {self.patch_size} but the PINN takes {sorted(_PINN_FILTERS)}; "
                 "crop or bin the frames."
             )
         if self.kind == "baseline" and (self.patch_size < 16 or self.patch_size % 8):
-            raise ValueError(
-                f"patch size N is {self.patch_size} but the baseline takes multiples of 8 from 16; "
+            raise SettingsError(
+                f"patch_size N is {self.patch_size} but the baseline takes multiples of 8 from 16; "
                 "crop or bin the frames."
             )
-        if self.gridsize < 1 or (self.kind == "baseline" and self.gridsize != 1):
-            raise ValueError(
-                f"gridsize is {self.gridsize} for a {self.kind} but must be "
-                f"{'1, it works on single frames' if self.kind == 'baseline' else 'at least 1'}."
+        if self.kind == "baseline" and self.gridsize != 1:
+            raise SettingsError(
+                f"gridsize is {self.gridsize} for a baseline but must be 1, it works on single frames; pass 1."
             )
         # The PINN's last features are split into a border of four and a centre, which must not be empty.
         smallest = (_BORDER_CHANNELS + 1) / 32
         if not smallest <= self.n_filters_scale <= 16:
-            raise ValueError(
+            raise SettingsError(
                 f"n_filters_scale is {self.n_filters_scale} but must be {smallest:g} to 16; 1 and 2 are usual."
             )
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any, Protocol
 
 import numpy as np
 
+from ptycho._checks.frameworks import loaded_tensorflow
 from ptycho.stitching._checks import check_choice
 from ptycho.stitching._cpu import CpuSums
 from ptycho.stitching._geometry import Placement
@@ -72,6 +72,9 @@ def make_sums(
 
 
 def _sees_gpu() -> bool:
-    """True if TensorFlow is imported already and has a GPU; importing it just to ask would take seconds."""
-    tensorflow = sys.modules.get("tensorflow")
-    return tensorflow is not None and bool(tensorflow.config.list_logical_devices("GPU"))
+    """True if TensorFlow is imported already and sees a GPU; importing it just to ask would take seconds.
+
+    Physical devices are asked for: listing the logical ones would start them all and take their memory.
+    """
+    tensorflow = loaded_tensorflow()
+    return tensorflow is not None and bool(tensorflow.config.get_visible_devices("GPU"))

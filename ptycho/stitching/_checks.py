@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import operator
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from autobatch import device_memory
+from ptycho._checks.frameworks import loaded_tensorflow
 
-# Asking for the free memory takes a tenth of a millisecond, which small canvases need not spend.
-_SURELY_FREE_BYTES = 2**26
 # Further out, float64 has no fractions of a pixel any more.
 _FURTHEST_PX = 2.0**52
-_EXBIBYTE = 2**60
 
 
 def check_integer(value: Any, name: str) -> int:
@@ -53,7 +49,7 @@ def check_threads(n_threads: Any) -> int | None:
 
 def check_eager(*arrays: Any) -> None:
     """Refuse what TensorFlow hands to a function while it traces it: it has no values yet."""
-    tensorflow = sys.modules.get("tensorflow")
+    tensorflow = loaded_tensorflow()
     if tensorflow is not None and any(tensorflow.is_symbolic_tensor(array) for array in arrays):
         raise TypeError(
             "patches or offsets are a symbolic tensor without values; stitch outside of tf.function and Keras layers."
@@ -180,28 +176,3 @@ def check_choice(value: str | None, choices: tuple[str | None, ...], name: str) 
     if value not in choices:
         raise ValueError(f"{name} is {value!r} but must be one of {', '.join(map(repr, choices))}.")
     return value
-
-
-def check_canvas_fits(
-    shape_yx: tuple[int, int], bytes_per_pixel: int, positions_yx: np.ndarray | None = None
-) -> None:
-    """Refuse a canvas larger than the memory there is, naming the position that makes it so large."""
-    needed = shape_yx[0] * shape_yx[1] * bytes_per_pixel
-    if needed <= _SURELY_FREE_BYTES:
-        return
-    free = device_memory("cpu").free_bytes
-    if needed <= free:
-        return
-    size = f"{needed / 2**30:,.1f} GiB" if needed < _EXBIBYTE else "more than 1 EiB"
-    message = (
-        f"a canvas of {shape_yx[0]}x{shape_yx[1]} pixels needs {size} but {free / 2**30:,.1f} GiB are free"
-    )
-    if positions_yx is None:
-        raise ValueError(f"{message}; pass a smaller shape.")
-    distance = np.abs(positions_yx - np.median(positions_yx, axis=0)).max(axis=1)
-    worst = int(distance.argmax())
-    y, x = positions_yx[worst]
-    raise ValueError(
-        f"{message}; the most extreme position is index {worst} at (y, x) = ({y:g}, {x:g}) pixels: "
-        "check its unit, or remove that frame."
-    )

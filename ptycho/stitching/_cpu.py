@@ -245,10 +245,10 @@ def load_kernels() -> ModuleType:
     """Import the compiled loops; the import of numba is put off until something is stitched."""
     from numba.core import event
 
-    from ptycho.stitching import _kernels
+    from ptycho.stitching import _loops
 
     event.register("numba:compile", _compile_announcer(__package__ or ""))
-    return _kernels
+    return _loops
 
 
 def _announce(text: str) -> None:

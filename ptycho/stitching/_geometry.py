@@ -39,13 +39,18 @@ def crop_start(patch_size: int, crop_size: int) -> int:
     return patch_size // 2 - crop_size // 2
 
 
-def canvas_around(
-    positions_yx: np.ndarray, *, crop_size: int, square: bool
-) -> tuple[tuple[int, int], tuple[float, float]]:
-    """Find the canvas centred on the mean position that holds every crop.
+def canvas_around(positions_yx: np.ndarray, *, crop_size: int) -> tuple[tuple[int, int], tuple[float, float]]:
+    """Find the square canvas centred on the mean position that holds every crop.
 
-    The padding on each side is the largest distance from the mean, rounded up to an even number of pixels,
-    and for a square canvas the larger of both axes.
+    The padding on each side is the largest distance from the mean along either axis, rounded up to an even
+    number of pixels.
+
+    Parameters
+    ----------
+    positions_yx : (n, 2) float64
+        Patch centres in pixels, n >= 1.
+    crop_size : int
+        Side M of the crops.
 
     Returns
     -------
@@ -56,13 +61,11 @@ def canvas_around(
     """
     mean = positions_yx.mean(axis=0)
     # Contiguous columns: a maximum along the long axis of an (n, 2) array takes ten times as long.
-    reach = np.array([np.abs(positions_yx[:, axis] - mean[axis]).max() for axis in range(2)])
-    if square:
-        reach = np.full(2, reach.max())
-    pad = [int(np.ceil(r)) for r in reach]
-    pad = [p + p % 2 for p in pad]
-    origin = [float(m) - p - crop_size // 2 for m, p in zip(mean, pad, strict=True)]
-    return (crop_size + 2 * pad[0], crop_size + 2 * pad[1]), (origin[0], origin[1])
+    reach = max(np.abs(positions_yx[:, axis] - mean[axis]).max() for axis in range(2))
+    pad = int(np.ceil(reach))
+    pad += pad % 2
+    side = crop_size + 2 * pad
+    return (side, side), (float(mean[0]) - pad - crop_size // 2, float(mean[1]) - pad - crop_size // 2)
 
 
 def place(

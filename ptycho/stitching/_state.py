@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ptycho._files import replacing
+from ptycho._io.atomic import replacing
 from ptycho.errors import DataError
 
 _FORMAT = "ptycho-canvas"

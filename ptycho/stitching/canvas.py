@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ptycho.stitching import _checks, _cpu
+from ptycho.stitching import _checks, _cpu, _memory
 from ptycho.stitching._backend import make_sums
 from ptycho.stitching._geometry import Placement, canvas_around, place
 from ptycho.stitching._state import CanvasState, read_state
@@ -101,7 +101,7 @@ class Canvas:
         if overlap_variance:
             accumulate = "float64"
         self._n_threads = _checks.check_threads(n_threads)
-        _checks.check_canvas_fits(self.shape_yx, _bytes_per_pixel(accumulate, overlap_variance))
+        self._check_memory(self.shape_yx, self.crop_size, accumulate, overlap_variance)
         dtype = np.dtype(np.complex64 if accumulate == "float32" else np.complex128)
         self._make_sums(backend, dtype, overlap_variance=overlap_variance, jit_compile=jit_compile)
         height, width = self.shape_yx
@@ -117,7 +117,6 @@ class Canvas:
         positions_yx: np.ndarray,
         *,
         crop_size: int,
-        square: bool = True,
         backend: str | None = None,
         accumulate: str = "float32",
         overlap_variance: bool = False,
@@ -130,8 +129,6 @@ class Canvas:
         ----------
         positions_yx : (n, 2) float64
             Patch centres in pixels of the object, (y, x), n >= 1.
-        square : bool
-            Use the padding of the wider axis on both; False keeps each axis as narrow as the scan allows.
         crop_size, backend, accumulate, overlap_variance, n_threads, jit_compile
             As for `Canvas`.
 
@@ -144,8 +141,8 @@ class Canvas:
         positions = _checks.check_positions(positions_yx)
         if len(positions) == 0:
             raise ValueError("there are 0 positions but a canvas needs at least one; pass the scan's.")
-        shape_yx, origin_yx = canvas_around(positions, crop_size=side, square=square)
-        _checks.check_canvas_fits(shape_yx, _bytes_per_pixel(accumulate, overlap_variance), positions)
+        shape_yx, origin_yx = canvas_around(positions, crop_size=side)
+        cls._check_memory(shape_yx, side, accumulate, overlap_variance, positions)
         return cls(
             shape_yx,
             crop_size=side,
@@ -158,13 +155,17 @@ class Canvas:
         )
 
     @staticmethod
-    def check_fits(shape_yx: Sequence[int], positions_yx: np.ndarray, *, bytes_per_pixel: int) -> None:
-        """Raise ValueError, naming the most extreme position, if memory holds no canvases of `shape_yx`.
-
-        `bytes_per_pixel` is that of all of them together; one of single precision takes 16.
-        """
-        rows, columns = shape_yx
-        _checks.check_canvas_fits((rows, columns), bytes_per_pixel, positions_yx)
+    def _check_memory(
+        shape_yx: tuple[int, int],
+        crop_size: int,
+        accumulate: str,
+        overlap_variance: bool,
+        positions_yx: np.ndarray | None = None,
+    ) -> None:
+        needed = _memory.canvas_bytes(
+            shape_yx, crop_size=crop_size, accumulate=accumulate, overlap_variance=overlap_variance
+        )
+        _memory.check_canvas_memory(needed, shape_yx, positions_yx)
 
     def add(self, patches: Any, positions_yx: np.ndarray) -> None:
         """Add patches, all or none of them.
@@ -226,9 +227,13 @@ class Canvas:
     @property
     def n_bytes(self) -> int:
         """Memory of the sums and weights, whatever the number of patches."""
-        squares = 0 if self._squares is None else self._squares.nbytes
-        height, width = self.shape_yx
-        return height * width * self._dtype.itemsize + self._splats.nbytes + squares
+        accumulate = "float32" if self._dtype == np.complex64 else "float64"
+        return _memory.canvas_bytes(
+            self.shape_yx,
+            crop_size=self.crop_size,
+            accumulate=accumulate,
+            overlap_variance=self._squares is not None,
+        )
 
     @property
     def device(self) -> str | None:
@@ -389,8 +394,3 @@ class Canvas:
         self._splats, self._squares = state.splats, state.squares
         self.n_added, self.n_rejected = state.n_added, state.n_rejected
         self.first_rejected = state.first_rejected[:_REMEMBERED_INDICES]
-
-
-def _bytes_per_pixel(accumulate: str, overlap_variance: bool) -> int:
-    """Values, point weights, second moment."""
-    return 32 if overlap_variance else 16 if accumulate == "float32" else 24

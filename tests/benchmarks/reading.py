@@ -5,9 +5,9 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from ptycho.stitching._adding import _is_finite, _prefetch_row
 from ptycho.stitching._cpu import _even_bands, _n_bands, run_bands
 from ptycho.stitching._geometry import crop_start
+from ptycho.stitching._vectors import _is_finite, _prefetch_row
 
 
 @numba.njit(nogil=True)

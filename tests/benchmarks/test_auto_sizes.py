@@ -39,12 +39,14 @@ def best_seconds(seconds_of, sizes, *, rounds: int) -> dict:
 
 def inference_seconds(n_frames: int = N_FRAMES):
     """Return a function of the batch size: seconds in the batches of the PINN, stitching included."""
-    from ptycho.inference import reconstruct
+    from ptycho.reconstruction import InferenceSettings, reconstruct
 
     work = Prediction("pinn", n_frames)
 
     def seconds_of(size) -> float:
-        run = reconstruct(work.model, work.scan, crop_size=CROP_SIZE, predict_batch_size=size)
+        run = reconstruct(
+            work.model, work.scan, InferenceSettings(crop_size=CROP_SIZE, predict_batch_size=size)
+        )
         return run.prediction.seconds
 
     return seconds_of

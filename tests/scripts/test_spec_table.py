@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ptycho.cli._compare_arguments import build_parser
+from ptycho.cli._compare_flags import build_parser
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,14 +6,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from ptycho import comparison
 from ptycho.cli import compare_models
 from ptycho.cli.compare_models import main
+from ptycho.comparison import arms
+from ptycho.comparison._scoring import Scorer
 from ptycho.data import ScanData, write_npz
+from ptycho.data.simulation import SimulationSettings, simulate
 from ptycho.models.bundle import save_bundle
 from ptycho.models.networks import Architecture, build_network
 from ptycho.models.patch_model import PatchModel
-from ptycho.simulation import SimulationSettings, simulate
 
 
 @pytest.fixture(scope="module")
@@ -275,10 +276,10 @@ def test_batch_sizes_are_remembered_only_when_asked(workplace, tmp_path, monkeyp
 def test_an_impossible_canvas_is_known_before_the_first_batch(
     workplace, tmp_path, monkeypatch, capsys, flags
 ):
-    from ptycho.stitching import _checks
+    from ptycho.stitching import _memory
 
-    monkeypatch.setattr(_checks, "_SURELY_FREE_BYTES", 1000)
-    monkeypatch.setattr(_checks, "device_memory", lambda device: SimpleNamespace(free_bytes=2000))
+    monkeypatch.setattr(_memory, "_SURELY_FREE_BYTES", 1000)
+    monkeypatch.setattr(_memory, "device_memory", lambda device: SimpleNamespace(free_bytes=2000))
     assert main([*_arguments(workplace, tmp_path / "out"), *flags]) == 2
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert "pixels needs 0.0 GiB but 0.0 GiB are free; the most extreme position is index" in last
@@ -287,14 +288,14 @@ def test_an_impossible_canvas_is_known_before_the_first_batch(
 
 @pytest.mark.spec("CM-11.4")
 def test_ctrl_c_in_the_second_arm_keeps_the_first(workplace, tmp_path, monkeypatch, capsys):
-    original = comparison.reconstruct
+    original = arms.reconstruct
 
     def interrupted(model, scan, **options):
         if options["label"] == "Baseline":
             raise KeyboardInterrupt
         return original(model, scan, **options)
 
-    monkeypatch.setattr(comparison, "reconstruct", interrupted)
+    monkeypatch.setattr(arms, "reconstruct", interrupted)
     output = tmp_path / "out"
     assert main([*_arguments(workplace, output), "--tike_recon_path", str(workplace / "epie.npz")]) == 130
     last = capsys.readouterr().err.strip().splitlines()[-1]
@@ -311,7 +312,7 @@ def test_ctrl_c_in_the_first_arm_says_that_nothing_is_finished(workplace, tmp_pa
     def interrupted(model, scan, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(comparison, "reconstruct", interrupted)
+    monkeypatch.setattr(arms, "reconstruct", interrupted)
     assert main(_arguments(workplace, tmp_path / "out")) == 130
     assert capsys.readouterr().err.endswith("stopped by Ctrl-C before anything was finished\n")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["logs"]
@@ -327,7 +328,7 @@ def _models_only(folder, output):
 
 @pytest.mark.spec("CM-11.4")
 def test_ctrl_c_while_scoring_keeps_the_images(workplace, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(comparison._Scorer, "metrics", _interrupt)
+    monkeypatch.setattr(Scorer, "_scored", _interrupt)
     output = tmp_path / "out"
     assert main(_models_only(workplace, output)) == 130
     last = capsys.readouterr().err.strip().splitlines()[-1]
@@ -339,7 +340,7 @@ def test_ctrl_c_while_scoring_keeps_the_images(workplace, tmp_path, monkeypatch,
 
 
 @pytest.mark.spec("CM-11.4")
-@pytest.mark.parametrize("where", ["ptycho.plotting.plot_errors", "ptycho.artifacts._write_table"])
+@pytest.mark.parametrize("where", ["ptycho.report.figures.plot_errors", "ptycho.report.tables._write_table"])
 def test_ctrl_c_while_writing_leaves_out_the_plots_only(workplace, tmp_path, monkeypatch, capsys, where):
     import importlib
 
@@ -368,7 +369,7 @@ def test_ctrl_c_after_a_failed_arm_keeps_its_reason(workplace, tmp_path, monkeyp
     def stopped(model, scan, **options):
         raise KeyboardInterrupt if options["label"] == "Baseline" else MemoryError("too large")
 
-    monkeypatch.setattr(comparison, "reconstruct", stopped)
+    monkeypatch.setattr(arms, "reconstruct", stopped)
     output = tmp_path / "out"
     assert main(_arguments(workplace, output)) == 130
     last = capsys.readouterr().err.strip().splitlines()[-1]
@@ -389,7 +390,7 @@ def test_a_full_disk_leaves_every_file_of_an_earlier_run(workplace, tmp_path, mo
     assert main(_models_only(workplace, output)) == 0
     before = {path.name: path.read_bytes() for path in output.iterdir() if path.is_file()}
     assert {"comparison_plot.png", "comparison_metrics.csv", "run_report.json"} <= before.keys()
-    monkeypatch.setattr("ptycho.artifacts._write_arrays", full)
+    monkeypatch.setattr("ptycho.report.tables._write_arrays", full)
     again = [*_models_only(workplace, output), "--overwrite", "--stitch-crop-size", "24"]
     assert main(again) == 1
     assert "free some space" in capsys.readouterr().err.splitlines()[-1]
@@ -402,7 +403,7 @@ def test_plots_that_cannot_be_drawn_cost_no_data(workplace, tmp_path, monkeypatc
     def too_large(*positional, **named):
         raise MemoryError
 
-    monkeypatch.setattr("ptycho.plotting.plot_errors", too_large)
+    monkeypatch.setattr("ptycho.report.figures.plot_errors", too_large)
     assert main(_models_only(workplace, tmp_path / "out")) == 1
     last = capsys.readouterr().err.splitlines()[-1]
     assert last == "compare-models: error: the plots failed: out of memory"
@@ -414,7 +415,7 @@ def test_a_dump_that_cannot_be_finished_costs_no_arm(workplace, tmp_path, monkey
     def full(self):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ptycho.patch_dump.PatchDump.finish", full)
+    monkeypatch.setattr("ptycho.report.patch_dump.PatchDump.finish", full)
     output = tmp_path / "out"
     assert main([*_models_only(workplace, output), "--baseline-debug-limit", "70"]) == 1
     last = capsys.readouterr().err.splitlines()[-1]

@@ -7,14 +7,14 @@ import pytest
 from complex_objects import analytic_object
 
 from autobatch.testing import inject_oom
-from ptycho.arms import load_arm
 from ptycho.cli.reconstruct import main
+from ptycho.comparison.arms import load_arm
 from ptycho.data import read_npz, read_reconstruction, write_npz
-from ptycho.inference import reconstruct
+from ptycho.data.simulation import SimulationSettings, simulate
 from ptycho.models.bundle import save_bundle
 from ptycho.models.networks import Architecture, build_network
 from ptycho.models.patch_model import PatchModel
-from ptycho.simulation import SimulationSettings, simulate
+from ptycho.reconstruction import InferenceSettings, reconstruct
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +49,11 @@ def test_the_files_hold_what_the_stream_gives(workplace, tmp_path, capsys):
         "logs",
     }
     scan, arm = read_npz(workplace / "scan.npz"), load_arm(workplace / "pinn")
-    expected = reconstruct(arm.source, scan, crop_size=15, predict_batch_size=16, self_consistency=True).image
+    expected = reconstruct(
+        arm.model, scan, InferenceSettings(crop_size=15, predict_batch_size=16, self_consistency=True)
+    ).image
     found = read_reconstruction(output / "reconstruction.npz")
-    np.testing.assert_array_equal(found.object, expected.image)
+    np.testing.assert_array_equal(found.object, expected.values)
     np.testing.assert_array_equal(found.coverage, expected.coverage)
     assert found.origin_in(scan) == expected.origin_yx
     assert found.label == "PtychoPINN"

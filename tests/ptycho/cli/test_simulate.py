@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from ptycho import simulation
 from ptycho.cli import simulate as command
-from ptycho.data import read_npz
+from ptycho.data import read_npz, simulation
 
 SMALL = ("--patch-size", "16", "--object-size", "40", "56", "--n-positions", "7")
 

@@ -30,7 +30,7 @@ def arm_with_images(side, *, noise):
 
 @pytest.mark.spec("CM-8.8")
 def test_a_collapsed_arm_is_named_in_the_table_and_below_it(capsys):
-    text = said(capsys, made.model_arm(collapsed="patches are nearly constant"), made.finished_arm())
+    text = said(capsys, made.collapsed_arm("patches are nearly constant"), made.finished_arm())
     assert "PtychoPINN (collapsed)" in text
     assert "PtychoPINN has COLLAPSED: patches are nearly constant." in text
     assert "ePIE (collapsed)" not in text

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ptycho import training
 from ptycho.cli.train import build_parser, main
 from ptycho.data import write_npz
+from ptycho.data.simulation import SimulationSettings, simulate
+from ptycho.models import _fitting, training
 from ptycho.models.bundle import load_bundle
 from ptycho.models.networks import Architecture
-from ptycho.simulation import SimulationSettings, simulate
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +43,14 @@ def test_a_model_is_not_replaced_unasked(scan, tmp_path, capsys):
 
 
 def test_ctrl_c_keeps_the_best_epoch_and_says_so(scan, tmp_path, monkeypatch, capsys):
-    original = training._Report.on_epoch_begin
+    original = _fitting._Report.on_epoch_begin
 
     def interrupting(self, epoch, logs=None):
         if epoch == 2:
             raise KeyboardInterrupt
         original(self, epoch, logs)
 
-    monkeypatch.setattr(training._Report, "on_epoch_begin", interrupting)
+    monkeypatch.setattr(_fitting._Report, "on_epoch_begin", interrupting)
     assert main(_arguments(scan, tmp_path)) == 130
     assert capsys.readouterr().err.endswith(
         f"stopped by Ctrl-C; the best epoch so far is kept in {tmp_path}\n"
@@ -63,7 +63,7 @@ def test_ctrl_c_in_the_first_epoch_leaves_nothing(scan, tmp_path, monkeypatch, c
     def interrupting(self, epoch, logs=None):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training._Report, "on_epoch_begin", interrupting)
+    monkeypatch.setattr(_fitting._Report, "on_epoch_begin", interrupting)
     assert main(_arguments(scan, tmp_path / "run")) == 130
     assert "before anything was finished" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
@@ -73,7 +73,7 @@ def test_want_of_memory_is_a_failure_with_its_remedy(scan, tmp_path, monkeypatch
     def exhausted(*arguments, **options):
         raise MemoryError("OOM when allocating tensor")
 
-    monkeypatch.setattr(training, "_fit", exhausted)
+    monkeypatch.setattr(_fitting, "_fit", exhausted)
     assert main(_arguments(scan, tmp_path / "run")) == 1
     assert "out of memory at --batch-size 8; pass a smaller one" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

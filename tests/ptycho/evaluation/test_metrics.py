@@ -176,7 +176,7 @@ def test_the_measured_star_scores_high_once_registered_and_low_before():
     moved = 1.4 * moved * ramp_phasor(image.shape, (0.02, 0.03), 1.0)
     before = compare_images(moved, image, mask=mask)
     placed = aligned(moved, register(moved, image, mask=mask, max_shift_px=5), mask=mask)
-    after = compare_images(placed.image, image, mask=placed.covered)
+    after = compare_images(placed.values, image, mask=placed.covered)
     assert before.ssim.phase < 0.9 < 0.99 < after.ssim.phase
     assert before.frc50.phase < 0.25
     assert after.frc50.phase == 0.5

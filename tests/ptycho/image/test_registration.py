@@ -102,7 +102,7 @@ def test_a_shift_beyond_the_bound_is_reported_and_not_applied():
     np.testing.assert_allclose(found.offset_yx, (-30.0, 22.0), atol=0.02)
     assert not found.plausible
     assert found.failure == "the best match needs a shift of 37.20 px, beyond the plausible 10 px"
-    np.testing.assert_array_equal(aligned(moving, found).image, moving)
+    np.testing.assert_array_equal(aligned(moving, found).values, moving)
 
 
 def test_images_with_nothing_in_common_are_not_matched():
@@ -122,9 +122,9 @@ def test_a_registered_image_lies_on_the_reference():
     moving = analytic_object(SHAPE, shift_yx=(3.4, -1.8)) * ramp_phasor(SHAPE, (0.02, 0.01), 2.0)
     found = register(moving, reference, max_shift_px=8)
     moved = aligned(moving, found)
-    flat = found.ramp.removed_from(moved.image)
+    flat = found.ramp.removed_from(moved.values)
     np.testing.assert_allclose(flat[moved.covered], reference[moved.covered], atol=5e-3)
-    residual = register(moved.image, reference, max_shift_px=8, mask=moved.covered)
+    residual = register(moved.values, reference, max_shift_px=8, mask=moved.covered)
     np.testing.assert_allclose(residual.offset_yx, (0, 0), atol=0.005)
 
 

@@ -5,7 +5,7 @@ import pytest
 from complex_objects import analytic_object
 
 from ptycho.errors import DataError
-from ptycho.image.shifting import place_image, shift_image
+from ptycho.image.placed import place_image, shift_image
 
 SHAPE = (70, 91)
 
@@ -17,18 +17,18 @@ def test_a_subpixel_shift_equals_the_object_sampled_elsewhere(offset_yx):
     expected = analytic_object(SHAPE, shift_yx=offset_yx)
     assert moved.covered.mean() > 0.6
     # Periods go down to six pixels, where a quintic spline is good to 1e-3.
-    np.testing.assert_allclose(moved.image[moved.covered], expected[moved.covered], atol=2e-3)
-    assert not moved.image[~moved.covered].any()
+    np.testing.assert_allclose(moved.values[moved.covered], expected[moved.covered], atol=2e-3)
+    assert not moved.values[~moved.covered].any()
 
 
 def test_whole_pixels_are_copied_bit_for_bit():
     image = analytic_object(SHAPE).astype(np.complex64)
     moved = shift_image(image, (-3.0, 5.0))
-    np.testing.assert_array_equal(moved.image[:-3, 5:], image[3:, :-5])
+    np.testing.assert_array_equal(moved.values[:-3, 5:], image[3:, :-5])
     assert moved.covered[:-3, 5:].all()
     assert not moved.covered[-3:].any()
     assert not moved.covered[:, :5].any()
-    assert moved.image.dtype == np.complex64
+    assert moved.values.dtype == np.complex64
 
 
 @pytest.mark.spec("CM-7.6")
@@ -41,7 +41,7 @@ def test_invalid_pixels_neither_leak_nor_count():
     assert not moved.covered[:23].any()
     assert not moved.covered[40, 50]
     assert moved.covered[25:34, 5:85].all()
-    np.testing.assert_allclose(moved.image[moved.covered], expected[moved.covered], atol=5e-3)
+    np.testing.assert_allclose(moved.values[moved.covered], expected[moved.covered], atol=5e-3)
 
 
 def test_an_image_is_placed_into_a_larger_frame_at_a_fractional_origin():
@@ -49,7 +49,7 @@ def test_an_image_is_placed_into_a_larger_frame_at_a_fractional_origin():
     placed = place_image(part, origin_yx=(12.4, 30.7), shape_yx=(100, 120))
     expected = analytic_object((100, 120), shift_yx=(12.4, 30.7))
     assert placed.covered.sum() == (60 - 6) * (50 - 6)
-    np.testing.assert_allclose(placed.image[placed.covered], expected[placed.covered], atol=2e-3)
+    np.testing.assert_allclose(placed.values[placed.covered], expected[placed.covered], atol=2e-3)
 
 
 def test_an_image_outside_the_frame_covers_nothing():

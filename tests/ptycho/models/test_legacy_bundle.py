@@ -26,10 +26,10 @@ from ptychopinn_files import (
 
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
-from ptycho.inference import reconstruct
 from ptycho.models import _untrusted, legacy_bundle
 from ptycho.models.legacy_bundle import is_legacy, load_legacy
 from ptycho.models.networks import Architecture, outline_network
+from ptycho.reconstruction import InferenceSettings, reconstruct
 
 OFFSETS = np.array([[2.3, -1.6], [-3.1, 0.4], [0.5, 3.25], [0.3, -2.05]])
 
@@ -439,7 +439,7 @@ def _skip_a_layer(layers):
         (_set("conv2d_40", "activation", "elu"), "layer conv2d_40 .* has activation elu .* has relu"),
         (_set("input", "batch_shape", [None, 64, 48, 1]), r"input .* has shape \[None, 64, 48, 1\]"),
         (_set("input", "batch_shape", [None, 64, 64, 3]), "C a square number"),
-        (_set("input", "batch_shape", [None, 72, 72, 1]), "patch size N is 72"),
+        (_set("input", "batch_shape", [None, 72, 72, 1]), "patch_size N is 72"),
         (_set("input", "batch_shape", [None, 128, 128, 1]), "wires 22 convolutions .* which has 28"),
         (_make_lambda, "layer first_0 .* is a Lambda"),
         (_average, "has 2 layers of MaxPooling2D but this network has 3"),
@@ -560,7 +560,7 @@ def test_stitching_beyond_the_central_half_is_warned_of(bundle, caplog, crop_siz
     model = load_legacy(bundle)
     positions = np.array([[40.0, 41.5], [44.25, 47.0]])
     scan = ScanData(amplitude=_frames(1)[..., 0], positions_yx=positions, probe=np.ones((64, 64)))
-    reconstruct(model, scan, crop_size=crop_size, predict_batch_size=2)
+    reconstruct(model, scan, InferenceSettings(crop_size=crop_size, predict_batch_size=2))
     warnings = [record.getMessage() for record in caplog.records if "1000 times" in record.getMessage()]
     assert len(warnings) == n_warnings
     assert all("--stitch-crop-size 32 or less" in warning for warning in warnings)

@@ -63,11 +63,11 @@ def test_mixed_precision_takes_the_same_weights_and_gives_nearly_the_same_image(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"kind": "pinn", "patch_size": 96}, "patch size N is 96 but the PINN takes"),
-        ({"kind": "baseline", "patch_size": 60}, "patch size N is 60 but the baseline takes multiples of 8"),
+        ({"kind": "pinn", "patch_size": 96}, "patch_size N is 96 but the PINN takes"),
+        ({"kind": "baseline", "patch_size": 60}, "patch_size N is 60 but the baseline takes multiples of 8"),
         ({"kind": "baseline", "patch_size": 64, "gridsize": 2}, "gridsize is 2 for a baseline"),
         ({"kind": "pinn", "patch_size": 64, "n_filters_scale": 0}, "n_filters_scale is 0"),
-        ({"kind": "gan", "patch_size": 64}, "model kind is 'gan'"),
+        ({"kind": "gan", "patch_size": 64}, "kind is 'gan' but must be"),
     ],
 )
 def test_impossible_architectures_are_refused_in_words(arguments, message):

@@ -117,7 +117,7 @@ def test_loading_and_merging_ask_for_no_second_canvas(scan, tmp_path, monkeypatc
     def full(*arguments):
         raise ValueError("no memory for another canvas")
 
-    monkeypatch.setattr("ptycho.stitching._checks.check_canvas_fits", full)
+    monkeypatch.setattr("ptycho.stitching._memory.check_canvas_memory", full)
     assert Canvas.load(tmp_path / "canvas.npz").shape_yx == canvas.shape_yx
     assert Canvas.merged([canvas, canvas]).shape_yx == canvas.shape_yx
 

@@ -185,20 +185,6 @@ def test_a_million_overlapping_patches_do_not_drift_in_float64():
     np.testing.assert_allclose(canvas.coverage(), 1000 * weights, rtol=1e-6)
 
 
-def test_a_rectangular_canvas_holds_the_same_image():
-    patches, positions = scan()
-    square = Canvas.around(positions, crop_size=12)
-    narrow = Canvas.around(positions, crop_size=12, square=False)
-    for canvas in (square, narrow):
-        canvas.add(patches, positions)
-    assert narrow.shape_yx[0] == square.shape_yx[0] > narrow.shape_yx[1]
-    margin = (square.shape_yx[1] - narrow.shape_yx[1]) // 2
-    np.testing.assert_allclose(
-        narrow.image(), square.image()[:, margin:-margin], atol=1e-6 * np.abs(square.image()).max()
-    )
-    assert not square.coverage()[:, :margin].any()
-
-
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the pages of files")
 @pytest.mark.parametrize("crop_size", [32, 20])
 def test_a_mapped_file_takes_the_memory_of_a_batch(tmp_path, crop_size):

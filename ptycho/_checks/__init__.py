@@ -1,0 +1,1 @@
+"""What settings and arguments must satisfy."""

@@ -1,0 +1,126 @@
+"""The door that every command leaves by: its exit code, and one line on standard error for an expected error.
+
+A command is ``run(parser, command, argv)``, where ``command(arguments)`` first checks everything knowable,
+then does its work inside ``with working():``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autobatch import is_out_of_memory
+from autobatch.errors import AutobatchError, DeviceNotFoundError
+from ptycho._error_wording import EXPECTED_ERRORS, in_words, out_of_memory_in_words
+from ptycho.cli._logging import console_level, console_log
+from ptycho.errors import PtychoError
+
+if TYPE_CHECKING:
+    from ptycho.comparison import ComparisonResult
+
+logger = logging.getLogger(__name__)
+
+BAD_INPUT = 2
+FAILED = 1
+INTERRUPTED = 130
+
+
+class UsageError(PtychoError):
+    """The command line asks for something that cannot be done."""
+
+
+class WorkFailedError(Exception):
+    """An expected error after everything knowable had been checked; the cause is the error itself."""
+
+
+def run(
+    parser: argparse.ArgumentParser,
+    command: Callable[[argparse.Namespace], int],
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Parse `argv`, run `command`, and turn expected errors into one line and an exit code.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        From `ptycho.cli._flags.argument_parser`.
+    command : callable
+        Takes the parsed arguments, with ``command_line`` among them, and returns the exit code.
+    argv : sequence of str, optional
+        The arguments; those of the process by default.
+
+    Returns
+    -------
+    int
+        What `command` returned; 2 after an error before any work, 1 after one inside `working` or one
+        for want of memory or disk space, 130 after Ctrl-C. Other errors are bugs and pass.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = parser.parse_args(words)
+    arguments.command_line = (*parser.prog.split(), *words)
+    level = console_level(arguments)
+    # TensorFlow reads it when it is first imported, which may be during `command`.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if level > logging.DEBUG else "0")
+    with console_log(level):
+        try:
+            return command(arguments)
+        except KeyboardInterrupt as stop:
+            # A command that keeps something says what in the exception.
+            code, message = INTERRUPTED, str(stop) or "stopped by Ctrl-C before anything was finished"
+        except WorkFailedError as error:
+            code, message = FAILED, in_words(error.__cause__ or error)
+        except EXPECTED_ERRORS as error:
+            logger.debug("where it failed", exc_info=True)
+            code, message = _exit_code(error), in_words(error)
+        except Exception as error:
+            # TensorFlow's own class of error, which only a TensorFlow that is loaded can name.
+            if not is_out_of_memory(error):
+                raise
+            logger.debug("where it failed", exc_info=True)
+            code, message = FAILED, out_of_memory_in_words(error)
+    print(f"{parser.prog}: error: {message}", file=sys.stderr)
+    return code
+
+
+@contextmanager
+def working() -> Iterator[None]:
+    """Mark the block that begins once everything knowable is checked: its errors exit with 1, not 2."""
+    try:
+        yield
+    except EXPECTED_ERRORS as error:
+        logger.debug("where it failed", exc_info=True)
+        raise WorkFailedError(str(error)) from error
+
+
+def raise_failures(result: ComparisonResult, *, kept_in: Path) -> None:
+    """Raise, with every reason, if something failed, or as Ctrl-C does if that ended the run early."""
+    labels = {
+        kind: [failure.what for failure in result.failures if failure.kind == kind]
+        for kind in ("stopped", "not_scored")
+    }
+    reasons = [
+        f"{failure.what} failed: {failure.reason}" for failure in result.failures if failure.kind == "failed"
+    ]
+    if any(labels.values()):
+        finished = ", ".join(arm.label for arm in result.arms) or "the report"
+        said = [f"stopped by Ctrl-C; {finished} kept in {kept_in}"]
+        said += [f"{', '.join(labels['not_scored'])} not scored"] if labels["not_scored"] else []
+        said += [f"{', '.join(labels['stopped'])} not finished"] if labels["stopped"] else []
+        raise KeyboardInterrupt(" ".join([f"{', '.join(said)}.", *reasons]))
+    if reasons:
+        raise WorkFailedError(" ".join(reasons))
+
+
+def _exit_code(error: BaseException) -> int:
+    resources = isinstance(error, (AutobatchError, MemoryError)) and not isinstance(
+        error, DeviceNotFoundError
+    )
+    full_disk = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return FAILED if resources or full_disk else BAD_INPUT

@@ -1,0 +1,234 @@
+"""Parsers, flags that several commands have, their types, and the settings that they make."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+import re
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from ptycho._version import __version__
+from ptycho.cli._errors import BAD_INPUT, UsageError
+from ptycho.cli._logging import LEVELS
+from ptycho.cli._paths import check_output_file
+
+Settings = TypeVar("Settings")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_INPUT, f"{self.prog}: error: {message}; see {self.prog} --help\n")
+
+
+def argument_parser(prog: str, description: str) -> argparse.ArgumentParser:
+    """Return a parser with ``--version`` that takes no abbreviations and reports errors in one line."""
+    parser = _Parser(prog=prog, description=description, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    return parser
+
+
+def settings_from(arguments: argparse.Namespace, kind: type[Settings], **others: Any) -> Settings:
+    """Make settings of `kind` from the flags whose destination is one of its fields, and from `others`."""
+    names = [field.name for field in dataclasses.fields(kind)]  # pyright: ignore[reportArgumentType]
+    found = {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
+    return kind(**{**found, **others})
+
+
+def add_display_flags(parser: argparse.ArgumentParser) -> None:
+    """Add ``--quiet``, ``--verbose`` and ``--console-level``, of which one may be given."""
+    flags = parser.add_argument_group("display").add_mutually_exclusive_group()
+    flags.add_argument("--quiet", action="store_true", help="nothing on the console but errors")
+    flags.add_argument("--verbose", action="store_true", help="everything, as --console-level DEBUG")
+    flags.add_argument("--console-level", choices=LEVELS, default="INFO", help="least level (default INFO)")
+
+
+def add_device_flag(parser: argparse._ActionsContainer) -> None:
+    """Add ``--device``; its value is None for ``auto``, else TensorFlow's name of the device."""
+    parser.add_argument(
+        "--device", type=_device, metavar="auto|cpu|GPU:i", help="where to compute (default auto)"
+    )
+
+
+def _device(text: str) -> str | None:
+    name = text.upper()
+    if name not in ("AUTO", "CPU") and not re.fullmatch(r"GPU:\d+", name):
+        raise argparse.ArgumentTypeError(f"{text!r} is none of auto, cpu and GPU:i (for example GPU:0)")
+    return None if name == "AUTO" else name
+
+
+def add_batch_size(group: argparse._ActionsContainer, flag: str, what: str) -> None:
+    """Add a flag that takes ``auto`` or the first size and upper limit of a batch."""
+    group.add_argument(
+        flag,
+        type=auto_or_positive_int,
+        default="auto",
+        metavar="auto|N",
+        help=f"{what} (default auto); N is first size and upper limit",
+    )
+
+
+def add_stitch_batch_size(group: argparse._ActionsContainer) -> None:
+    """Add ``--stitch-batch-size``."""
+    add_batch_size(group, "--stitch-batch-size", "patches entering the canvas at once")
+
+
+def add_batch_memo(group: argparse._ActionsContainer) -> None:
+    """Add ``--batch-memo``; `check_batch_memo` looks at the file."""
+    group.add_argument(
+        "--batch-memo",
+        type=Path,
+        metavar="PATH",
+        help="file in which the networks' batch sizes that worked and failed are kept for later runs, by network, "
+        "frames, crop, device and TensorFlow's version (default none)",
+    )
+
+
+def check_batch_memo(path: Path | None) -> None:
+    """Refuse a file that cannot be a memo."""
+    if path is None:
+        return
+    from autobatch import BatchMemo
+
+    check_output_file(path, overwrite=True)
+    BatchMemo(path, "").check()
+
+
+def add_crop_size(group: argparse._ActionsContainer) -> None:
+    """Add ``--stitch-crop-size``; whether it fits the frames is checked when they are known."""
+    group.add_argument(
+        "--stitch-crop-size",
+        dest="crop_size",
+        type=positive_int,
+        default=20,
+        metavar="M",
+        help="side of the central square of each patch that is stitched, 0 < M <= N (default 20)",
+    )
+
+
+def add_self_consistency(group: argparse._ActionsContainer) -> None:
+    """Add ``--[no-]self-consistency``."""
+    group.add_argument(
+        "--self-consistency",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="FRC of even against odd patches and disagreement of overlapping patches, which need no truth; "
+        "the canvas takes six times its memory (default on)",
+    )
+
+
+def add_run_flags(group: argparse._ActionsContainer) -> None:
+    """Add ``--output_dir``, ``--overwrite`` and ``--dry-run``."""
+    group.add_argument("--output_dir", type=Path, required=True, metavar="DIR", help="folder of all results")
+    group.add_argument("--overwrite", action="store_true", help="replace results that are already there")
+    group.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check everything, print the plan and its memory, compute nothing",
+    )
+
+
+def add_colour_scale(group: argparse._ActionsContainer) -> None:
+    """Add ``--p_min`` and ``--p_max``; `check_colour_scale` compares them."""
+    for name, default, end in (("p_min", 10.0, "lower"), ("p_max", 90.0, "upper")):
+        group.add_argument(
+            f"--{name}",
+            type=_percentile,
+            default=default,
+            metavar="PERCENT",
+            help=f"percentile at the {end} end of the colour scale (default {default:g})",
+        )
+
+
+def check_colour_scale(arguments: argparse.Namespace) -> None:
+    """Refuse percentiles in the wrong order."""
+    if not arguments.p_min < arguments.p_max:
+        raise UsageError(
+            f"--p_min is {arguments.p_min:g} and --p_max {arguments.p_max:g} but p_min must be the smaller; swap them."
+        )
+
+
+def whole_number(text: str) -> int:
+    """Parse an integer; an argparse type."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+
+
+def seed(text: str) -> int:
+    """Parse a seed that every generator takes; an argparse type."""
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {2**32 - 1}")
+    return int(text)
+
+
+def positive(text: str) -> float:
+    """Parse a finite number above 0; an argparse type."""
+    value = finite(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
+def not_negative(text: str) -> float:
+    """Parse a finite number of at least 0; an argparse type."""
+    value = finite(text)
+    if not value >= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
+    return value
+
+
+def fraction(text: str) -> float:
+    """Parse a number between 0 and 1, both excluded; an argparse type."""
+    value = number(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1")
+    return value
+
+
+def finite(text: str) -> float:
+    """Parse a finite number; an argparse type."""
+    value = number(text)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number")
+    return value
+
+
+def number(text: str) -> float:
+    """Parse a number; an argparse type."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
+def _percentile(text: str) -> float:
+    value = number(text)
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a percentile from 0 to 100")
+    return value
+
+
+def positive_int(text: str) -> int:
+    """Parse an integer of at least 1; an argparse type."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return value
+
+
+def auto_or_positive_int(text: str) -> int | str:
+    """Parse ``auto`` or an integer of at least 1; an argparse type."""
+    if text == "auto":
+        return text
+    try:
+        return positive_int(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither 'auto' nor a whole number of at least 1"
+        ) from None

@@ -1,0 +1,110 @@
+"""Where a command's log goes: the console, a file, bars on a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from autobatch import Progress
+
+logger = logging.getLogger(__name__)
+
+LEVELS = {
+    "DEBUG": logging.DEBUG,
+    "INFO": logging.INFO,
+    "WARNING": logging.WARNING,
+    "ERROR": logging.ERROR,
+}
+_LOGGERS = ("ptycho", "autobatch")
+_SILENT = logging.CRITICAL + 1
+
+
+def console_level(arguments: argparse.Namespace) -> int:
+    """Return the logging level that the display flags ask for; INFO for a command without them."""
+    if getattr(arguments, "quiet", False):
+        return _SILENT
+    if getattr(arguments, "verbose", False):
+        return logging.DEBUG
+    return LEVELS[getattr(arguments, "console_level", "INFO")]
+
+
+@contextmanager
+def console_log(level: int) -> Iterator[None]:
+    """Show the log records of the block from `level` on, and of TensorFlow's own what a user can act upon."""
+    tensorflow = logging.getLogger("tensorflow")
+    before = tensorflow.level
+    # Its warnings are about tracing and the like; with --verbose they may be of use.
+    tensorflow.setLevel(logging.WARNING if level <= logging.DEBUG else logging.ERROR)
+    try:
+        with _logging_to(_ConsoleHandler(), level):
+            yield
+    finally:
+        tensorflow.setLevel(before)
+
+
+@contextmanager
+def file_log(path: Path) -> Iterator[None]:
+    """Write every log record of the block to a new file at `path`, at level DEBUG, errors included."""
+    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    try:
+        with _logging_to(handler, logging.DEBUG):
+            try:
+                yield
+            except BaseException:
+                logger.debug("the run ended early", exc_info=True)
+                raise
+    finally:
+        handler.close()
+
+
+@contextmanager
+def progress_display(arguments: argparse.Namespace) -> Iterator[Progress]:
+    """Give live bars on a terminal, and otherwise, or with ``--quiet``, plain log lines."""
+    from autobatch import LogProgress, RichProgress
+
+    if sys.stderr.isatty() and not getattr(arguments, "quiet", False):
+        with RichProgress() as progress:
+            yield progress
+    else:
+        yield LogProgress()
+
+
+class _ConsoleHandler(logging.StreamHandler):
+    """Standard error as it is when the line is written: a live display puts itself in its place."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+        self.setFormatter(_ConsoleFormatter())
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stderr
+
+
+class _ConsoleFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return text if record.levelno == logging.INFO else f"{record.levelname.lower()}: {text}"
+
+
+@contextmanager
+def _logging_to(handler: logging.Handler, level: int) -> Iterator[None]:
+    handler.setLevel(level)
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    before = [each.level for each in loggers]
+    for each in loggers:
+        each.addHandler(handler)
+        each.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        for each, old in zip(loggers, before, strict=True):
+            each.removeHandler(handler)
+            each.setLevel(old)

@@ -1,0 +1,172 @@
+"""`compare()`: run every arm on one scan, put the images into one frame, and score them alike.
+
+An arm is a trained model or a finished reconstruction; all go through the same loop. No files, no plots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from autobatch import NoProgress, Progress
+from ptycho._error_wording import expected_errors
+from ptycho.comparison._placing import Placer
+from ptycho.comparison._scoring import Scorer, failure_of
+from ptycho.comparison.arms import Arm
+from ptycho.comparison.results import ArmResult, ComparisonResult, Failure
+from ptycho.comparison.settings import ComparisonSettings
+from ptycho.data.scan import ScanData
+from ptycho.errors import DataError
+from ptycho.image.cropping import Rectangle, object_window, window_of_positions
+from ptycho.reconstruction import CanvasLayout, InferencePlan, check_crop_fits
+
+
+def compare(
+    arms: Sequence[Arm],
+    scan: ScanData,
+    *,
+    settings: ComparisonSettings | None = None,
+    frame_positions_yx: np.ndarray | None = None,
+    progress: Progress | None = None,
+) -> ComparisonResult:
+    """Run, place, register and score `arms` on `scan`.
+
+    Every image is put on the object's pixel grid from the known positions.
+
+    Parameters
+    ----------
+    arms : sequence of Arm
+        From `load_arm`, or made as `ModelArm` and `FinishedArm`; each with a label of its own.
+    scan : ScanData
+        Its `object_guess`, if there is one, is the truth.
+    settings : ComparisonSettings, optional
+    frame_positions_yx : (k, 2) float64, optional
+        The common frame is the pixels under the crops at these patch centres, in pixels of the object; by
+        default those of this scan. With those of a larger scan the images of its subsets line up.
+    progress : Progress, optional
+        Display that gets a stage per arm and one for the metrics.
+
+    Returns
+    -------
+    ComparisonResult
+        An arm that fails, for want of memory too, is named in `failures` and the others go on. Ctrl-C ends the
+        run with what there is: arms that were not reconstructed are failures of kind "stopped", those that were
+        not scored of kind "not_scored".
+
+    Raises
+    ------
+    DataError, ValueError
+        If the arms do not fit the scan; before any work is done.
+    KeyboardInterrupt
+        Ctrl-C before there is an arm or a failure.
+    """
+    settings = settings or ComparisonSettings()
+    progress = progress or NoProgress()
+    check_arms(arms, scan, settings)
+    positions_yx = scan.positions_yx if frame_positions_yx is None else frame_positions_yx
+    window = _score_window(positions_yx, scan, settings.crop_size)
+    truth = None if scan.object_guess is None else window.of(scan.object_guess)
+
+    results, failures = _place_all(
+        arms, Placer(scan, window, truth, _with_canvases(settings, scan), progress)
+    )
+    scored = np.logical_and.reduce(
+        [result.aligned.covered for result in results if result.place_known]
+        or [np.zeros(window.shape_yx, bool)]
+    )
+    if scan.object_guess is not None and results:
+        scorer = Scorer(scan.object_guess, window, scored, positions_yx, settings)
+        results, missed = scorer.score_all(results, progress)
+        failures += missed
+    return ComparisonResult(
+        arms=tuple(results),
+        failures=tuple(failures),
+        window=window,
+        truth=truth,
+        scored=scored,
+        n_frames=scan.n_frames,
+        settings=settings,
+    )
+
+
+def check_arms(arms: Sequence[Arm], scan: ScanData, settings: ComparisonSettings) -> None:
+    """Raise if the arms cannot be compared on `scan`; runs nothing.
+
+    Parameters
+    ----------
+    arms : sequence of Arm
+    scan : ScanData
+    settings : ComparisonSettings
+
+    Raises
+    ------
+    DataError
+        There is no arm, two share a label, or one does not fit the scan, nor crop or groups the frames.
+    ValueError
+        Memory does not hold the canvases.
+    """
+    if not arms:
+        raise DataError("there is nothing to compare; give at least one arm.")
+    labels = [arm.label for arm in arms]
+    if len(set(labels)) < len(labels):
+        raise DataError(f"the arms are labelled {labels} but each needs a label of its own; rename one.")
+    check_crop_fits(settings.crop_size, scan.patch_size)
+    if settings.n_groups is not None and settings.n_groups > scan.n_frames:
+        raise DataError(
+            f"{settings.n_groups} groups are wanted but one is formed around each of {scan.n_frames} frames; "
+            f"pass --n-test-groups 1 to {scan.n_frames}."
+        )
+    if any(arm.kind == "model" for arm in arms):
+        # Groups lie between their frames and need no larger canvas.
+        CanvasLayout.of(scan.positions_yx, _with_canvases(settings, scan)).check_memory()
+    for arm in arms:
+        arm.check(scan)
+
+
+def plan_arm(arm: Arm, scan: ScanData, settings: ComparisonSettings) -> InferencePlan | None:
+    """Return what `compare` would do for an arm, None for a finished reconstruction; predicts nothing.
+
+    Parameters
+    ----------
+    arm : Arm
+    scan : ScanData
+    settings : ComparisonSettings
+
+    Raises
+    ------
+    DataError
+        If the arm does not fit the scan.
+    """
+    return arm.plan(scan, _with_canvases(settings, scan))
+
+
+def _with_canvases(settings: ComparisonSettings, scan: ScanData) -> ComparisonSettings:
+    """Return the settings with the canvas that PtychoPINN's convention scores, where there is a truth."""
+    if settings.metric_convention == "standard" or scan.object_guess is None:
+        return settings
+    return replace(settings, mean_centred=True)
+
+
+def _score_window(positions_yx: np.ndarray, scan: ScanData, crop_size: int) -> Rectangle:
+    """Return the pixels under the central crops at all positions, within the truth if there is one."""
+    if scan.object_guess is None:
+        return object_window(positions_yx, crop_size)
+    shape = scan.object_guess.shape
+    return window_of_positions(positions_yx, crop_size=crop_size, shape_yx=(shape[0], shape[1]))
+
+
+def _place_all(arms: Sequence[Arm], placer: Placer) -> tuple[list[ArmResult], list[Failure]]:
+    placed, failures = [], []
+    for number, arm in enumerate(arms):
+        try:
+            placed.append(placer.place(arm))
+        except expected_errors() as error:
+            failures.append(failure_of(arm.label, error))
+        except KeyboardInterrupt:
+            if not placed and not failures:
+                raise
+            failures += [Failure.stopped(left.label) for left in arms[number:]]
+            break
+    return placed, failures

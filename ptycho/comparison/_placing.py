@@ -1,0 +1,121 @@
+"""One arm: its image made, put into the common window, registered, and asked how well it agrees with itself."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from autobatch import Progress
+from ptycho.comparison.arms import Arm, ArmImage
+from ptycho.comparison.results import ArmResult
+from ptycho.comparison.settings import ComparisonSettings
+from ptycho.data.scan import ScanData
+from ptycho.evaluation import SelfConsistency, measure_consistency
+from ptycho.image.cropping import Rectangle
+from ptycho.image.placed import PlacedImage
+from ptycho.image.registration import Registration, register
+from ptycho.reconstruction import HalfSets
+
+logger = logging.getLogger(__name__)
+
+_SHARED_FRAMES = (
+    "Groups of even and of odd index share frames, so the half-set FRC and the disagreement flatter."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Placer:
+    """Turns arms into results in one window.
+
+    Attributes
+    ----------
+    scan : ScanData
+    window : Rectangle
+        The common frame, in pixels of the object.
+    truth : (h, w) complex64, optional
+        The ground truth in the window.
+    settings : ComparisonSettings
+    progress : Progress
+    """
+
+    scan: ScanData
+    window: Rectangle
+    truth: np.ndarray | None
+    settings: ComparisonSettings
+    progress: Progress
+
+    def place(self, arm: Arm) -> ArmResult:
+        """Return the result of `arm`, not yet scored."""
+        made = arm.make_image(self.scan, self.settings, self.progress)
+        placed = made.image.in_window(self.window)
+        began = time.perf_counter()
+        registration = self._registration(arm, made.image, placed)
+        aligned = placed if registration is None else placed.shifted(registration.applied_offset_yx)
+        seconds, began = {"register": time.perf_counter() - began}, time.perf_counter()
+        consistency = self._consistency(made, placed)
+        if consistency is not None:
+            seconds["consistency"] = time.perf_counter() - began
+        return ArmResult(
+            label=arm.label,
+            role=arm.role,
+            kind=arm.kind,
+            image=placed,
+            aligned=aligned,
+            registration=registration,
+            consistency=consistency,
+            mean_centred=made.mean_centred if self.settings.metric_convention == "ptychopinn" else None,
+            inference=made.inference,
+            place_known=made.image.origin_yx is not None or registration is None or registration.plausible,
+            seconds=seconds | made.seconds,
+        )
+
+    def _registration(self, arm: Arm, image: PlacedImage, placed: PlacedImage) -> Registration | None:
+        if self.truth is None or not self._wants_registration(arm, image):
+            return None
+        # Without a known origin the image may lie anywhere.
+        bound = self.settings.max_shift_px if image.origin_yx is not None else float(max(self.truth.shape))
+        registration = register(placed.values, self.truth, mask=placed.covered, max_shift_px=bound)
+        if not registration.plausible:
+            logger.warning("%s was not registered: %s", arm.label, registration.failure)
+        return registration
+
+    def _wants_registration(self, arm: Arm, image: PlacedImage) -> bool:
+        wanted = self.settings.register
+        if image.origin_yx is None and wanted == "none":
+            logger.warning(
+                "%s does not say where its image lies and registration is switched off: it is put into the middle of "
+                "the frame and its figures hold only if it belongs there; drop --skip-registration",
+                arm.label,
+            )
+        return wanted == "all" or (wanted == "finished" and arm.kind == "reconstruction")
+
+    def _consistency(self, made: ArmImage, placed: PlacedImage) -> SelfConsistency | None:
+        if made.inference is None or made.inference.half_sets is None:
+            return None
+        half_sets = made.inference.half_sets
+        even, odd = half_sets.even.in_window(self.window), half_sets.odd.in_window(self.window)
+        measured = measure_consistency(
+            even.values,
+            odd.values,
+            image=placed.values,
+            mask=even.covered & odd.covered,
+            overlap_variance=self._variance_in_window(half_sets, made.image.origin_yx),
+            phase_align=self.settings.phase_align,
+            frc_sigma=self.settings.frc_sigma,
+        )
+        if not made.inference.shares_frames:
+            return measured
+        return replace(measured, notes=(*measured.notes, _SHARED_FRAMES))
+
+    def _variance_in_window(self, half_sets: HalfSets, origin_yx: tuple[float, float] | None) -> np.ndarray:
+        """Return the overlap variance (h, w) float32, NaN where it is not known."""
+        known = np.isfinite(half_sets.overlap_variance)
+        if not known.any():
+            return np.full(self.window.shape_yx, np.nan, np.float32)
+        spread = PlacedImage(np.nan_to_num(half_sets.overlap_variance), known, origin_yx).in_window(
+            self.window
+        )
+        return np.where(spread.covered, spread.values, np.float32(np.nan))

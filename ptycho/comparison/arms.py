@@ -1,0 +1,300 @@
+"""What is compared: an `Arm` is a trained model or a finished reconstruction; `load_arm` opens its files."""
+
+from __future__ import annotations
+
+import logging
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from autobatch import Progress
+from ptycho._checks import fields
+from ptycho.data.reconstruction import read_reconstruction
+from ptycho.data.scan import ScanData
+from ptycho.errors import DataError
+from ptycho.image.placed import PlacedImage
+from ptycho.models.bundle import is_bundle, load_bundle
+from ptycho.models.legacy_bundle import is_legacy, load_legacy
+from ptycho.models.networks import ModelKind
+from ptycho.models.patch_model import PatchModel
+from ptycho.reconstruction import (
+    BatchObserver,
+    BatchSize,
+    InferencePlan,
+    InferenceRun,
+    InferenceSettings,
+    check_fits,
+    plan_inference,
+    reconstruct,
+)
+
+logger = logging.getLogger(__name__)
+
+ArmKind = Literal["model", "reconstruction"]
+
+
+@dataclass(frozen=True)
+class RoleNames:
+    """What an arm of a role is called in tables and plots, and what its files and arrays begin with."""
+
+    label: str
+    file_prefix: str
+    array_prefix: str
+
+
+# The two classic arms, whose names PtychoPINN's users know.
+ROLES: dict[ModelKind, RoleNames] = {
+    "pinn": RoleNames("PtychoPINN", "pinn", "ptychopinn"),
+    "baseline": RoleNames("Baseline", "baseline", "baseline"),
+}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ArmImage:
+    """What an arm puts into the comparison.
+
+    Attributes
+    ----------
+    image : PlacedImage
+        On the object's pixel grid; with ``origin_yx=None`` it may lie anywhere.
+    mean_centred : (S, S) complex64 or None
+        The image as PtychoPINN places it; a finished one as it came.
+    inference : InferenceRun or None
+        How a model made it.
+    seconds : dict of str to float
+        Wall time: ``reconstruct``, and of a model ``predict`` and ``stitch``.
+    """
+
+    image: PlacedImage
+    mean_centred: np.ndarray | None
+    inference: InferenceRun | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Arm(ABC):
+    """One column of the comparison: a `ModelArm` to run, or a `FinishedArm`.
+
+    Attributes
+    ----------
+    label : str
+        Its name in every table, file and plot.
+    role : {"pinn", "baseline"}, optional
+        The classic arm that it is, which fixes how its files and arrays are called.
+    """
+
+    label: str
+    role: ModelKind | None = None
+
+    @property
+    @abstractmethod
+    def kind(self) -> ArmKind:
+        """How the run report tells the two apart."""
+
+    @abstractmethod
+    def check(self, scan: ScanData) -> None:
+        """Raise `DataError` if this arm cannot be compared on `scan`; runs nothing."""
+
+    @abstractmethod
+    def plan(self, scan: ScanData, settings: InferenceSettings) -> InferencePlan | None:
+        """Return what `make_image` would do; None if there is nothing to compute."""
+
+    @abstractmethod
+    def make_image(self, scan: ScanData, settings: InferenceSettings, progress: Progress) -> ArmImage:
+        """Return the image of `scan`, computed if need be."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ModelArm(Arm):
+    """A trained model that is run on the scan.
+
+    Attributes
+    ----------
+    model : PatchModel
+    predict_batch_size, max_predict_batch_size, max_groups : optional
+        In place of the fields of `InferenceSettings` of the same name, where they are given.
+    observer : callable, optional
+        Called with what went into and came out of the model, batch by batch (`ptycho.report.patch_dump`).
+
+    Raises
+    ------
+    SettingsError
+        A size is neither "auto" nor a whole number of at least 1.
+    """
+
+    model: PatchModel
+    predict_batch_size: BatchSize | None = None
+    max_predict_batch_size: int | None = None
+    max_groups: int | None = None
+    observer: BatchObserver | None = None
+
+    def __post_init__(self) -> None:
+        """Check the sizes."""
+        if self.predict_batch_size is not None:
+            fields.batch_size(self.predict_batch_size, "predict_batch_size")
+        for name in ("max_predict_batch_size", "max_groups"):
+            if getattr(self, name) is not None:
+                fields.whole_number(getattr(self, name), name, at_least=1)
+
+    @property
+    def kind(self) -> ArmKind:
+        """A model."""
+        return "model"
+
+    def check(self, scan: ScanData) -> None:
+        """Raise `DataError` if the frames of `scan` are not those that the model takes."""
+        check_fits(self.model, scan)
+
+    def plan(self, scan: ScanData, settings: InferenceSettings) -> InferencePlan:
+        """Return what `make_image` would do; predicts nothing."""
+        return plan_inference(self.model, scan, self._own(settings))
+
+    def make_image(self, scan: ScanData, settings: InferenceSettings, progress: Progress) -> ArmImage:
+        """Predict the patches of `scan` and stitch them."""
+        run = reconstruct(
+            self.model,
+            scan,
+            self._own(settings),
+            observer=self.observer,
+            progress=progress,
+            label=self.label,
+        )
+        if run.collapsed is not None:
+            logger.warning("%s has collapsed: %s; its figures mean nothing", self.label, run.collapsed)
+        seconds = {
+            "predict": run.predict_s,
+            "stitch": run.stitching.seconds,
+            "reconstruct": run.prediction.seconds,
+        }
+        return ArmImage(image=run.image, mean_centred=run.mean_centred, inference=run, seconds=seconds)
+
+    def _own(self, settings: InferenceSettings) -> InferenceSettings:
+        """Return the settings of the whole comparison with those of this arm in their place."""
+        own = {
+            name: getattr(self, name)
+            for name in ("predict_batch_size", "max_predict_batch_size", "max_groups")
+        }
+        return replace(settings, **{name: value for name, value in own.items() if value is not None})
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FinishedArm(Arm):
+    """An image that is finished.
+
+    Attributes
+    ----------
+    image : PlacedImage
+        One with ``origin_yx=None`` (it is not known where it lies) is registered over the whole range.
+    seconds : float, optional
+        How long it took, as its file says.
+    """
+
+    image: PlacedImage
+    seconds: float | None = None
+
+    @property
+    def kind(self) -> ArmKind:
+        """A finished reconstruction."""
+        return "reconstruction"
+
+    def check(self, scan: ScanData) -> None:
+        """Raise `DataError` if nothing can say where the image lies."""
+        if self.image.origin_yx is None and scan.object_guess is None:
+            raise DataError(
+                f"{self.label} does not say where its image lies and the scan has no objectGuess to register it to; "
+                "leave it out, or give a reconstruction with positions_yx."
+            )
+
+    def plan(self, scan: ScanData, settings: InferenceSettings) -> None:
+        """Return None: nothing is left to compute."""
+
+    def make_image(self, scan: ScanData, settings: InferenceSettings, progress: Progress) -> ArmImage:
+        """Return the image as it came."""
+        seconds = {} if self.seconds is None else {"reconstruct": self.seconds}
+        return ArmImage(image=self.image, mean_centred=self.image.values, seconds=seconds)
+
+
+def load_arm(
+    path: str | os.PathLike[str],
+    label: str | None = None,
+    *,
+    scan: ScanData | None = None,
+    subset: ScanData | None = None,
+    role: ModelKind | None = None,
+    predict_batch_size: BatchSize | None = None,
+    max_predict_batch_size: int | None = None,
+    max_groups: int | None = None,
+) -> Arm:
+    """Open a model, of this project or of PtychoPINN, or the NPZ of a finished reconstruction.
+
+    Parameters
+    ----------
+    path : path
+        A folder written by ``ptycho-train``; PtychoPINN's ``wts.h5.zip`` or ``baseline_model.h5``, or a
+        folder that holds one, the latter at any depth; or an NPZ with `reconstructed_object`.
+    label : str, optional
+        Default: that of the model's role or the name of the algorithm.
+    scan : ScanData, optional
+        The whole scan that a finished reconstruction was made from: where both know the positions, the
+        image's place in the scan's frame follows from them.
+    subset : ScanData, optional
+        Frames drawn from `scan`, of which alone the reconstruction may have been made.
+    role : {"pinn", "baseline"}, optional
+        Which model it must be, and which to take from a folder of PtychoPINN's that holds both. A model without
+        a label takes the role of its kind.
+    predict_batch_size, max_predict_batch_size, max_groups : optional
+        As in `ModelArm`.
+
+    Returns
+    -------
+    ModelArm or FinishedArm
+
+    Raises
+    ------
+    FileNotFoundError, DataError
+        If there is nothing to open, or it is damaged or another model than `role` asks for.
+    """
+    if not Path(path).exists():
+        raise FileNotFoundError(
+            f"{path} does not exist; name a model's folder or file, or the NPZ of a finished reconstruction."
+        )
+    if not is_bundle(path) and is_legacy(path):
+        model = load_legacy(path, role)
+    elif Path(path).is_file():
+        if role is not None:
+            raise DataError(
+                f"{path} is no model but a {role} is wanted; name the folder of a training run, or a "
+                "wts.h5.zip or baseline_model.h5."
+            )
+        return _finished_arm(Path(path), label, [known for known in (scan, subset) if known is not None])
+    else:
+        model = load_bundle(path)
+    kind = model.architecture.kind
+    if role is not None and kind != role:
+        raise DataError(
+            f"{path} holds a {kind} but a {role} is wanted; name another folder, or give the "
+            "model any label with --arm LABEL=PATH."
+        )
+    return ModelArm(
+        label=label or ROLES[kind].label,
+        role=kind if label is None else role,
+        model=model,
+        predict_batch_size=predict_batch_size,
+        max_predict_batch_size=max_predict_batch_size,
+        max_groups=max_groups,
+    )
+
+
+def _finished_arm(path: Path, label: str | None, scans: Sequence[ScanData]) -> FinishedArm:
+    finished = read_reconstruction(path)
+    origin_yx = finished.origin_in(*scans) if scans else None
+    if finished.coverage is None:
+        image = PlacedImage(finished.object, np.ones(finished.object.shape, bool), origin_yx)
+    else:
+        image = PlacedImage.of_coverage(finished.object, finished.coverage, origin_yx)
+    return FinishedArm(label=label or finished.label, image=image, seconds=finished.seconds)

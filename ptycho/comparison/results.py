@@ -1,0 +1,143 @@
+"""What a comparison returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from ptycho.comparison.arms import ArmKind
+from ptycho.comparison.settings import ComparisonSettings
+from ptycho.evaluation import FrcCurves, ImageMetrics, SelfConsistency
+from ptycho.image.cropping import Rectangle
+from ptycho.image.placed import PlacedImage
+from ptycho.image.registration import Registration
+from ptycho.models.networks import ModelKind
+from ptycho.reconstruction import InferenceRun
+
+FailureKind = Literal["failed", "stopped", "not_scored"]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Something that could not be finished: an arm, or a part of the output.
+
+    Attributes
+    ----------
+    what : str
+        The label of the arm, or what it is, such as "the plots".
+    reason : str
+        Why, in words.
+    kind : {"failed", "stopped", "not_scored"}
+        An error; Ctrl-C before it was finished; Ctrl-C between its image and its figures.
+    """
+
+    what: str
+    reason: str
+    kind: FailureKind = "failed"
+
+    @classmethod
+    def stopped(cls, what: str) -> Failure:
+        """Return that of something that Ctrl-C kept from being finished."""
+        return cls(what, "stopped by Ctrl-C", "stopped")
+
+    @classmethod
+    def not_scored(cls, what: str) -> Failure:
+        """Return that of an arm that Ctrl-C kept from being scored."""
+        return cls(what, "not scored: stopped by Ctrl-C", "not_scored")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ArmResult:
+    """The image of one arm in the common window, and its figures.
+
+    Attributes
+    ----------
+    label : str
+    role : {"pinn", "baseline"} or None
+        As in `Arm`.
+    kind : {"model", "reconstruction"}
+        A model that was run, or an image that was finished.
+    image : PlacedImage
+        As reconstructed, on the object's pixel grid, in the window.
+    aligned : PlacedImage
+        `image` after registration; the same if there was none.
+    registration : Registration or None
+        The residual shift that was found; None if none was sought.
+    metrics : ImageMetrics or None
+        None without a truth.
+    consistency : SelfConsistency or None
+        How well the patches agree, before registration; None for a finished reconstruction or if not wanted.
+    mean_centred : (S, S) complex64 or None
+        The image as PtychoPINN places it, centred on the mean position; only for its metric convention.
+    inference : InferenceRun or None
+        How a model's batches went.
+    place_known : bool
+        False if neither positions nor a plausible registration say where the image lies: it stands in the middle
+        of the window, is not scored by the standard convention and takes no pixel from the others.
+    seconds : dict of str to float
+        Wall time per stage: ``reconstruct`` (of which ``predict`` and ``stitch``), ``consistency``,
+        ``register``, ``score``.
+    """
+
+    label: str
+    role: ModelKind | None = None
+    kind: ArmKind
+    image: PlacedImage
+    aligned: PlacedImage
+    registration: Registration | None = None
+    metrics: ImageMetrics | None = None
+    consistency: SelfConsistency | None = None
+    mean_centred: np.ndarray | None = None
+    inference: InferenceRun | None = None
+    place_known: bool = True
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def registration_failed(self) -> bool:
+        """Whether a registration was sought and found nothing plausible."""
+        return self.registration is not None and not self.registration.plausible
+
+    @property
+    def half_set_frc(self) -> FrcCurves | None:
+        """Correlation of even with odd patches, where it is known."""
+        return None if self.consistency is None else self.consistency.half_set_frc
+
+    @property
+    def collapsed(self) -> str | None:
+        """Why the output looks like that of a collapsed network."""
+        return None if self.inference is None else self.inference.collapsed
+
+    @property
+    def n_rejected(self) -> int:
+        """Patches left out because they were not finite."""
+        return 0 if self.inference is None else self.inference.stitching.n_rejected
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ComparisonResult:
+    """All arms in one frame.
+
+    Attributes
+    ----------
+    arms : tuple of ArmResult
+        In the order given, failed ones left out.
+    failures : tuple of Failure
+    window : Rectangle
+        The common frame, in pixels of the object.
+    truth : (h, w) complex64, optional
+        The ground truth in the window.
+    scored : (h, w) bool
+        Pixels covered by every arm whose place is known: all arms are scored on these.
+    n_frames : int
+    settings : ComparisonSettings
+    """
+
+    arms: tuple[ArmResult, ...]
+    failures: tuple[Failure, ...]
+    window: Rectangle
+    truth: np.ndarray | None
+    scored: np.ndarray
+    n_frames: int
+    settings: ComparisonSettings

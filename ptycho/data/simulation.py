@@ -1,0 +1,326 @@
+"""Make scans: object + probe + sub-pixel positions -> diffraction amplitudes with Poisson noise."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft
+import scipy.ndimage
+
+from ptycho._checks import fields
+from ptycho.data.scan import ScanData
+from ptycho.errors import DataError
+
+_BATCH = 256
+
+
+def simulate_scan(
+    object_image: np.ndarray,
+    probe: np.ndarray,
+    positions_yx: np.ndarray,
+    *,
+    photons_per_frame: float,
+    rng: np.random.Generator,
+) -> ScanData:
+    """Diffract `object_image` at every position and count photons.
+
+    Parameters
+    ----------
+    object_image : (H, W) complex64
+        Transmission of the object.
+    probe : (N, N) complex64
+        Illumination; only its shape matters, its scale follows from `photons_per_frame`.
+    positions_yx : (n, 2) float64
+        Patch centres in pixels of the object; every patch must lie inside it.
+    photons_per_frame : float
+        Mean number of photons counted in a frame.
+    rng : numpy.random.Generator
+        Source of the Poisson noise.
+
+    Returns
+    -------
+    ScanData
+        Amplitudes are square roots of counts; the probe is scaled to their units.
+    """
+    if not photons_per_frame > 0:
+        raise ValueError(f"photons_per_frame is {photons_per_frame} but must be positive; 1e5 is usual.")
+    positions = np.asarray(positions_yx, dtype=np.float64)
+    wavefield = np.asarray(probe, dtype=np.complex64)
+    patches = extract_patches(object_image, positions, wavefield.shape[0])
+    intensity = np.empty(patches.shape, np.float32)
+    for start in range(0, len(patches), _BATCH):
+        batch = slice(start, start + _BATCH)
+        intensity[batch] = _far_field_intensity(patches[batch] * wavefield)
+    scale = photons_per_frame / intensity.sum(axis=(1, 2), dtype=np.float64).mean()
+    intensity *= np.float32(scale)
+    counts = rng.poisson(intensity)
+    return ScanData(
+        amplitude=np.sqrt(counts, dtype=np.float32),
+        positions_yx=positions,
+        probe=wavefield * np.float32(math.sqrt(scale)),
+        object_guess=object_image,
+    )
+
+
+def extract_patches(object_image: np.ndarray, positions_yx: np.ndarray, patch_size: int) -> np.ndarray:
+    """Return the patches (n, N, N) complex64 of `object_image` (H, W) centred at `positions_yx` (n, 2).
+
+    Sub-pixel positions are met by cubic spline interpolation, which keeps far more of the fine detail than
+    a bilinear one.
+    """
+    image = np.asarray(object_image, dtype=np.complex64)
+    positions = np.asarray(positions_yx, dtype=np.float64)
+    _check_inside(image.shape, positions, patch_size)
+    coefficients = scipy.ndimage.spline_filter(
+        image,
+        order=3,
+        mode="mirror",
+        output=np.complex64,  # pyright: ignore[reportArgumentType]
+    )
+    taps = patch_size + 3
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(coefficients, 2, mode="reflect"), (taps, taps))
+    corners = positions - patch_size / 2
+    whole = np.floor(corners).astype(np.int64)
+    weights = _cubic_spline_weights(corners - whole)
+    patches = np.empty((len(positions), patch_size, patch_size), np.complex64)
+    for start in range(0, len(positions), _BATCH):
+        batch = slice(start, start + _BATCH)
+        chosen = windows[whole[batch, 0] + 1, whole[batch, 1] + 1]
+        rows = _weighted_taps(chosen, weights[batch, :, 0], patch_size)
+        patches[batch] = _weighted_taps(rows.swapaxes(1, 2), weights[batch, :, 1], patch_size).swapaxes(1, 2)
+    return patches
+
+
+def _weighted_taps(windows: np.ndarray, weights: np.ndarray, size: int) -> np.ndarray:
+    """Sum four views of `windows` (n, size + 3, ·), each a row further down, with `weights` (n, 4)."""
+    total = weights[:, 0, None, None] * windows[:, :size]
+    for tap in range(1, 4):
+        total += weights[:, tap, None, None] * windows[:, tap : tap + size]
+    return total
+
+
+def random_lines(
+    shape_yx: tuple[int, int], *, n_lines: int = 40, blur_px: float = 2.0, rng: np.random.Generator
+) -> np.ndarray:
+    """Return a single-material object (H, W) complex64 of random straight lines.
+
+    Its thickness t in [0, 1] is a sum of blurred lines across the field; the transmission is
+    ``exp((-0.9 + 1.8i) t)``, so amplitude and phase show the same structure as they do in one material.
+    """
+    from skimage.draw import line
+
+    height, width = shape_yx
+    thickness = np.zeros(shape_yx, np.float32)
+    reach = math.hypot(height, width)
+    for _ in range(n_lines):
+        y, x, angle = rng.uniform(0, height), rng.uniform(0, width), rng.uniform(0, math.pi)
+        step_y, step_x = reach * math.sin(angle), reach * math.cos(angle)
+        rows, columns = line(round(y - step_y), round(x - step_x), round(y + step_y), round(x + step_x))
+        inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+        thickness[rows[inside], columns[inside]] += 1.0
+    thickness = scipy.ndimage.gaussian_filter(thickness, blur_px)
+    return np.exp(np.complex64(-0.9 + 1.8j) * thickness / thickness.max())
+
+
+def defocused_probe(patch_size: int, *, aperture: float = 0.5, defocus: float = 12.0) -> np.ndarray:
+    """Return the probe (N, N) complex64 of a disc aperture with a quadratic phase.
+
+    Parameters
+    ----------
+    patch_size : int
+        Side N in pixels.
+    aperture : float
+        Radius of the disc in the far field as a fraction of the Nyquist frequency, in (0, 1].
+    defocus : float
+        Phase in radians at the rim of the aperture; it spreads the probe over the patch.
+    """
+    if not 0 < aperture <= 1:
+        raise ValueError(
+            f"aperture is {aperture} but must be in (0, 1], a fraction of the Nyquist frequency."
+        )
+    frequency = scipy.fft.fftfreq(patch_size) * 2 / aperture
+    radius_squared = np.add.outer(frequency**2, frequency**2)
+    # A rim of a few pixels instead of a sharp edge keeps the probe's rings inside the patch.
+    rim = np.clip((1 - np.sqrt(radius_squared)) * patch_size * aperture / 4 + 0.5, 0, 1)
+    pupil = rim * np.exp(1j * defocus * radius_squared)
+    probe = scipy.fft.fftshift(scipy.fft.ifft2(pupil))
+    return (probe / np.abs(probe).max()).astype(np.complex64)
+
+
+def raster_positions(
+    object_shape_yx: tuple[int, int],
+    patch_size: int,
+    *,
+    step_px: float,
+    jitter_px: float,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Return a jittered raster (n, 2) float64 of patch centres, row by row, over the whole object.
+
+    Every patch lies inside the object; `jitter_px` is the half-width of the uniform displacement.
+    """
+    low = patch_size / 2 + jitter_px
+    spans = [side - patch_size - 2 * jitter_px for side in object_shape_yx]
+    if min(spans) < 0 or step_px <= 0:
+        raise DataError(
+            f"an object of {object_shape_yx} pixels leaves no room for patches of {patch_size} with a step of "
+            f"{step_px} and a jitter of {jitter_px}; enlarge the object, or make step positive and jitter smaller."
+        )
+    rows, columns = (low + np.arange(0, span + 1e-9, step_px) for span in spans)
+    grid = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
+    return grid + rng.uniform(-jitter_px, jitter_px, grid.shape)
+
+
+def random_positions(
+    object_shape_yx: tuple[int, int], patch_size: int, *, n_positions: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Return `n_positions` patch centres (n, 2) float64, uniform over where patches fit the object."""
+    half = patch_size / 2
+    high = np.asarray(object_shape_yx) - half
+    if (high < half).any():
+        raise DataError(
+            f"an object of {object_shape_yx} pixels is smaller than a patch of {patch_size}; enlarge the object."
+        )
+    return rng.uniform(half, high, (n_positions, 2))
+
+
+def _far_field_intensity(exit_waves: np.ndarray) -> np.ndarray:
+    far_field = np.asarray(scipy.fft.fft2(exit_waves, norm="ortho", workers=-1))
+    intensity = np.real(far_field) ** 2 + np.imag(far_field) ** 2
+    return scipy.fft.fftshift(intensity, axes=(-2, -1))
+
+
+def _cubic_spline_weights(fraction: np.ndarray) -> np.ndarray:
+    """Weights (n, 4, 2) of the spline coefficients at pixels -1, 0, 1, 2 for `fraction` (n, 2) in [0, 1).
+
+    The cubic B-spline of Unser, doi:10.1109/79.799930, equation 7.
+    """
+    distance = np.abs(fraction[:, None, :] - np.array([-1, 0, 1, 2])[None, :, None])
+    inner = 2 / 3 - distance**2 + distance**3 / 2
+    outer = (2 - distance) ** 3 / 6
+    return np.where(distance < 1, inner, outer).astype(np.float32)
+
+
+def _check_inside(object_shape: tuple[int, ...], positions: np.ndarray, patch_size: int) -> None:
+    half = patch_size / 2
+    outside = ((positions < half) | (positions > np.array(object_shape) - half)).any(axis=1)
+    if outside.any():
+        first = int(np.flatnonzero(outside)[0])
+        raise DataError(
+            f"{int(outside.sum())} of {len(positions)} patches reach outside the object of {object_shape} pixels, "
+            f"first number {first} centred at (y, x) = ({positions[first, 0]:g}, {positions[first, 1]:g}); "
+            f"keep centres {half:g} pixels from every side."
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulationSettings:
+    """Everything that decides a simulated scan; equal settings give equal scans.
+
+    Attributes
+    ----------
+    patch_size : int
+        Side N of a frame and of the probe in pixels.
+    object_shape_yx : (int, int)
+        Rows and columns of the object.
+    n_lines : int
+        Random lines across the object.
+    blur_px : float
+        Standard deviation of the lines' Gaussian blur.
+    aperture : float
+        Radius of the probe's disc in the far field, as a share of the Nyquist frequency.
+    defocus : float
+        Phase in radians at the rim of that disc.
+    n_positions : int, optional
+        Positions scattered at random; by default a jittered raster.
+    step_px, jitter_px : float
+        Distance of the raster's points, and their largest random shift along each axis.
+    photons_per_frame : float
+        Mean number of photons in a frame.
+    seed : int
+        Of object, positions and noise.
+
+    Raises
+    ------
+    SettingsError
+        A field is of another type or out of its range.
+    """
+
+    patch_size: int = 64
+    object_shape_yx: tuple[int, int] = (192, 192)
+    n_lines: int = 40
+    blur_px: float = 2.0
+    aperture: float = 0.5
+    defocus: float = 12.0
+    n_positions: int | None = None
+    step_px: float = 6.0
+    jitter_px: float = 1.0
+    photons_per_frame: float = 1e5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check every field and keep it as its plain Python type."""
+        fields.checked(
+            self,
+            patch_size=fields.whole_number(self.patch_size, "patch_size", at_least=1),
+            object_shape_yx=fields.shape_yx(self.object_shape_yx, "object_shape_yx"),
+            n_lines=fields.whole_number(self.n_lines, "n_lines", at_least=1),
+            blur_px=fields.number(self.blur_px, "blur_px", at_least=0),
+            aperture=fields.number(self.aperture, "aperture", above=0, at_most=1),
+            defocus=fields.number(self.defocus, "defocus"),
+            step_px=fields.number(self.step_px, "step_px", above=0),
+            jitter_px=fields.number(self.jitter_px, "jitter_px", at_least=0),
+            photons_per_frame=fields.number(self.photons_per_frame, "photons_per_frame", above=0),
+            seed=fields.seed(self.seed, "seed"),
+        )
+        if self.n_positions is not None:
+            n_positions = fields.whole_number(self.n_positions, "n_positions", at_least=1)
+            fields.checked(self, n_positions=n_positions)
+
+
+def simulate(
+    settings: SimulationSettings | None = None,
+    *,
+    object_image: np.ndarray | None = None,
+    probe: np.ndarray | None = None,
+) -> ScanData:
+    """Simulate a scan.
+
+    Parameters
+    ----------
+    settings : SimulationSettings, optional
+    object_image : (H, W) complex64, optional
+        In place of the random lines.
+    probe : (N, N) complex64, optional
+        In place of the defocused disc.
+
+    Returns
+    -------
+    ScanData
+        With the object as its truth.
+
+    Raises
+    ------
+    DataError
+        The object leaves no room for the patches.
+    """
+    settings = settings or SimulationSettings()
+    rng = np.random.default_rng(settings.seed)
+    if object_image is None:
+        object_image = random_lines(
+            settings.object_shape_yx, n_lines=settings.n_lines, blur_px=settings.blur_px, rng=rng
+        )
+    if probe is None:
+        probe = defocused_probe(settings.patch_size, aperture=settings.aperture, defocus=settings.defocus)
+    shape, side = object_image.shape, probe.shape[0]
+    if settings.n_positions is None:
+        positions = raster_positions(
+            shape, side, step_px=settings.step_px, jitter_px=settings.jitter_px, rng=rng
+        )
+    else:
+        positions = random_positions(shape, side, n_positions=settings.n_positions, rng=rng)
+    return simulate_scan(
+        object_image, probe, positions, photons_per_frame=settings.photons_per_frame, rng=rng
+    )

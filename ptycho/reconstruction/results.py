@@ -1,0 +1,131 @@
+"""What a reconstruction by a model returns, and what it would take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from autobatch import BatchPlan, BatchRun
+from ptycho.data.reconstruction import Reconstruction
+from ptycho.data.scan import ScanData
+from ptycho.image.placed import PlacedImage
+
+
+@dataclass(frozen=True, eq=False)
+class HalfSets:
+    """What one pass over the patches tells of their agreement, on the pixels of the whole image.
+
+    Attributes
+    ----------
+    even, odd : PlacedImage
+        Stitched from the patches of even and of odd index alone.
+    overlap_variance : (H, W) float32
+        Variance of the complex value over the patches on a pixel; NaN where no more than one lies.
+    """
+
+    even: PlacedImage
+    odd: PlacedImage
+    overlap_variance: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class StitchingRecord:
+    """How the patches entered the canvases.
+
+    Attributes
+    ----------
+    first_batch : BatchRun, optional
+        The pieces in which the first predicted batch entered the canvas; later batches go alike.
+    batch_sizes : tuple of int
+        Every number of patches that entered at once, in order of first use.
+    n_oom : int
+        Out-of-memory errors met.
+    n_rejected : int
+        Patches left out because they were not finite.
+    seconds : float
+        Time on the canvases.
+    """
+
+    first_batch: BatchRun | None
+    batch_sizes: tuple[int, ...]
+    n_oom: int
+    n_rejected: int
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class InferenceRun:
+    """A reconstruction by a model, and how its batches went.
+
+    Attributes
+    ----------
+    image : PlacedImage
+        On the pixel grid of the object, so placing it beside a truth needs no resampling.
+    half_sets : HalfSets or None
+        How well the patches agree; None unless `self_consistency` was asked for.
+    mean_centred : (S, S) complex64 or None
+        The image on the canvas of `reassemble_position`, centred on the mean position, whose pixels may lie
+        between those of the object; None unless it was asked for.
+    prediction : BatchRun
+        The batches of the network.
+    predict_s : float
+        Seconds in the network.
+    stitching : StitchingRecord
+        How the patches entered the canvases.
+    shares_frames : bool
+        Whether patches share frames, as they do for groups of more than one; their agreement then flatters.
+    collapsed : str or None
+        Why the first batch looks like that of a collapsed network.
+    """
+
+    image: PlacedImage
+    half_sets: HalfSets | None = None
+    mean_centred: np.ndarray | None = None
+    prediction: BatchRun
+    predict_s: float
+    stitching: StitchingRecord
+    shares_frames: bool = False
+    collapsed: str | None = None
+
+    def as_reconstruction(self, scan: ScanData, *, label: str) -> Reconstruction:
+        """Return the image of `scan` as a finished reconstruction, ready for a file or for `compare`.
+
+        Parameters
+        ----------
+        scan : ScanData
+            The scan that was reconstructed.
+        label : str
+            Name of the model.
+        """
+        assert self.image.origin_yx is not None  # `reconstruct` always knows it
+        return Reconstruction(
+            label=label,
+            object=self.image.values,
+            probe=scan.probe,
+            seconds=self.prediction.seconds,
+            positions_yx=scan.positions_yx - self.image.origin_yx,
+            coverage=self.image.coverage,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferencePlan:
+    """What `reconstruct` would do and the memory it would take.
+
+    Attributes
+    ----------
+    batches : BatchPlan
+        Predicted groups per batch, and why.
+    n_patches : int
+        Patches to predict and to stitch.
+    canvas_shape_yx : (int, int)
+        Pixels.
+    canvas_bytes : int
+        Memory of the sums and weights, of half sets and other extra canvases too.
+    """
+
+    batches: BatchPlan
+    n_patches: int
+    canvas_shape_yx: tuple[int, int]
+    canvas_bytes: int

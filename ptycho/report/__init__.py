@@ -1,0 +1,14 @@
+"""What a comparison leaves behind: tables, arrays, pictures, `run_report.json`."""
+
+from ptycho.report._artifacts import ArtifactOptions as ArtifactOptions
+from ptycho.report._artifacts import write_artifacts as write_artifacts
+from ptycho.report._artifacts import write_report as write_report
+from ptycho.report.figures import PlotOptions as PlotOptions
+from ptycho.report.figures import plot_comparison as plot_comparison
+from ptycho.report.figures import plot_errors as plot_errors
+from ptycho.report.figures import plot_frc as plot_frc
+from ptycho.report.figures import plot_loss_curve as plot_loss_curve
+from ptycho.report.figures import plot_reconstruction as plot_reconstruction
+from ptycho.report.figures import write_plots as write_plots
+from ptycho.report.patch_dump import dumping as dumping
+from ptycho.report.run_report import RunInfo as RunInfo

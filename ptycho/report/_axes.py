@@ -1,0 +1,119 @@
+"""Images on axes that somebody else has made: colours, titles, scale bars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ptycho.report._curves import LARGE_PT, SMALL_PT, TEXT_PT
+from ptycho.report._panels import ColourScale, plain, scale_bar_px, shortened
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from ptycho.image.cropping import Rectangle
+
+AMPLITUDE_MAP, COVERAGE_MAP, SPREAD_MAP = "gray", "viridis", "magma"
+SIGNED_MAP, CYCLIC_MAP = "RdBu_r", "twilight_shifted"
+
+
+def show(ax: Axes, image: np.ma.MaskedArray, scale: ColourScale, colour_map: str, window: Rectangle) -> None:
+    """Draw `image` over the pixels of `window`, however many of them it has kept."""
+    height, width = window.shape_yx
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    ax.imshow(scale.fold(image), cmap=colour_map, vmin=scale.low, vmax=scale.high, extent=extent)
+
+
+def map_of(channel: str, scale: ColourScale) -> str:
+    """Return the colour map of an amplitude, of a phase about zero, or of one that fills a turn."""
+    if channel == "amplitude":
+        return AMPLITUDE_MAP
+    return CYCLIC_MAP if scale.cyclic else SIGNED_MAP
+
+
+def colour_bar(
+    figure: Figure, row: Sequence[Axes], scale: ColourScale, colour_map: str, label: str, extend: str = "both"
+) -> None:
+    """Put one colour bar beside a row of axes."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    mappable = ScalarMappable(Normalize(scale.low, scale.high), colour_map)
+    extend = "neither" if scale.cyclic else extend
+    bar = figure.colorbar(mappable, ax=list(row), extend=extend, pad=0.01, aspect=22, fraction=0.05)
+    bar.set_label(label, fontsize=TEXT_PT)
+    bar.ax.tick_params(labelsize=TEXT_PT)
+
+
+def title(ax: Axes, text: str) -> None:
+    """Write figures above a panel."""
+    ax.set_title(text, fontsize=TEXT_PT, pad=4)
+
+
+def headings(row: Sequence[Axes], labels: Sequence[str]) -> None:
+    """Write the names of the columns, at one height, above the titles that their first panels have."""
+    n_lines = max(len(ax.get_title().splitlines()) for ax in row)
+    height = (1.25 * n_lines + 0.6) * TEXT_PT
+    for ax, label in zip(row, labels, strict=True):
+        ax.annotate(
+            plain(shortened(label)),
+            xy=(0.5, 1),
+            xytext=(0, height),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            ha="center",
+            fontsize=LARGE_PT,
+            fontweight="bold",
+        )
+
+
+def note(ax: Axes, text: str) -> None:
+    """Write a word into the lower right corner, on white."""
+    box = {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
+    ax.text(0.98, 0.02, text, transform=ax.transAxes, ha="right", va="bottom", fontsize=SMALL_PT, bbox=box)
+
+
+def say_instead(ax: Axes, text: str) -> None:
+    """Write `text` into a panel that has nothing to show."""
+    ax.patch.set(facecolor="white", hatch=None)
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center")
+
+
+def outline(ax: Axes, box: Rectangle) -> None:
+    """Draw the outline of `box`, in pixels of the image on `ax`."""
+    from matplotlib.patches import Rectangle as Frame
+
+    height, width = box.shape_yx
+    corner = (box.column_start - 0.5, box.row_start - 0.5)
+    ax.add_patch(Frame(corner, width, height, fill=False, edgecolor="black", linestyle="--", linewidth=1))
+
+
+def scale_bar(ax: Axes, width_px: int) -> None:
+    """Draw a bar of a round number of pixels into the lower left corner of an image so wide."""
+    from matplotlib.patheffects import withStroke
+
+    length = scale_bar_px(width_px)
+    left, right = 0.05, 0.05 + length / width_px
+    ax.plot(
+        [left, right],
+        [0.06, 0.06],
+        transform=ax.transAxes,
+        color="white",
+        linewidth=2.5,
+        solid_capstyle="butt",
+        path_effects=[withStroke(linewidth=4, foreground="black")],
+    )
+    ax.text(
+        (left + right) / 2,
+        0.085,
+        f"{length} px",
+        transform=ax.transAxes,
+        color="white",
+        ha="center",
+        fontsize=TEXT_PT,
+        fontweight="bold",
+        path_effects=[withStroke(linewidth=2.5, foreground="black")],
+    )

@@ -1,0 +1,235 @@
+"""What a plot of a comparison shows: images with uncovered pixels masked, colour limits, words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ptycho.errors import DataError
+from ptycho.image.phase import PhaseAlignMethod, continuous_phase, fit_phase_ramp
+
+if TYPE_CHECKING:
+    from ptycho.comparison import ArmResult, ComparisonResult
+
+TRUTH_LABEL = "Ground truth"
+# More pixels a side than a panel has on paper cost memory and time and show nothing.
+_MOST_PIXELS = 1200
+# Phases that fill more than this much of a turn are better read from a cyclic map.
+_NEARLY_A_TURN = 1.5 * math.pi
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One column of a figure, uncovered pixels masked, (h, w) the window after `thinned`.
+
+    Attributes
+    ----------
+    label : str
+    amplitude : (h, w) masked float32
+        Scaled to the truth's mean where there is a truth.
+    phase : (h, w) masked float32
+        Radians; the ramp (or mean) relative to the truth, or else its own, removed.
+    amplitude_error, phase_error : (h, w) masked float32, optional
+        Arm minus truth, the phase wrapped into [-π, π]; None without a truth.
+    """
+
+    label: str
+    amplitude: np.ma.MaskedArray
+    phase: np.ma.MaskedArray
+    amplitude_error: np.ma.MaskedArray | None = None
+    phase_error: np.ma.MaskedArray | None = None
+
+
+@dataclass(frozen=True)
+class ColourScale:
+    """Limits of a colour scale and whether its two ends mean the same."""
+
+    low: float
+    high: float
+    cyclic: bool = False
+
+    def with_ends(self, low: float | None, high: float | None) -> ColourScale:
+        """Return the scale with those ends replaced that are given; for phases, in radians.
+
+        One given end that lies beyond the other moves the other with it, at the same width.
+        """
+        if low is None and high is None:
+            return self
+        if low is not None and high is not None and not low < high:
+            raise DataError(
+                f"phase limits are {low:g} and {high:g} but the first must be the smaller; give both, in order."
+            )
+        # One given end may lie beyond the other, which was not chosen and so gives way.
+        width = max(self.high - self.low, 1e-6 * abs(low or high or 0.0))
+        if low is None:
+            low = self.low if high is None or self.low < high else high - width
+        if high is None:
+            high = self.high if low < self.high else low + width
+        return ColourScale(low, high, cyclic=math.isclose(high - low, 2 * math.pi, rel_tol=1e-3))
+
+    def fold(self, image: np.ma.MaskedArray) -> np.ma.MaskedArray:
+        """Return `image` with every turn beyond a cyclic scale taken off; otherwise as it is."""
+        if not self.cyclic:
+            return image
+        return np.ma.MaskedArray(self.low + np.mod(image.data - self.low, self.high - self.low), image.mask)
+
+
+def panels_of(result: ComparisonResult) -> list[Panel]:
+    """Return the arms' panels in order and, if there is a truth, its own as the last.
+
+    Images are shown as they are scored (`ptycho.evaluation.alignment.align_pair`), but over the whole window
+    instead of the scored rectangle, so that a reader also sees what was left out.
+    """
+    method = result.settings.phase_align
+    images = [(arm.label, thinned(arm.aligned.values), thinned(arm.aligned.covered)) for arm in result.arms]
+    if result.truth is None:
+        return [_alone(*image, method) for image in images]
+    truth = thinned(result.truth).astype(np.complex128)
+    true_phase = _own_phase(truth, method)
+    arms = [_beside_truth(*image, truth, true_phase, method) for image in images]
+    nowhere = np.zeros(truth.shape, bool)
+    return [*arms, Panel(TRUTH_LABEL, _masked(np.abs(truth), nowhere), _masked(true_phase, nowhere))]
+
+
+def thinned(image: np.ndarray) -> np.ndarray:
+    """Return every k-th row and column of `image` (H, W), k the least that leaves 1200 a side."""
+    step = -(-max(image.shape) // _MOST_PIXELS)
+    return image[::step, ::step]
+
+
+def _alone(label: str, image: np.ndarray, covered: np.ndarray, method: PhaseAlignMethod) -> Panel:
+    field = np.where(covered, image, 0).astype(np.complex128)
+    return Panel(label, _masked(np.abs(field), ~covered), _masked(_own_phase(field, method), ~covered))
+
+
+def _beside_truth(
+    label: str,
+    image: np.ndarray,
+    covered: np.ndarray,
+    truth: np.ndarray,
+    true_phase: np.ndarray,
+    method: PhaseAlignMethod,
+) -> Panel:
+    field = np.where(covered, image, 0).astype(np.complex128)
+    field = fit_phase_ramp(field * truth.conj(), method=method).removed_from(field)
+    modulus, true_modulus = np.abs(field), np.abs(truth)
+    total = modulus[covered].sum()
+    amplitude = modulus * (true_modulus[covered].sum() / total if total > 0 else 1.0)
+    phase_error = np.angle(field * truth.conj())
+    return Panel(
+        label,
+        _masked(amplitude, ~covered),
+        _masked(true_phase + phase_error, ~covered),
+        _masked(amplitude - true_modulus, ~covered),
+        _masked(phase_error, ~covered),
+    )
+
+
+def _own_phase(field: np.ndarray, method: PhaseAlignMethod) -> np.ndarray:
+    return continuous_phase(fit_phase_ramp(field, method=method).removed_from(field))
+
+
+def _masked(image: np.ndarray, mask: np.ndarray) -> np.ma.MaskedArray:
+    return np.ma.MaskedArray(image.astype(np.float32), mask)
+
+
+def percentile_scale(
+    images: Iterable[np.ma.MaskedArray], p_min: float, p_max: float, *, phase: bool = False
+) -> ColourScale:
+    """Return the limits that hold the `p_min`-th to `p_max`-th percentile of all visible pixels together.
+
+    Limits of a phase lie symmetrically about 0, or a whole turn apart if the phases fill one.
+    """
+    values = _visible(images)
+    if not values.size:
+        return ColourScale(-1.0 if phase else 0.0, 1.0)
+    low, high = (float(value) for value in np.percentile(values, (p_min, p_max)))
+    if not phase:
+        return ColourScale(low, high) if high > low else ColourScale(low - 0.5, low + 0.5)
+    if high - low > _NEARLY_A_TURN:
+        return ColourScale(-math.pi, math.pi, cyclic=True)
+    reach = max(abs(low), abs(high)) or 1.0
+    return ColourScale(-reach, reach)
+
+
+def error_scale(images: Iterable[np.ma.MaskedArray], percentile: float = 98.0) -> ColourScale:
+    """Return limits symmetric about 0 that hold `percentile` of the moduli of all visible pixels together."""
+    values = _visible(images)
+    reach = float(np.percentile(np.abs(values), percentile)) if values.size else 0.0
+    return ColourScale(-(reach or 1.0), reach or 1.0)
+
+
+def spread_scale(images: Iterable[np.ma.MaskedArray], percentile: float = 98.0) -> ColourScale:
+    """Return limits from 0 that hold `percentile` of all visible pixels together; for values of one sign."""
+    return ColourScale(0.0, error_scale(images, percentile).high)
+
+
+def _visible(images: Iterable[np.ma.MaskedArray]) -> np.ndarray:
+    return np.concatenate([image.compressed() for image in images])
+
+
+def scale_bar_px(width_px: int) -> int:
+    """Return the longest of 1, 2, 5, 10, 20, 50 … pixels that fits into a quarter of the width, at least 1."""
+    room = max(width_px / 4, 1.0)
+    decade = 10 ** math.floor(math.log10(room))
+    return max(step * decade for step in (1, 2, 5) if step * decade <= room)
+
+
+def figures_of_merit(arm: ArmResult | None, channel: str, *, separator: str = " · ") -> str:
+    """Return the figures that stand above a panel; empty for the truth and for an arm without scores."""
+    if arm is None or arm.metrics is None:
+        return ""
+    cutoff = ".3f" if arm.metrics.convention == "standard" else ".3g"
+    formats = {"ssim": ("SSIM", ".3f"), "mae": ("MAE", "#.2g"), "frc50": ("FRC50", cutoff)}
+    values = {name: getattr(getattr(arm.metrics, name), channel) for name in formats}
+    return separator.join(
+        f"{heading} {'–' if values[name] is None else format(values[name], spec)}"
+        for name, (heading, spec) in formats.items()
+    )
+
+
+def comparison_caption(result: ComparisonResult, *, p_min: float, p_max: float) -> str:
+    """Return what a reader has to know beside the images, failed arms included."""
+    reference = "over all arms" if result.truth is None else "of the ground truth"
+    sentences = [
+        _extent(result),
+        f"Colours span percentiles {p_min:g} to {p_max:g} {reference};",
+        f"each phase has its {result.settings.phase_align} removed. Hatched: not reconstructed.",
+    ]
+    metrics = next((arm.metrics for arm in result.arms if arm.metrics is not None), None)
+    if metrics is not None:
+        unit = "cycles/pixel" if metrics.convention == "standard" else "rings"
+        named = "" if metrics.convention == "standard" else f" All by the {metrics.convention} convention."
+        sentences.append(f"MAE of phases in rad, FRC50 in {unit}.{named}")
+    if result.truth is None:
+        sentences.append("Without a ground truth there are no metrics.")
+    sentences += [f"{failure.what} failed: {shortened(failure.reason, 160)}" for failure in result.failures]
+    return " ".join(sentences)
+
+
+def reconstruction_caption(result: ComparisonResult, *, p_min: float, p_max: float) -> str:
+    """Return what a reader has to know beside the image of a single arm."""
+    return (
+        f"{shortened(result.arms[0].label)}: {_extent(result)} Colours span percentiles {p_min:g} to {p_max:g}; "
+        f"the phase has its {result.settings.phase_align} removed. Hatched: not reconstructed."
+    )
+
+
+def _extent(result: ComparisonResult) -> str:
+    height, width = result.window.shape_yx
+    return f"{result.n_frames:,} frames, crops of {result.settings.crop_size} px on {height}×{width} px."
+
+
+def shortened(text: str, longest: int = 28) -> str:
+    """Return `text` in at most `longest` characters."""
+    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
+
+
+def plain(text: str) -> str:
+    """Keep matplotlib from taking a user's words for a formula, or for a line to leave out of a legend."""
+    escaped = text.replace("$", r"\$")
+    return f" {escaped}" if escaped.startswith("_") else escaped

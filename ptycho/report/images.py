@@ -1,0 +1,86 @@
+"""`ComparisonResult` -> arrays of an NPZ (docs/formats.md)."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import astuple
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ptycho.evaluation import ImageMetrics, seen_images
+
+if TYPE_CHECKING:
+    from ptycho.comparison import ArmResult, ComparisonResult
+    from ptycho.report.names import ArmPrefixes
+
+ARRAY_SCHEMA_VERSION = 1
+
+Arrays = Iterator[tuple[str, np.ndarray]]
+
+
+def raw_arrays(result: ComparisonResult, prefixes: Mapping[str, ArmPrefixes]) -> Arrays:
+    """Give every image as reconstructed, its coverage and its halves."""
+    yield from _frame_arrays(result)
+    for arm in result.arms:
+        prefix = prefixes[arm.label].array
+        yield from _image_arrays(prefix, arm.image.values)
+        yield f"{prefix}_covered", arm.image.covered
+        coverage = arm.image.covered if arm.image.coverage is None else arm.image.coverage
+        yield f"{prefix}_coverage", coverage.astype(np.float32, copy=False)
+        if arm.consistency is not None:
+            yield f"{prefix}_even_complex", arm.consistency.even
+            yield f"{prefix}_odd_complex", arm.consistency.odd
+            yield f"{prefix}_overlap_variance", arm.consistency.overlap_variance
+
+
+def aligned_arrays(result: ComparisonResult, prefixes: Mapping[str, ArmPrefixes]) -> Arrays:
+    """Give every image after registration, and the pixels that are scored."""
+    yield from _frame_arrays(result)
+    yield "scored", result.scored
+    for arm in result.arms:
+        yield from _image_arrays(prefixes[arm.label].array, arm.aligned.values)
+        yield f"{prefixes[arm.label].array}_covered", arm.aligned.covered
+        for axis, offset in zip("yx", _applied_offset_yx(arm), strict=True):
+            yield f"{prefixes[arm.label].file}_offset_d{axis}", np.array(offset, np.float64)
+
+
+def seen_arrays(metrics: ImageMetrics, ms_ssim_sigma: float) -> Arrays:
+    """Give the exact images that MS-SSIM and the FRC saw."""
+    seen = seen_images(metrics, ms_ssim_sigma=ms_ssim_sigma)
+    yield "schema_version", np.array(ARRAY_SCHEMA_VERSION)
+    yield "window", np.array(astuple(metrics.window), np.int64)
+    for metric, pairs in (("ms_ssim", seen.ms_ssim), ("frc", seen.frc)):
+        for channel, (image, truth) in pairs.items():
+            yield f"{metric}_{channel}", image
+            yield f"{metric}_true_{channel}", truth
+
+
+def _applied_offset_yx(arm: ArmResult) -> tuple[float, float]:
+    if arm.registration is None or not arm.registration.plausible:
+        return np.nan, np.nan
+    return arm.registration.applied_offset_yx
+
+
+def _frame_arrays(result: ComparisonResult) -> Arrays:
+    yield "schema_version", np.array(ARRAY_SCHEMA_VERSION)
+    yield "window", np.array(astuple(result.window), np.int64)
+    if result.truth is not None:
+        yield from _image_arrays("ground_truth", result.truth)
+
+
+def _image_arrays(prefix: str, image: np.ndarray) -> Arrays:
+    image = image.astype(np.complex64, copy=False)
+    yield f"{prefix}_amplitude", np.abs(image)
+    yield f"{prefix}_phase", np.angle(image)
+    yield f"{prefix}_complex", image
+
+
+def write_arrays(path: Path, arrays: Arrays) -> None:
+    """Write an NPZ member by member: one array is in memory at a time, and none can be a pickle."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for key, array in arrays:
+            with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)

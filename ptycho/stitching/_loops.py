@@ -1,0 +1,150 @@
+"""Compiled loops of the CPU stitcher: weights, division, and the way back; `_vectors` has the one that adds patches.
+
+Importing this module imports numba; only `_cpu` does so.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ptycho.stitching._compiling import compiled
+from ptycho.stitching._vectors import FINITE, add_band, add_splats
+
+__all__ = ["FINITE", "add_band", "add_splats", "box_blocks", "extract", "square_band"]
+
+
+@compiled
+def _box_row(out, points, side, scratch):
+    """Write the sums of `side` neighbouring points: ``out[j] = sum(points[j - side + 1 : j + 1])``.
+
+    Sums of 1, 2, 4, … neighbours are made by doubling, and those that make up `side` are added. Nothing is
+    ever subtracted: no cancellation, and what no point reaches is exactly zero.
+
+    Parameters
+    ----------
+    out : (W,) float64
+    points : (W - side + 1,) float64
+    scratch : (2, side + W) float64
+        The first `side` columns are zero and stay so.
+    """
+    n, width = points.size, out.size
+    doubled, doubled_again = scratch[0], scratch[1]
+    doubled[side : side + n] = points
+    doubled[side + n :] = 0.0
+    out[:] = 0.0
+    reach, length = 0, 1
+    while True:
+        if side & length:
+            source = doubled[side - reach : side - reach + width]
+            for j in range(width):
+                out[j] += source[j]
+            reach += length
+        if 2 * length > side:
+            return
+        near, far, total = doubled[side:], doubled[side - length :], doubled_again[side:]
+        for j in range(width):
+            total[j] = near[j] + far[j]
+        doubled, doubled_again = doubled_again, doubled
+        length *= 2
+
+
+@compiled
+def box_blocks(weights, image, values, floor, splats, side, first_block, last_block):
+    """Box-sum the point map into pixel weights and divide the sums by them, in blocks of `side` rows.
+
+    A vertical window is the tail of one block of rows plus the head of the next. Blocks are counted from
+    row 0, so the result does not depend on how they are shared out.
+
+    Parameters
+    ----------
+    weights : (H, W) float64, or (0, W)
+        Receives the weights unless it is empty.
+    image : (H, 2 W) float32, or (0, 2 W)
+        Receives ``values / (floor + weight)``, or 0 where the weight is at most `floor`, unless it is empty.
+    values : (H, 2 W) float32 or float64
+    splats : (H - side + 1, W - side + 1) float64
+    first_block, last_block : int
+        Rows ``first_block * side`` … ``last_block * side - 1`` are written.
+    """
+    height, width = splats.shape[0] + side - 1, splats.shape[1] + side - 1
+    tails = np.zeros((side + 1, width))
+    current = np.zeros((side, width))
+    head, weight = np.zeros(width), np.zeros(width)
+    scratch = np.zeros((2, side + width))
+    for block in range(max(first_block - 1, 0), last_block):
+        head[:] = 0.0
+        for r in range(side):
+            row = block * side + r
+            if row < splats.shape[0]:
+                _box_row(current[r], splats[row], side, scratch)
+            else:
+                current[r, :] = 0.0
+            if block >= first_block and row < height:
+                for j in range(width):
+                    head[j] += current[r, j]
+                    weight[j] = head[j] + tails[r + 1, j]
+                if weights.shape[0] > 0:
+                    weights[row] = weight
+                if image.shape[0] > 0:
+                    _divide_row(image[row], values[row], weight, floor)
+        for r in range(side - 1, -1, -1):
+            for j in range(width):
+                tails[r, j] = tails[r + 1, j] + current[r, j]
+
+
+@compiled
+def _divide_row(image, values, weight, floor):
+    for j in range(weight.size):
+        scale = 1.0 / (floor + weight[j]) if weight[j] > floor else 0.0
+        image[2 * j] = np.float32(values[2 * j] * scale)
+        image[2 * j + 1] = np.float32(values[2 * j + 1] * scale)
+
+
+@compiled
+def square_band(squares, patches, first, side, top_left, fraction, finite, row_begin, row_end):
+    """Add |shifted crop|² / weight to rows `row_begin` … `row_end - 1` of `squares` (H, W) float64.
+
+    Inside a crop the weight is 1. At its edges shifted value and weight both fade; their quotient is the
+    patch's own value there, which enters with that weight.
+    """
+    for p in range(finite.size):
+        if not finite[p]:
+            continue
+        top, left = top_left[p, 0], top_left[p, 1]
+        f_y, f_x = fraction[p, 0], fraction[p, 1]
+        for row in range(max(top, row_begin), min(top + side + (1 if f_y > 0 else 0), row_end)):
+            r = row - top
+            w_above, w_below = (f_y if r > 0 else 0.0), (1.0 - f_y if r < side else 0.0)
+            above = patches[p, first + max(r - 1, 0)]
+            below = patches[p, first + min(r, side - 1)]
+            for c in range(side + (1 if f_x > 0 else 0)):
+                w_left, w_right = (f_x if c > 0 else 0.0), (1.0 - f_x if c < side else 0.0)
+                left_column, right_column = 2 * (first + max(c - 1, 0)), 2 * (first + min(c, side - 1))
+                square = 0.0
+                for part in range(2):
+                    value = w_left * (
+                        w_above * above[left_column + part] + w_below * below[left_column + part]
+                    )
+                    value += w_right * (
+                        w_above * above[right_column + part] + w_below * below[right_column + part]
+                    )
+                    square += value * value
+                squares[row, left + c] += square / ((w_above + w_below) * (w_left + w_right))
+
+
+@compiled
+def extract(crops, image, top_left, fraction):
+    """Interpolate an image at the pixels of every crop: (n, M, M) complex128 from (H, W) complex128."""
+    height, width = image.shape
+    side = crops.shape[1]
+    for p in range(crops.shape[0]):
+        f_y, f_x = fraction[p, 0], fraction[p, 1]
+        for r in range(side):
+            row = top_left[p, 0] + r
+            row_below = min(row + 1, height - 1)
+            for c in range(side):
+                column = top_left[p, 1] + c
+                column_right = min(column + 1, width - 1)
+                crops[p, r, c] = (1 - f_y) * (
+                    (1 - f_x) * image[row, column] + f_x * image[row, column_right]
+                ) + f_y * ((1 - f_x) * image[row_below, column] + f_x * image[row_below, column_right])

@@ -1,0 +1,116 @@
+"""Both networks learn, repeat with a seed, and say when they have collapsed."""
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ptycho.data import ScanData
+from ptycho.data.simulation import SimulationSettings, simulate
+from ptycho.errors import DataError
+from ptycho.models._fitting import _Examples
+from ptycho.models.bundle import load_bundle
+from ptycho.models.networks import Architecture
+from ptycho.models.training import TrainingSettings, check_trainable, save_training, train
+
+
+def _scan(side, seed=1, n=24):
+    return simulate(
+        SimulationSettings(
+            patch_size=side, object_shape_yx=(side + 30, side + 40), n_lines=12, n_positions=n, seed=seed
+        )
+    )
+
+
+def _small(kind="baseline", side=16, gridsize=1):
+    return Architecture(kind=kind, patch_size=side, gridsize=gridsize, n_filters_scale=0.25)
+
+
+def _settings(**changes):
+    return TrainingSettings(**({"epochs": 2, "batch_size": 8, "validation_fraction": 0.2} | changes))
+
+
+@pytest.fixture(scope="module")
+def small_scan():
+    return _scan(16)
+
+
+@pytest.fixture(scope="module")
+def trained(small_scan):
+    return train([small_scan], _small(), settings=_settings(epochs=12, stop_patience=12, seed=3))
+
+
+def _without_object(scan, **changes):
+    return ScanData(amplitude=scan.amplitude, positions_yx=scan.positions_yx, probe=scan.probe, **changes)
+
+
+def test_the_baseline_learns_the_patches_of_the_object(trained):
+    assert trained.history["loss"][-1] < 0.6 * trained.history["loss"][0]
+    assert trained.collapsed is None
+
+
+@pytest.mark.parametrize("gridsize", [1, 2])
+def test_the_pinn_learns_without_a_truth(gridsize):
+    scan = _without_object(_scan(64, n=16))
+    settings = _settings(epochs=4, batch_size=4, stop_patience=4)
+    history = train([scan], _small("pinn", 64, gridsize), settings=settings).history
+    assert history["loss"][-1] < 0.9 * history["loss"][0]
+
+
+def test_labels_are_preferred_to_the_object_and_a_constant_output_is_called_collapsed(small_scan):
+    constant = np.full(small_scan.amplitude.shape, 0.5j, np.complex64)
+    labelled = replace(small_scan, labels=constant)
+    settings = _settings(epochs=60, stop_patience=60, learning_rate=3e-3, schedule="cosine")
+    result = train([labelled], _small(), settings=settings)
+    patches = result.model.predict_batch(labelled.normalised().amplitude[..., None])
+    assert np.abs(patches.mean() - 0.5j) < 0.05
+    assert result.collapsed is not None
+    assert "COLLAPSED" in result.summary
+
+
+def test_the_same_seed_gives_the_same_weights(small_scan, trained):
+    again = train([small_scan], _small(), settings=_settings(epochs=12, stop_patience=12, seed=3))
+    weights = (run.model.network.get_weights() for run in (trained, again))
+    for first, second in zip(*weights, strict=True):
+        np.testing.assert_allclose(first, second, atol=1e-5)
+
+
+def test_scans_of_different_scale_are_brought_to_one_and_keep_their_probes(small_scan):
+    bright = replace(small_scan, amplitude=small_scan.amplitude * 30, probe=small_scan.probe * 30)
+    scans = [scan.normalised() for scan in (small_scan, bright)]
+    examples = _Examples.gather(scans, _small(), np.random.default_rng(0))
+    n = small_scan.n_frames
+    np.testing.assert_allclose(examples.frames[:n], examples.frames[n:], rtol=1e-5)
+    np.testing.assert_allclose(examples.probes[0], examples.probes[1], rtol=1e-5)
+    np.testing.assert_array_equal(examples.probe_index, np.repeat([0, 1], n))
+    np.testing.assert_array_equal(examples.indices[n:, 0], np.arange(n, 2 * n))
+
+
+def test_time_that_is_over_ends_mixed_precision_training_after_the_epoch(small_scan):
+    settings = _settings(epochs=50, stop_patience=50, max_minutes=0.0, precision="mixed_bfloat16")
+    result = train([small_scan], _small(), settings=settings)
+    assert len(result.history["loss"]) == 1
+    assert {weights.dtype for weights in result.model.network.get_weights()} == {np.dtype(np.float32)}
+    assert result.model.network.compute_dtype == "float32"
+
+
+def test_what_is_saved_can_be_loaded_and_read(small_scan, trained, tmp_path):
+    files = save_training(tmp_path / "run", trained)
+    assert all(path.is_file() for path in files)
+    loaded = load_bundle(tmp_path / "run")
+    assert loaded.training["settings"]["seed"] == 3
+    np.testing.assert_allclose(loaded.probe, small_scan.normalised().probe, rtol=1e-6)
+    with (tmp_path / "run" / "loss_curve.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == [str(epoch) for epoch in range(1, 13)]
+    np.testing.assert_allclose([float(row["val_loss"]) for row in rows], trained.history["val_loss"])
+
+
+def test_wrong_input_is_refused_before_training(small_scan):
+    with pytest.raises(DataError, match="frames of 16 pixels but the network takes 64"):
+        check_trainable([small_scan], _small("pinn", 64))
+    with pytest.raises(DataError, match="at least one file"):
+        check_trainable([], _small())
+    with pytest.raises(DataError, match="neither labels"):
+        check_trainable([_without_object(small_scan)], _small())
