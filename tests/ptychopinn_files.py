@@ -43,7 +43,7 @@ class Description:
 
     def pool(self, source):
         name = f"max_pooling2d_{len(self.layers)}"
-        return self.add("MaxPooling2D", name, [source], pool_size=[2, 2], strides=[2, 2], padding="valid")
+        return self.add("MaxPooling2D", name, [source], pool_size=[2, 2], strides=[2, 2], padding="same")
 
     def up(self, source):
         name = f"up_sampling2d_{len(self.layers)}"

@@ -31,10 +31,11 @@ _MODEL = "diffraction_to_obj/model.keras"
 _LAST_ENCODER_FILTERS = 128
 _AMPLITUDE_ACTIVATIONS = ("sigmoid", "silu", "swish", "softplus", "relu")
 _BASELINE_LAYERS = ("InputLayer", CONVOLUTION, "MaxPooling2D", "UpSampling2D")
-# What must be alike in a layer of theirs and of ours, by class; other settings do not change its result.
+# What must be alike in a layer of theirs and of ours, by class; other settings do not change its result. Pooling
+# of 2 pads nothing on an even side, whatever its `padding`.
 _DECISIVE = {
     CONVOLUTION: ("kernel_size", "strides", "padding", "dilation_rate", "groups", "use_bias", "data_format"),
-    "MaxPooling2D": ("pool_size", "strides", "padding", "data_format"),
+    "MaxPooling2D": ("pool_size", "strides", "data_format"),
     "UpSampling2D": ("size", "interpolation", "data_format"),
 }
 
