@@ -21,11 +21,26 @@ def _relative_error(found, expected):
 
 
 @pytest.mark.spec("CM-2.7")
-@pytest.mark.parametrize("name", ["head_base64", "head_gs2"])
-def test_a_genuine_bundle_predicts_what_ptychopinn_did(name):
+@pytest.mark.parametrize(
+    ("name", "combine", "trusted"),
+    [
+        ("head_base64", "polar", 32),
+        ("head_gs2", "polar", 32),
+        ("head_n128", "polar", 64),
+        ("head_nobig_gs1", "polar", 64),
+        ("head_noprobebig_gs2", "polar", 32),
+        ("head_nopad", "polar", 32),
+        ("C_tf221_47f064e_gs2", "rectangular", 32),
+    ],
+)
+def test_a_genuine_bundle_predicts_what_ptychopinn_did(name, combine, trusted):
     model = load_legacy(GENUINE / name)
     with np.load(GENUINE / name / "pair.npz") as pair:
         frames, coordinates, expected = pair["X"], pair["coords"], pair["Y"][..., 0]
     offsets_yx = -np.moveaxis(coordinates[:, 0, ::-1], 1, 2)
     found = model.predict_batch(frames, offsets_yx)
     assert _relative_error(_central_half(found), _central_half(expected)) <= 3e-6
+    # Around the central half the factor of 1000 enlarges what the merging rounds.
+    assert _relative_error(found, expected) <= (3e-6 if trusted == expected.shape[1] else 1e-4)
+    assert (model.combine, model.trusted_crop_size) == (combine, trusted)
+    assert len(model.assumptions) == (combine == "rectangular")
