@@ -98,6 +98,8 @@ class ArmResult:
         How the batches went; None for a finished reconstruction.
     collapsed : str or None
         Why the output looks like that of a collapsed network.
+    assumptions : tuple of str
+        What the file of a model left open and how it was taken, a sentence each.
     place_known : bool
         False if neither positions nor a plausible registration say where the image lies: it stands in the middle
         of the window, is not scored by the standard convention and takes no pixel from the others.
@@ -118,6 +120,7 @@ class ArmResult:
     mean_centred: np.ndarray | None = None
     run: InferenceRun | None = None
     collapsed: str | None = None
+    assumptions: tuple[str, ...] = ()
     place_known: bool = True
     seconds: dict[str, float] = field(default_factory=dict)
 

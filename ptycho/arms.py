@@ -53,6 +53,11 @@ class Arm:
     observer: BatchObserver | None = None
     seconds: float | None = None
 
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What the file of a model left open and how it was taken, a sentence each."""
+        return self.source.assumptions if isinstance(self.source, PatchModel) else ()
+
 
 def load_arm(
     path: str | os.PathLike[str],
@@ -69,8 +74,9 @@ def load_arm(
     Parameters
     ----------
     path : path
-        A folder written by ``ptycho-train``; PtychoPINN's ``wts.h5.zip`` or ``baseline_model.h5``, or a
-        folder that holds one, the latter at any depth; or an NPZ with `reconstructed_object`.
+        A folder written by ``ptycho-train``; PtychoPINN's ``wts.h5.zip``, ``baseline_model.h5`` or another
+        of its files, or a folder that holds one at any depth (docs/formats.md); or an NPZ with
+        `reconstructed_object`.
     label : str, optional
         Default: the kind of the model or the name of the algorithm.
     scan : ScanData, optional

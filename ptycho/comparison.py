@@ -249,6 +249,7 @@ def _place(
         mean_centred=_mean_centred(image, run, settings),
         run=run,
         collapsed=None if run is None else run.collapsed,
+        assumptions=arm.assumptions,
         place_known=image.origin_yx is not None or registration is None or registration.plausible,
         seconds=seconds,
     )

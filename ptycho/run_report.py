@@ -131,6 +131,7 @@ def _arm(arm: ArmResult, prefixes: ArmPrefixes) -> dict[str, Any]:
         "stitching": None if arm.run is None else _stitching(arm.run),
         "n_rejected_patches": None if arm.run is None else arm.run.n_rejected,
         "collapsed": arm.collapsed,
+        "assumptions": list(arm.assumptions),
         "coverage": _coverage(arm),
         "consistency": None if arm.consistency is None else _consistency(arm.consistency),
         "registration": None if arm.registration is None else _registration(arm.registration),
