@@ -44,7 +44,7 @@ def open_saved(path: Path, stack: ExitStack) -> Saved:
     if path.is_dir():
         return _open_members(FolderMembers(path), stack)
     if path.name.endswith(TORCH_SUFFIXES):
-        raise DataError(f"{path} is a checkpoint of PyTorch; {OTHER_BACKEND}")
+        raise DataError(f"{path} is by its name a checkpoint of PyTorch; {OTHER_BACKEND}")
     with path.open("rb") as stream:
         signature = stream.read(len(HDF5_SIGNATURE))
     named_hdf5 = path.name.endswith((".h5", ".hdf5")) and not signature.startswith(ZIP_SIGNATURE)
@@ -56,21 +56,26 @@ def open_saved(path: Path, stack: ExitStack) -> Saved:
 def _open_members(members: Members, stack: ExitStack) -> Saved:
     """Open the one network in an archive or a folder: PtychoPINN's with several members, or Keras' own."""
     names = members.names()
-    if (archive := _member(names, _KERAS)) is not None:
+    if (archive := _member(members, _KERAS)) is not None:
         name = f"{members.name}/{archive}"
         return _open_keras_archive(stack.enter_context(open_zip(members.read(archive), name)), stack)
     if _DESCRIPTION in names and _WEIGHTS in names:
         return _open_keras_archive(members, stack)
-    metadata = METADATA if METADATA in names else _member(names, f"{NETWORK}/{METADATA}")
+    metadata = METADATA if METADATA in names else _member(members, f"{NETWORK}/{METADATA}")
     if metadata is not None:
         return _open_saved_model(members, metadata.removesuffix(METADATA), stack)
     raise DataError(_no_network(members.name, names))
 
 
-def _member(names: Sequence[str], end: str) -> str | None:
-    """Return the member that `end` names, wherever in the archive; the outermost if there are several."""
-    found = [name for name in names if f"/{name}".endswith((f"/{end}", f"_{end}"))]
-    return min(found, key=lambda name: name.count("/"), default=None)
+def _member(members: Members, end: str) -> str | None:
+    """Return the member that `end` names, wherever in the archive; refuse more than one."""
+    found = [name for name in members.names() if f"/{name}".endswith((f"/{end}", f"_{end}"))]
+    if len(found) > 1:
+        raise DataError(
+            f"{members.name} holds {len(found)} models ({', '.join(found)}) but one is needed; unpack it and name "
+            "the file itself."
+        )
+    return found[0] if found else None
 
 
 def _no_network(source: str, names: Sequence[str]) -> str:

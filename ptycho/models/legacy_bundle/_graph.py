@@ -246,6 +246,6 @@ def _slice(value: Any) -> Slice | None:
 
 def _constant(value: Any) -> np.ndarray:
     constant = np.asarray(value)
-    if constant.dtype.kind not in "iuf" or not np.isfinite(constant).all():
+    if constant.dtype.kind not in "iuf" or not (np.abs(constant) <= np.finfo(np.float32).max).all():
         raise ValueError(f"an argument is {str(value)[:50]!r}")
     return constant.astype(np.float32)

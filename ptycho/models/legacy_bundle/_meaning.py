@@ -110,7 +110,7 @@ def _settled(graph: Graph) -> tuple[Graph, list[str]]:
             "the file holds its last steps as code, which is not run; taken as PtychoPINN had them by default: "
             f"{', '.join(taken_as)}"
         )
-    if "use_polar" not in steps[_OBJECT].settings:
+    if steps[_OBJECT].settings.get("use_polar") is None:
         steps[_OBJECT] = replace(steps[_OBJECT], settings={"use_polar": False})
         assumptions.append(
             "the file does not say use_polar; patches are amplitude + i * phase, as the version that saved it made "

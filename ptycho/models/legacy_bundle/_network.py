@@ -20,7 +20,10 @@ from ptycho.models.legacy_bundle._words import FOREIGN_NETWORK, STORED_AS_CODE
 if TYPE_CHECKING:
     import keras
 
-ACTIVATIONS = ("linear", "relu", "sigmoid", "silu", "swish", "softplus", "tanh")
+# A mask has as many numbers as a frame has pixels; the largest detectors have some 4000 a side.
+_MAX_SIDE = 8192
+_MAX_CONSTANT_BYTES = 1 << 30
+_ACTIVATIONS = ("linear", "relu", "sigmoid", "silu", "swish", "softplus", "tanh")
 # Settings that a layer may have with one value only, the one that Keras has by default; the others are read.
 _FIXED = {
     CONVOLUTION: {
@@ -89,6 +92,7 @@ class _Builder:
         self.convolutions: dict[str, Any] = {}
         self._source = source
         self._side = 0
+        self._n_constant_bytes = 0
 
     def add(self, layer: Layer) -> None:
         make = _MAKERS.get(layer.kind)
@@ -116,6 +120,10 @@ class _Builder:
         elif side > self._side:
             # Frames of N pixels bound the memory that a network takes, whatever the file says.
             raise self._refusal(layer, f"gives images of {side} pixels from frames of {self._side}")
+        if isinstance(value, np.ndarray):
+            self._n_constant_bytes += value.nbytes
+        if self._n_constant_bytes > _MAX_CONSTANT_BYTES:
+            raise self._refusal(layer, f"is one of masks of more than {_MAX_CONSTANT_BYTES} bytes")
         self.values[layer.name] = value
 
     def _refusal(self, layer: Layer, what: str) -> DataError:
@@ -135,7 +143,9 @@ def _input(layer: Layer, operands: Sequence[Any]) -> Any:
     import keras
 
     _, height, width, channels = input_shape(layer)
-    return keras.Input((_count(height), _count(width), _count(channels)))
+    if max(_count(height), _count(width)) > _MAX_SIDE:
+        raise ValueError(f"frames of {height} x {width} pixels, more than {_MAX_SIDE} a side")
+    return keras.Input((height, width, _count(channels)))
 
 
 def _identity(layer: Layer, operands: Sequence[Any]) -> Any:
@@ -160,7 +170,9 @@ def _convolution(layer: Layer, operands: Sequence[Any]) -> Any:
 def _pooling(layer: Layer, operands: Sequence[Any]) -> Any:
     import keras
 
-    return keras.layers.MaxPooling2D(2, padding=layer.settings["padding"], dtype="float32")(_image(operands))
+    if (padding := layer.settings["padding"]) not in ("same", "valid"):
+        raise ValueError(f"its padding is {padding!r}")
+    return keras.layers.MaxPooling2D(2, padding=padding, dtype="float32")(_image(operands))
 
 
 def _upsampling(layer: Layer, operands: Sequence[Any]) -> Any:
@@ -262,8 +274,8 @@ def _pair(operands: Sequence[Any]) -> tuple[Any, Any]:
 
 
 def _activation_name(value: Any) -> str:
-    if not isinstance(value, str) or value not in ACTIVATIONS:
-        raise ValueError(f"its activation is {value!r} but must be one of {', '.join(ACTIVATIONS)}")
+    if not isinstance(value, str) or value not in _ACTIVATIONS:
+        raise ValueError(f"its activation is {value!r} but must be one of {', '.join(_ACTIVATIONS)}")
     return value
 
 

@@ -98,6 +98,13 @@ def test_a_bundle_packed_with_its_folder_is_opened(files, tmp_path):
     assert load_legacy(tmp_path).architecture.kind == "pinn"
 
 
+def test_an_archive_of_two_bundles_is_not_guessed_at(files, tmp_path):
+    members = {f"{run}/diffraction_to_obj/model.keras": files["keras"] for run in ("a", "b")}
+    (tmp_path / "runs.zip").write_bytes(zipped(members))
+    with pytest.raises(DataError, match=r"holds 2 models \(a/diffraction_to_obj/model\.keras, b/"):
+        load_legacy(tmp_path)
+
+
 def test_the_autoencoder_beside_a_network_is_left_alone(place):
     folder = place(**{"autoencoder/model.keras": "torch", "diffraction_to_obj/model.keras": "keras"})
     assert load_legacy(folder).architecture.kind == "pinn"
@@ -158,8 +165,8 @@ def test_a_file_that_is_not_there_is_not_called_damaged(tmp_path, name):
     ("path", "form", "message"),
     [
         ("wts.h5.zip", "torch bundle", r"a model of PyTorch \(diffraction_to_obj/model\.pth\)"),
-        ("checkpoints/last.ckpt", "torch", r"last\.ckpt is a checkpoint of PyTorch"),
-        ("model.pth", "torch", r"model\.pth is a checkpoint of PyTorch"),
+        ("checkpoints/last.ckpt", "torch", r"last\.ckpt is by its name a checkpoint of PyTorch"),
+        ("model.pth", "torch", r"model\.pth is by its name a checkpoint of PyTorch"),
         ("run.zip", "torch", r"a model of PyTorch \(archive/data\.pkl\)"),
     ],
 )

@@ -91,6 +91,12 @@ def test_a_mask_that_is_written_out_is_applied(made, tmp_path):
     np.testing.assert_allclose(layers[1], np.where(MASK == 1, 0.5, 1) * layers[0], atol=1e-6)
 
 
+def test_a_constant_that_is_no_finite_number_is_refused(made, tmp_path):
+    folder = write_saved_model(tmp_path / "model", made, mask=1e300 * MASK)
+    with pytest.raises(DataError, match=r"does not describe a functional Keras model .* an argument is"):
+        load_legacy(folder)
+
+
 def test_a_patch_that_nothing_else_enters_means_the_object_whole(tmp_path):
     made = pinn_description(64, 1, 0.25, object_big=False)
     store_last_steps_as_code(made)
