@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,12 +103,19 @@ def chosen_model(path: Path, role: ModelKind | None) -> Path:
 def _places(folder: Path) -> list[_Place]:
     if not folder.is_dir():
         return []
-    files = list(itertools.islice(folder.rglob("*"), MAX_ENTRIES + 1))
+    files = list(itertools.islice(_files_below(folder), MAX_ENTRIES + 1))
     if len(files) > MAX_ENTRIES:
         raise DataError(f"{folder} holds more than {MAX_ENTRIES} files; name the folder of one training run.")
     places = [place for file in sorted(files) if (place := _place(file, folder)) is not None]
     # A SavedModel has more than one file.
     return list({place.path: place for place in places}.values())
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Yield the files in `folder` and below it, not those in hidden folders: environments and caches."""
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(parent) / name for name in files)
 
 
 def _place(file: Path, folder: Path) -> _Place | None:
@@ -122,7 +131,8 @@ def _place(file: Path, folder: Path) -> _Place | None:
         return _Place(file, named, _OWN)
     if file.name == "model.keras" and parent.name == NETWORK:
         return _Place(file, "pinn", _UNPACKED)
-    if file.name.endswith(TORCH_SUFFIXES):
+    # Any other .pth may be a list of paths of Python's.
+    if file.name.endswith(".ckpt") or (file.suffix in TORCH_SUFFIXES and parent.name == NETWORK):
         return _Place(file, "pinn", _TORCH)
     is_baseline = named == "baseline" and file.name.endswith((".h5", ".hdf5"))
     is_bundle = file.name.endswith(".zip") and _holds_network(file)

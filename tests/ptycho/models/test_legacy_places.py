@@ -146,6 +146,9 @@ def test_other_files_and_folders_are_not_taken_for_legacy(files, tmp_path):
     np.savez(tmp_path / "scan.npz", a=1)
     (tmp_path / "frames.zip").write_bytes(zipped({"frames.tif": b"II*\0"}))
     (tmp_path / "notes.txt").write_text("nothing")
+    (tmp_path / "paths.pth").write_text("/opt/packages")
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / ".cache" / "wts.h5.zip").write_bytes(files["bundle"])
     assert not is_legacy(tmp_path)
     assert not is_legacy(tmp_path / "scan.npz")
     assert not is_legacy(tmp_path / "notes.txt")
@@ -166,7 +169,7 @@ def test_a_file_that_is_not_there_is_not_called_damaged(tmp_path, name):
     [
         ("wts.h5.zip", "torch bundle", r"a model of PyTorch \(diffraction_to_obj/model\.pth\)"),
         ("checkpoints/last.ckpt", "torch", r"last\.ckpt is by its name a checkpoint of PyTorch"),
-        ("model.pth", "torch", r"model\.pth is by its name a checkpoint of PyTorch"),
+        ("diffraction_to_obj/model.pth", "torch", r"model\.pth is by its name a checkpoint of PyTorch"),
         ("run.zip", "torch", r"a model of PyTorch \(archive/data\.pkl\)"),
     ],
 )
