@@ -14,6 +14,7 @@ import numpy as np
 from ptycho.stitching import _checks, _cpu, _memory
 from ptycho.stitching._backend import make_sums
 from ptycho.stitching._geometry import Placement, canvas_around, place
+from ptycho.stitching._sources import as_array_like
 from ptycho.stitching._state import CanvasState, read_state
 
 logger = logging.getLogger(__name__)
@@ -187,7 +188,7 @@ class Canvas:
         ValueError
             If counts differ, M exceeds N, a position is not finite or a crop leaves the canvas.
         """
-        before = self.n_rejected
+        before, patches = self.n_rejected, as_array_like(patches, "patches")
         self.commit(self.stage_placed(patches, self.place(patches, positions_yx)))
         self.warn_of_rejected(since=before)
 
