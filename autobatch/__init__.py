@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from autobatch._first_size import plan_batches as plan_batches
     from autobatch._keras import keras_model_cost as keras_model_cost
+    from autobatch._map import map_batches as map_batches
     from autobatch._measure import measure_cost as measure_cost
     from autobatch._memo import BatchMemo as BatchMemo
     from autobatch._oom import is_out_of_memory as is_out_of_memory
     from autobatch._planner import plan_batch_size as plan_batch_size
+    from autobatch._predict import predict as predict
     from autobatch._probe import device_memory as device_memory
     from autobatch._probe import list_devices as list_devices
     from autobatch._progress import LogProgress as LogProgress
@@ -46,10 +48,12 @@ if TYPE_CHECKING:
 _DOOR = {
     "_first_size": ("plan_batches",),
     "_keras": ("keras_model_cost",),
+    "_map": ("map_batches",),
     "_measure": ("measure_cost",),
     "_memo": ("BatchMemo",),
     "_oom": ("is_out_of_memory",),
     "_planner": ("plan_batch_size",),
+    "_predict": ("predict",),
     "_probe": ("device_memory", "list_devices"),
     "_progress": ("LogProgress", "NoProgress", "Progress", "Stage"),
     "_progress_of": ("progress_of",),

@@ -73,8 +73,10 @@ class Task:
         ``supply(stop)`` makes items ready and returns up to which there are any; for streams.
     outputs : callable, optional
         ``outputs(run)`` returns what the commits have gathered; in place of results kept here.
-    continuation : callable, optional
-        For `BatchRun.resume`.
+    is_repeatable : bool
+        Whether a commit that was interrupted may be done once more.
+    order, continuation : optional
+        For `BatchRun`.
     earlier : BatchRun, optional
         The part of the work that a run before this one has done.
     """
@@ -91,6 +93,8 @@ class Task:
     is_oom: Callable[[BaseException], bool] | None = None
     supply: Callable[[int], int] | None = None
     outputs: Callable[[BatchRun], list[Any]] | None = None
+    is_repeatable: bool = False
+    order: Any = None
     continuation: Continuation | None = None
     earlier: BatchRun | None = None
 
@@ -321,6 +325,7 @@ class Loop:
         """Tell what was done until now."""
         done = max(self._cursor, self._kept[-1][0] if self._kept else 0)
         is_finished = self._has_ended or done == self._task.n_items
+        is_in_doubt = self._committing > done and not self._task.is_repeatable
         run = BatchRun(
             n_items=done if self._task.n_items is None else self._task.n_items,
             plan=self._plan,
@@ -331,7 +336,8 @@ class Loop:
             start=self._task.start,
             stopped_at=None if is_finished else done,
             skipped=tuple(self._skipped),
-            interrupted=None if self._committing <= done else (done, self._committing),
+            interrupted=(done, self._committing) if is_in_doubt else None,
+            order=self._task.order,
             continuation=None if is_finished else self._task.continuation,
         )
         return joined(self._task.earlier, run, self._task.outputs)

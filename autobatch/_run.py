@@ -32,8 +32,9 @@ Commit = Callable[[int, int, Any], None]
 class Settings:
     """What the callers of `run_in_batches` and of `map_batches` say about a run.
 
-    The fields are the parameters of `run_in_batches`; `multiple_of`, `supply` and `outputs` are those of
-    `Sizes` and `Task`.
+    The fields are the parameters of `run_in_batches`; `multiple_of` is that of `Sizes`; `supply`, `outputs`,
+    `is_repeatable` and `order` are those of `Task`. `adapted` turns functions given to `BatchRun.resume` into
+    `compute` and `commit`.
     """
 
     batch_size: int | Literal["auto"] = "auto"
@@ -55,6 +56,9 @@ class Settings:
     multiple_of: int = 1
     supply: Callable[[int], int] | None = None
     outputs: Callable[[BatchRun], list[Any]] | None = None
+    is_repeatable: bool = False
+    order: Any = None
+    adapted: Callable[[Any, Any], tuple[Compute | None, Commit | None]] | None = None
 
 
 def run_in_batches(
@@ -206,6 +210,8 @@ def run_with(
         is_oom=settings.is_oom,
         supply=settings.supply,
         outputs=settings.outputs,
+        is_repeatable=settings.is_repeatable,
+        order=settings.order,
         continuation=_Continuation(settings, compute, commit, n_items),
         earlier=earlier,
     )
@@ -256,6 +262,8 @@ class _Continuation:
         batch_size: int | Literal["auto"] | None,
         on_error: Literal["raise", "skip"] | None,
     ) -> BatchRun:
+        if self.settings.adapted is not None:
+            compute, commit = self.settings.adapted(compute, commit)
         settings = replace(
             self.settings,
             batch_size=self.settings.batch_size if batch_size is None else batch_size,

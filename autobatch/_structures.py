@@ -35,9 +35,7 @@ def mapped(function: Callable[..., Any], structure: Any, *others: Any) -> Any:
     if isinstance(structure, dict):
         return {key: mapped(function, value, *(o[key] for o in others)) for key, value in structure.items()}
     made = [mapped(function, *values) for values in zip(structure, *others, strict=True)]
-    if isinstance(structure, list):
-        return made
-    return type(structure)(*made) if hasattr(structure, "_fields") else tuple(made)
+    return like(structure, made)
 
 
 def leaves(structure: Any) -> Iterator[Any]:
@@ -50,6 +48,13 @@ def leaves(structure: Any) -> Iterator[Any]:
             yield from leaves(value)
     else:
         yield structure
+
+
+def like(structure: Any, values: list[Any]) -> Any:
+    """Return values as what the structure is: a list, a tuple or a named tuple."""
+    if isinstance(structure, list):
+        return values
+    return type(structure)(*values) if hasattr(structure, "_fields") else tuple(values)
 
 
 def _check_same_form(structure: Any, other: Any) -> None:

@@ -218,6 +218,8 @@ class BatchRun:
         Items that failed by themselves and were left out, with ``on_error="skip"``.
     interrupted : tuple of int, optional
         ``(start, stop)`` of a batch whose commit was begun and may be done in part.
+    order : sequence of int, optional
+        The numbers of the items in the order in which they were run, where they were sorted.
     continuation : callable, optional
         What `resume` calls; None for a copy that came from another process.
     """
@@ -232,6 +234,7 @@ class BatchRun:
     stopped_at: int | None = None
     skipped: tuple[SkippedItem, ...] = ()
     interrupted: tuple[int, int] | None = None
+    order: Any = field(default=None, repr=False, compare=False)
     continuation: Continuation | None = field(default=None, repr=False, compare=False)
 
     @property
