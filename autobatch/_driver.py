@@ -279,9 +279,11 @@ class Loop:
 
     def _skip(self, start: int, stop: int, error: BaseException) -> None:
         """Leave out items that fail by themselves."""
-        line = telling_line(error)
-        _logger.warning("%s: item %s is skipped: %s", self._task.label, f"{start:,}", line)
-        self._skipped += [SkippedItem(item=item, error=line) for item in range(start, stop)]
+        line, order = telling_line(error), self._task.order
+        for place in range(start, stop):
+            item = place if order is None else int(order[place])
+            _logger.warning("%s: item %s is skipped: %s", self._task.label, f"{item:,}", line)
+            self._skipped.append(SkippedItem(item=item, error=line))
         self._cursor = stop
         self._has_tried_again = False
         self._descent.clear()

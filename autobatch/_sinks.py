@@ -75,10 +75,8 @@ class Gathered:
         return [mapped(lambda leaf: leaf[self._order[:n_done]], self._arrays)]
 
     def _blank(self, item: int) -> None:
-        place = item - self._first
-        row = place if self._order is None else self._order[place]
         for leaf in leaves(self._arrays):
-            leaf[row] = _nothing(leaf.dtype)
+            leaf[item - self._first] = _nothing(leaf.dtype)
 
 
 class Written:
