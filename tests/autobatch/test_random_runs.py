@@ -8,8 +8,7 @@ import os
 from unittest import mock
 
 import numpy as np
-import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from autobatch import (
@@ -186,8 +185,7 @@ def test_every_row_comes_back_to_its_place(
 
     run = ended(start, check)
     kept = np.setdiff1d(np.arange(n_items), [skipped.item for skipped in run.skipped])
-    if len(kept) == 0:
-        pytest.skip("all were skipped")
+    assume(len(kept))  # else nobody knows what a row looks like
     tripled, first = run.outputs[0]
     if len(tripled) == n_items:
         tripled, first = tripled[kept], first[kept]
