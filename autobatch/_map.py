@@ -10,6 +10,7 @@ from autobatch._checks import check_weights, checked_count, checked_start
 from autobatch._padding import Padding
 from autobatch._probe import Device
 from autobatch._progress import Progress
+from autobatch._progress_of import attach
 from autobatch._results import completed, on_host
 from autobatch._rows import is_array, padded, sliced
 from autobatch._run import Commit, Compute, Settings, run_with
@@ -235,6 +236,13 @@ class Mapping:
         """Return the gathered rows; without items, those of an empty batch."""
         if run.outputs:
             return run.outputs[0]
+        if run.skipped:
+            error = ValueError(
+                f"{self.label!r}: all {len(run.skipped):,} items failed and were skipped, item {run.skipped[0].item:,} "
+                f'by {run.skipped[0].error}; mend that, or pass on_error="raise" to see where it comes from.'
+            )
+            attach(error, self.label, run)
+            raise error
         if self.source.n_items is None:
             raise ValueError("x gave no items, so that nobody knows what their results look like; pass some.")
         rows = on_host(completed(self.function(self.source.take(0, 0))))

@@ -263,6 +263,16 @@ def test_skipped_rows_are_empty_and_reported():
     assert [(skipped.item, skipped.error) for skipped in runs[0].skipped] == [(5, "ValueError: bad pixel")]
 
 
+def test_a_run_of_which_nothing_is_left_says_why():
+    def function(batch):
+        raise OSError("no such file")
+
+    with pytest.raises(
+        ValueError, match="all 11 items failed and were skipped, item 0 by OSError: no such file"
+    ):
+        map_batches(function, X, batch_size=4, on_error="skip")
+
+
 @pytest.mark.parametrize("x", ["array", "stream"])
 def test_what_is_finished_is_in_the_error_and_the_run_goes_on_with_a_mended_function(x):
     def function(batch):

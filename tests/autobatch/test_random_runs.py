@@ -8,7 +8,7 @@ import os
 from unittest import mock
 
 import numpy as np
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autobatch import (
@@ -30,7 +30,7 @@ class MistakeError(Exception):
 
 
 ERRORS = {"memory": MemoryError, "mistake": MistakeError, "interrupt": KeyboardInterrupt}
-ENDS = (MistakeError, KeyboardInterrupt, DoesNotFitError, CommitOutOfMemoryError)
+ENDS = (MistakeError, ValueError, KeyboardInterrupt, DoesNotFitError, CommitOutOfMemoryError)
 FAULTS = st.dictionaries(
     st.integers(0, 25), st.tuples(st.sampled_from(sorted(ERRORS)), st.booleans()), max_size=6
 )
@@ -178,14 +178,16 @@ def test_every_row_comes_back_to_its_place(
             on_error=on_error,
             report=runs.append,
         )
-        return runs[0]
+        return runs[-1]
 
     def check(run):
         assert sum(map(len, (part[0] for part in run.outputs))) >= run.n_done - len(run.skipped)
 
     run = ended(start, check)
     kept = np.setdiff1d(np.arange(n_items), [skipped.item for skipped in run.skipped])
-    assume(len(kept))  # else nobody knows what a row looks like
+    if len(kept) == 0:
+        assert run.outputs == []
+        return
     tripled, first = run.outputs[0]
     if len(tripled) == n_items:
         tripled, first = tripled[kept], first[kept]
