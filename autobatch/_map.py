@@ -237,12 +237,11 @@ class Mapping:
         if run.outputs:
             return run.outputs[0]
         if run.skipped:
-            error = ValueError(
+            message = (
                 f"{self.label!r}: all {len(run.skipped):,} items failed and were skipped, item {run.skipped[0].item:,} "
                 f'by {run.skipped[0].error}; mend that, or pass on_error="raise" to see where it comes from.'
             )
-            attach(error, self.label, run)
-            raise error
+            raise attach(ValueError(message), self.label, run)
         if self.source.n_items is None:
             raise ValueError("x gave no items, so that nobody knows what their results look like; pass some.")
         rows = on_host(completed(self.function(self.source.take(0, 0))))

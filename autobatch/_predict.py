@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakKeyDictionary
 
 from autobatch._checks import checked_count
 from autobatch._keras import keras_model_cost
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from autobatch._memo import BatchMemo
 
 _logger = logging.getLogger(__name__)
+# Tracing a model for its cost takes as long as many batches. An entry goes with its model, and is made anew when
+# the model has other layers or is compiled otherwise.
+_ESTIMATES: WeakKeyDictionary[Any, tuple[tuple[bool, int, int], BatchCost | None]] = WeakKeyDictionary()
 
 
 def predict(
@@ -165,6 +169,14 @@ def _estimated(model: Any) -> BatchCost | None:
     """Return the estimate, or None where the model cannot be counted and has to be measured."""
     if not is_keras_model(model):
         return None
+    form = (bool(model.jit_compile), model.count_params() if model.built else 0, len(model.layers))
+    known = _ESTIMATES.get(model)
+    if known is None or known[0] != form:
+        known = _ESTIMATES[model] = (form, _counted(model))
+    return known[1]
+
+
+def _counted(model: Any) -> BatchCost | None:
     try:
         return keras_model_cost(model)
     except Exception as error:  # noqa: BLE001 - tracing may fail in as many ways as there are layers

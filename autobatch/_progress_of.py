@@ -31,12 +31,13 @@ def progress_of(error: BaseException, *, label: str | None = None) -> BatchRun |
     return next((run for name, run in reversed(entries) if label in (None, name)), None)
 
 
-def attach(error: BaseException, label: str, run: BatchRun) -> None:
-    """Let `progress_of` find `run`; the newest run is taken for the outermost."""
+def attach(error: BaseException, label: str, run: BatchRun) -> BaseException:
+    """Let `progress_of` find `run`, and return the error; the newest run is taken for the outermost."""
     told = getattr(error, _ATTRIBUTE, None)
     entries = [] if told is None else [entry for entry in told.entries if entry[0] != label]
     # Past the class's own __setattr__, which a frozen exception forbids.
     BaseException.__setattr__(error, _ATTRIBUTE, _Told([*entries, (label, run)]))
+    return error
 
 
 def joined(

@@ -72,6 +72,25 @@ def test_by_default_a_model_is_planned_from_its_cost(keras):
     assert max(runs[0].batch_sizes) == 32
 
 
+def test_the_cost_of_a_model_is_counted_once_until_the_model_changes(keras, monkeypatch):
+    from autobatch import keras_model_cost
+
+    counted = []
+
+    def counting(model):
+        counted.append(model.name)
+        return keras_model_cost(model)
+
+    monkeypatch.setattr("autobatch._predict.keras_model_cost", counting)
+    model, x = functional(keras)
+    predict(model, x)
+    predict(model, x)
+    assert counted == [model.name]
+    model.compile(jit_compile=not model.jit_compile)
+    predict(model, [part[:2] for part in x])
+    assert counted == [model.name] * 2
+
+
 def test_a_model_whose_cost_cannot_be_counted_is_measured_instead(keras, caplog, monkeypatch):
     def refuse(model):
         raise ValueError("not counted")
