@@ -7,6 +7,8 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+from autobatch._types import BatchCost
+
 
 def checked_count(name: str, value: Any, *, least: int) -> int:
     """Return an integer of at least `least`.
@@ -25,6 +27,46 @@ def checked_count(name: str, value: Any, *, least: int) -> int:
     if count < least:
         raise ValueError(f"{name} is {count} but must be {least} or more.")
     return count
+
+
+def check_callables(**functions: Any) -> None:
+    """Check arguments that are functions, by name; None is left to the caller.
+
+    Raises
+    ------
+    TypeError
+        If one cannot be called.
+    """
+    for name, function in functions.items():
+        if function is not None and not callable(function):
+            raise TypeError(f"{name} is {function!r} but must be a function.")
+
+
+def check_cost(cost: Any) -> None:
+    """Check what is given for the memory of a batch.
+
+    Raises
+    ------
+    TypeError
+        If it is no `BatchCost`.
+    """
+    if cost is not None and not isinstance(cost, BatchCost):
+        raise TypeError(
+            f"cost is {cost!r} but must be a BatchCost, for example BatchCost(bytes_per_item=1 << 20)."
+        )
+
+
+def check_flags(**flags: Any) -> None:
+    """Check arguments that are True or False, by name.
+
+    Raises
+    ------
+    TypeError
+        If one is something else, such as the word "no", which counts as true.
+    """
+    for name, flag in flags.items():
+        if not isinstance(flag, bool):
+            raise TypeError(f"{name} is {flag!r} but must be True or False.")
 
 
 def checked_start(start: Any, n_items: Any) -> int:

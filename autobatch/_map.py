@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from autobatch._checks import check_weights, checked_count, checked_start
+from autobatch._checks import check_callables, check_flags, check_weights, checked_count, checked_start
 from autobatch._padding import Padding
 from autobatch._probe import Device
 from autobatch._progress import Progress
@@ -134,6 +134,8 @@ def map_batches(
         Whatever the function raises. `progress_of` tells of any error what was finished; its ``resume()`` goes on,
         with another function if one is given.
     """
+    check_callables(function=function, commit=commit, collate=collate, report=report)
+    check_flags(sort=sort, pad=pad)
     settings = Settings(
         batch_size=batch_size,
         cost=cost,

@@ -7,7 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from autobatch._checks import check_weights, checked_on_error, checked_start
+from autobatch._checks import (
+    check_callables,
+    check_cost,
+    check_flags,
+    check_weights,
+    checked_on_error,
+    checked_start,
+)
 from autobatch._driver import Loop, Task
 from autobatch._first_size import FirstSize, checked_first_size
 from autobatch._guards import GuardedMemo, GuardedStage, guarded_probe
@@ -195,6 +202,7 @@ def run_with(
     earlier: BatchRun | None = None,
 ) -> BatchRun:
     """Do what `run_in_batches` does; `earlier` is the part that was done before an error."""
+    check_callables(compute=compute, commit=commit)
     first_size = _first_size(settings, n_items, start)
     sizes = Sizes(n_items, weights=settings.weights, multiple_of=settings.multiple_of)
     task = Task(
@@ -225,6 +233,9 @@ def run_with(
 def _first_size(settings: Settings, n_items: int | None, start: int) -> FirstSize:
     """Check what was said, and return what the first size depends on."""
     checked_on_error(settings.on_error)
+    check_cost(settings.cost)
+    check_callables(is_oom=settings.is_oom, clock=settings.clock)
+    check_flags(recover=settings.recover, check_length=settings.check_length)
     load = STREAM_BATCH_SIZE if n_items is None else n_items
     if n_items is not None:
         load = n_items - checked_start(start, n_items)

@@ -191,6 +191,25 @@ def test_arguments_that_do_not_go_together_are_refused(choices, message):
         map_batches(doubled, X, **choices)
 
 
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"commit": 3}, "commit is 3 but must be a function"),
+        ({"collate": "stack"}, "collate is 'stack' but must be a function"),
+        ({"report": []}, r"report is \[\] but must be a function"),
+        ({"is_oom": MemoryError()}, "is_oom is MemoryError"),
+        ({"cost": 1 << 20}, r"cost is 1048576 but must be a BatchCost, for example"),
+        ({"recover": "no"}, "recover is 'no' but must be True or False"),
+        ({"pad": 8}, "pad is 8 but must be True or False"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(choices, message):
+    with pytest.raises(TypeError, match=message):
+        map_batches(doubled, X, **choices)
+    with pytest.raises(TypeError, match="function is 3 but must be a function"):
+        map_batches(3, X)
+
+
 def test_what_holds_no_items_is_refused():
     with pytest.raises(TypeError, match="x is a int but must be an array"):
         map_batches(doubled, 7)
