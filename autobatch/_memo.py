@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import shutil
-import sys
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -152,8 +151,8 @@ def _is_like(usable_bytes: int, remembered_bytes: int) -> bool:
 
 
 def _precision() -> str:
-    config = getattr(sys.modules.get("keras"), "config", None)
-    return "" if config is None else str(config.dtype_policy().name)
+    keras = _tensorflow.keras_imported()
+    return "" if keras is None else str(keras.config.dtype_policy().name)
 
 
 @contextmanager

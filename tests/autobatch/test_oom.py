@@ -155,7 +155,13 @@ def test_the_telling_line_is_short():
 
 
 # A full disk, a quota or a queue below a path that speaks of memory is no lack of it.
-PATHS = ["/scratch/oom/part-0.tfrecord", "runs/OOM/x.h5", r"D:\out of memory\x", "'/data/out of memory/x y'", "OOM.log"]
+PATHS = [
+    "/scratch/oom/part-0.tfrecord",
+    "runs/OOM/x.h5",
+    r"D:\out of memory\x",
+    "'/data/out of memory/x y'",
+    "OOM.log",
+]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -167,7 +173,9 @@ def test_words_in_a_path_are_no_words_about_memory(path, text):
 
 
 def test_a_full_disk_is_never_memory_however_it_is_told():
-    error = tf_error("ResourceExhaustedError", "failed to allocate 512 bytes of scratch: No space left on device")
+    error = tf_error(
+        "ResourceExhaustedError", "failed to allocate 512 bytes of scratch: No space left on device"
+    )
     assert verdict(error) is Verdict.NO
 
 
