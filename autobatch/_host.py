@@ -114,7 +114,7 @@ def _tensorflow_bound() -> Bound | None:
     statistics = _tensorflow.allocator_statistics("CPU:0")
     used_bytes = 0 if statistics is None else statistics.current_bytes
     return Bound(
-        source="TF_CPU_BFC_MEM_LIMIT_IN_MB",
+        source=DeviceMemory.TENSORFLOW_ON_CPU,
         total_bytes=limit_bytes,
         free_bytes=max(0, limit_bytes - used_bytes),
     )

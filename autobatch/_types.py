@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import repeat
 from typing import Any, ClassVar, Literal
 
+from autobatch._numbers import checked_number
+
 Outcome = Literal["done", "out_of_memory"]
-Limit = Literal["memory", "items", "max_batch_size", "host", "caller", "memo", "no_estimate"]
+Limit = Literal[
+    "memory", "host_memory", "tensor", "items", "max_batch_size", "host", "caller", "memo", "no_estimate"
+]
 CostSource = Literal["given", "measured", "estimated"]
 
 
@@ -35,6 +40,10 @@ class DeviceMemory:
         Marketing name of the card; empty for the host.
     uuid : str
         NVML's identifier of the card or MIG slice; empty for the host.
+    host : DeviceMemory, optional
+        For a card, what main memory has free at the same time: a batch passes through it, and work that
+        never touches the card takes all of its memory there. A plan keeps to both. None where main memory
+        is no limit.
     """
 
     device: str
@@ -45,8 +54,10 @@ class DeviceMemory:
     notes: tuple[str, ...] = ()
     name: str = ""
     uuid: str = ""
+    host: DeviceMemory | None = None
 
     UNKNOWN: ClassVar[str] = "unknown"
+    TENSORFLOW_ON_CPU: ClassVar[str] = "TF_CPU_BFC_MEM_LIMIT_IN_MB"
 
     @property
     def is_known(self) -> bool:
@@ -63,9 +74,15 @@ class DeviceMemory:
         """Whether this is main memory rather than a card's."""
         return self.device.upper().startswith("CPU")
 
+    @property
+    def is_ordinary_host(self) -> bool:
+        """Whether this is main memory without a pool of its own: running out ends the process."""
+        return self.is_host and self.source != self.TENSORFLOW_ON_CPU
+
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-ready values."""
-        return asdict(self) | {"notes": list(self.notes)}
+        host = None if self.host is None else self.host.as_dict()
+        return asdict(self) | {"notes": list(self.notes), "host": host}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,19 +99,71 @@ class BatchCost:
         Share of one item in the largest single tensor, 0 if not known. Allocators need it in one piece.
     source : {"given", "measured", "estimated"}
         How the figures were obtained.
+    largest_tensor_elements_per_item : int
+        Numbers that one item adds to the tensor with the most elements, 0 if not known. Kernels count them
+        in 32 bits, so that a batch may hold 2³¹ − 1. Where it is not known, four bytes an element of
+        the largest tensor's are assumed.
+    host_bytes_per_item : int, optional
+        What an item takes in main memory when the batch runs on a card, for example its input and result.
+        None if not known: main memory must then have room for all of it.
+    uncertainty : float
+        The real peak may be this many times the line; 1 for what is exact.
+    not_counted : tuple of str
+        What the figures leave out, in words; empty if they are whole. A plan from figures that are not
+        whole is made only where nothing can be measured.
+
+    Raises
+    ------
+    TypeError
+        If a count is no integer.
+    ValueError
+        If a count is negative or `uncertainty` below 1.
     """
 
     bytes_per_item: int
     fixed_bytes: int = 0
     largest_tensor_bytes_per_item: int = 0
     source: CostSource = "given"
+    largest_tensor_elements_per_item: int = 0
+    host_bytes_per_item: int | None = None
+    uncertainty: float = 1.0
+    not_counted: tuple[str, ...] = ()
+
+    # Bytes that an element is taken to have where only bytes are known: float32.
+    ELEMENT_BYTES: ClassVar[int] = 4
 
     def __post_init__(self) -> None:
-        """Refuse negative byte counts."""
-        for name in ("bytes_per_item", "fixed_bytes", "largest_tensor_bytes_per_item"):
+        """Refuse what is no number of bytes."""
+        for name in (
+            "bytes_per_item",
+            "fixed_bytes",
+            "largest_tensor_bytes_per_item",
+            "largest_tensor_elements_per_item",
+            "host_bytes_per_item",
+        ):
             value = getattr(self, name)
-            if value < 0:
-                raise ValueError(f"{name} is {value} but must be a number of bytes, 0 or more.")
+            if value is None and name == "host_bytes_per_item":
+                continue
+            try:
+                number = operator.index(value)
+            except TypeError:
+                raise TypeError(f"{name} is {value!r} but must be an integer, a number of bytes.") from None
+            if number < 0:
+                raise ValueError(f"{name} is {number} but must be a number of bytes, 0 or more.")
+            object.__setattr__(self, name, number)  # NumPy's integers overflow
+        if not checked_number("uncertainty", self.uncertainty) >= 1:
+            raise ValueError(f"uncertainty is {self.uncertainty} but must be a factor of 1 or more.")
+
+    @property
+    def elements_per_item(self) -> int:
+        """Elements that an item adds to the tensor with the most, 0 if nothing is known of it."""
+        if self.largest_tensor_elements_per_item:
+            return self.largest_tensor_elements_per_item
+        return -(-self.largest_tensor_bytes_per_item // self.ELEMENT_BYTES)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-ready values."""
+        return asdict(self) | {"not_counted": list(self.not_counted)}
 
     def peak_bytes(self, batch_size: int) -> int:
         """Return the predicted peak of a batch of `batch_size` items."""
@@ -223,7 +292,7 @@ class BatchRun:
             "final_batch_size": self.final_batch_size,
             "reason": self.plan.reason,
             "limited_by": self.plan.limited_by,
-            "cost": None if self.plan.cost is None else asdict(self.plan.cost),
+            "cost": None if self.plan.cost is None else self.plan.cost.as_dict(),
             "attempts": [asdict(attempt) for attempt in self.attempts],
             "n_batches": sum(a.n_batches for a in self.attempts if a.outcome == "done"),
             "n_oom": self.n_oom,
