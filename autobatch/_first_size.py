@@ -43,9 +43,10 @@ class FirstSize:
         """Plan without running anything, or return None if a measurement is needed."""
         if self.n_items == 0:
             return BatchPlan(batch_size=0, reason="there are no items", limited_by="items")
-        if self.wanted is not None:
-            return self._given(self.wanted)
         remembered = None if self.memo is None else self._remembered(self.memo)
+        if self.wanted is not None:
+            given = self._given(self.wanted)
+            return given if remembered is None or remembered.batch_size >= given.batch_size else remembered
         if remembered is None and self.cost is not None and not self.cost.not_counted:
             return self.planned(self.cost)
         return remembered
