@@ -82,6 +82,7 @@ class FirstSize:
             max_batch_size=self.max_batch_size,
             host_limit=HOST_MAX_BATCH_SIZE if is_modest else None,
             usable_fraction=self.usable_fraction,
+            regions=memory.regions,
         )
 
     def _completed(self, cost: BatchCost) -> BatchCost:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from autobatch import _cgroup, _tensorflow
@@ -34,7 +35,9 @@ def host_memory(root: Path = Path("/")) -> DeviceMemory:
     allocator = _tensorflow_bound()
     if allocator is not None and (tightest is None or allocator.free_bytes <= tightest.free_bytes):
         # This allocator raises a proper error when it is full, so it needs no margin.
-        return _as_memory(allocator, allocator.free_bytes, notes)
+        used_bytes = allocator.total_bytes - allocator.free_bytes
+        regions = _tensorflow.growing_regions(allocator.total_bytes, used_bytes)
+        return replace(_as_memory(allocator, allocator.free_bytes, notes), regions=regions)
     if tightest is None:
         return _as_memory(Bound(source=DeviceMemory.UNKNOWN, total_bytes=0, free_bytes=0), 0, notes)
     notes.append("half of the free part is usable: running out of main memory ends the process")

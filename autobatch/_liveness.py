@@ -278,8 +278,7 @@ def _without_shapes(definition: Any) -> Any:
     """Return a copy of a function's definition without the shapes noted in it, which would win over ours."""
     bare = type(definition)()
     bare.CopyFrom(definition)
-    # A variable is read in the shape that it has, whatever the batch.
-    nodes = [node.attr for node in bare.node_def if node.op != "ReadVariableOp"]
+    nodes = [node.attr for node in bare.node_def]
     for attributes in (*(entry.attr for entry in bare.arg_attr.values()), *nodes):
         if "_output_shapes" in attributes:
             del attributes["_output_shapes"]

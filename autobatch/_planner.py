@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from autobatch._numbers import checked_count, checked_fraction
 from autobatch._types import BatchCost, BatchPlan, Limit
 from autobatch._units import format_bytes
@@ -83,13 +85,22 @@ def plan_within(
     max_batch_size: int | None,
     host_limit: int | None,
     usable_fraction: float,
+    regions: Sequence[int] = (),
 ) -> BatchPlan:
-    """Plan as `plan_batch_size` does; `available` names the memory, `host_limit` holds where no limit was given."""
+    """Plan as `plan_batch_size` does.
+
+    `available` names the memory, `host_limit` holds where no limit was given, `regions` are the pieces of the
+    memory where it is no single one.
+    """
     if n_items == 0:
         return BatchPlan(batch_size=0, reason="there are no items", limited_by="items", cost=cost)
     limit = host_limit if max_batch_size is None else max_batch_size
     wanted = n_items if limit is None else min(n_items, limit)  # items
     fits, budget = _how_many_fit(usable_bytes, usable_fraction, cost, wanted)
+    placed = _how_many_lie_in_regions(regions, cost, fits)
+    if placed < fits:
+        budget = f"{budget}: {fits:,}, of which the tensors lie in the regions of the pool"
+        fits = placed
     countable = _how_many_are_countable(cost)
     size, limited_by, words = _choose(
         fits if countable is None else min(fits, countable), wanted, n_items, by_host=max_batch_size is None
@@ -142,6 +153,26 @@ def _how_many_fit(usable_bytes: int, fraction: float, cost: BatchCost, wanted: i
         )
     gaps = f" and {format_bytes(gap)} for gaps" if gap else ""
     return max(0, fits), f"{fixed_words}, {each_words}{gaps} each"
+
+
+def _how_many_lie_in_regions(regions: Sequence[int], cost: BatchCost, fits: int) -> int:
+    """Return the largest number of items, up to `fits`, whose largest tensors find room in single regions.
+
+    A layer reads one tensor and writes another, so that two of the largest are alive together, unless it makes
+    up more than two thirds of an item's memory: then there is but one, the block that XLA takes, say.
+    """
+    largest = cost.largest_tensor_bytes_per_item  # bytes an item
+    if not regions or not largest:
+        return fits
+    n_alive = 1 if 3 * largest > 2 * cost.bytes_per_item else 2
+    least, most = 0, fits  # items; `least` are known to find room
+    while least < most:
+        middle = (least + most + 1) // 2
+        if sum(region // (middle * largest) for region in regions) >= n_alive:
+            least = middle
+        else:
+            most = middle - 1
+    return least
 
 
 def _how_many_are_countable(cost: BatchCost) -> int | None:

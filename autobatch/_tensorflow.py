@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _logger = logging.getLogger(__name__)
+_FIRST_REGION_BYTES = 2 << 20
 # By device, over all resets: what an allocator has once taken from a growing pool it keeps.
 _highest_peaks: dict[str, int] = {}
 
@@ -189,6 +190,27 @@ def host_limit_bytes() -> int | None:
         return None
     megabytes = os.environ.get("TF_CPU_BFC_MEM_LIMIT_IN_MB", "")
     return int(megabytes) << 20 if re.fullmatch("[0-9]{1,12}", megabytes) else None
+
+
+def growing_regions(limit_bytes: int, used_bytes: int) -> tuple[int, ...]:
+    """Return the free pieces of a pool that grows to a limit, the largest first.
+
+    TensorFlow's allocator takes 2 MiB, then twice as much each time, and last what is left of the limit. Weights
+    come first and so lie in the small ones.
+    """
+    regions: list[int] = []
+    size, left = _FIRST_REGION_BYTES, limit_bytes
+    while left > 0:
+        regions.append(min(size, left))
+        left -= regions[-1]
+        size *= 2
+    free: list[int] = []
+    for region in sorted(regions):
+        taken = min(region, max(0, used_bytes))
+        used_bytes -= taken
+        if region > taken:
+            free.append(region - taken)
+    return tuple(sorted(free, reverse=True))
 
 
 def version() -> str:

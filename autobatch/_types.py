@@ -44,6 +44,8 @@ class DeviceMemory:
         For a card, what main memory has free at the same time: a batch passes through it, and work that
         never touches the card takes all of its memory there. A plan keeps to both. None where main memory
         is no limit.
+    regions : tuple of int
+        Bytes of the pieces that the memory consists of, where it is no single one: no tensor lies in two.
     """
 
     device: str
@@ -55,6 +57,7 @@ class DeviceMemory:
     name: str = ""
     uuid: str = ""
     host: DeviceMemory | None = None
+    regions: tuple[int, ...] = ()
 
     UNKNOWN: ClassVar[str] = "unknown"
     TENSORFLOW_ON_CPU: ClassVar[str] = "TF_CPU_BFC_MEM_LIMIT_IN_MB"
@@ -82,7 +85,7 @@ class DeviceMemory:
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-ready values."""
         host = None if self.host is None else self.host.as_dict()
-        return asdict(self) | {"notes": list(self.notes), "host": host}
+        return asdict(self) | {"notes": list(self.notes), "regions": list(self.regions), "host": host}
 
 
 @dataclass(frozen=True, kw_only=True)
