@@ -11,6 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from autobatch._batch_run import BatchRun as BatchRun
+    from autobatch._batch_run import SkippedItem as SkippedItem
     from autobatch._first_size import plan_batches as plan_batches
     from autobatch._keras import keras_model_cost as keras_model_cost
     from autobatch._map import map_batches as map_batches
@@ -33,9 +35,7 @@ if TYPE_CHECKING:
     from autobatch._types import Attempt as Attempt
     from autobatch._types import BatchCost as BatchCost
     from autobatch._types import BatchPlan as BatchPlan
-    from autobatch._types import BatchRun as BatchRun
     from autobatch._types import DeviceMemory as DeviceMemory
-    from autobatch._types import SkippedItem as SkippedItem
     from autobatch.errors import AutobatchError as AutobatchError
     from autobatch.errors import CannotMeasureError as CannotMeasureError
     from autobatch.errors import CommitOutOfMemoryError as CommitOutOfMemoryError
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 # The same names, for when the program runs.
 _DOOR = {
+    "_batch_run": ("BatchRun", "SkippedItem"),
     "_first_size": ("plan_batches",),
     "_keras": ("keras_model_cost",),
     "_map": ("map_batches",),
@@ -61,7 +62,7 @@ _DOOR = {
     "_run": ("run_in_batches",),
     "_signals": ("stop_on_signal",),
     "_tensorflow": ("enable_memory_growth",),
-    "_types": ("Attempt", "BatchCost", "BatchPlan", "BatchRun", "DeviceMemory", "SkippedItem"),
+    "_types": ("Attempt", "BatchCost", "BatchPlan", "DeviceMemory"),
     "errors": (
         "AutobatchError",
         "CannotMeasureError",

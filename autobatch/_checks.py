@@ -3,30 +3,10 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
 from typing import Any
 
-from autobatch._types import BatchCost
-
-
-def checked_count(name: str, value: Any, *, least: int) -> int:
-    """Return an integer of at least `least`.
-
-    Raises
-    ------
-    TypeError
-        If it is no integer.
-    ValueError
-        If it is too small.
-    """
-    try:
-        count = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} is {value!r} but must be an integer.") from None
-    if count < least:
-        raise ValueError(f"{name} is {count} but must be {least} or more.")
-    return count
+from autobatch._numbers import checked_count
 
 
 def check_callables(**functions: Any) -> None:
@@ -40,20 +20,6 @@ def check_callables(**functions: Any) -> None:
     for name, function in functions.items():
         if function is not None and not callable(function):
             raise TypeError(f"{name} is {function!r} but must be a function.")
-
-
-def check_cost(cost: Any) -> None:
-    """Check what is given for the memory of a batch.
-
-    Raises
-    ------
-    TypeError
-        If it is no `BatchCost`.
-    """
-    if cost is not None and not isinstance(cost, BatchCost):
-        raise TypeError(
-            f"cost is {cost!r} but must be a BatchCost, for example BatchCost(bytes_per_item=1 << 20)."
-        )
 
 
 def check_flags(**flags: Any) -> None:

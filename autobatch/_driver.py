@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from autobatch import _tensorflow
+from autobatch._batch_run import BatchRun, Continuation, SkippedItem
 from autobatch._first_size import FirstSize
 from autobatch._guards import GuardedStage
 from autobatch._hooks import PROCESS
@@ -37,7 +38,7 @@ from autobatch._record import AttemptRecord
 from autobatch._results import check_length, completed, forget_asynchronous_error, on_host
 from autobatch._sizes import Sizes
 from autobatch._texts import commit_interrupted, does_not_fit
-from autobatch._types import BatchPlan, BatchRun, Continuation, SkippedItem
+from autobatch._types import BatchPlan
 from autobatch.errors import CommitOutOfMemoryError, DoesNotFitError, ResultLengthError, StoppedError
 
 _logger = logging.getLogger(__name__)

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from autobatch._checks import check_callables, check_flags, check_weights, checked_count, checked_start
+from autobatch._batch_run import BatchRun
+from autobatch._checks import check_callables, check_flags, check_weights, checked_start
+from autobatch._numbers import checked_count
 from autobatch._padding import Padding
 from autobatch._probe import Device
 from autobatch._progress import Progress
@@ -17,7 +19,7 @@ from autobatch._run import Commit, Compute, Settings, run_with
 from autobatch._sinks import Gathered, HandedOver, Sink, Written
 from autobatch._sources import Collate, Elements, Source, StreamSource, source_of
 from autobatch._structures import leaves, like
-from autobatch._types import BatchCost, BatchRun
+from autobatch._types import BatchCost
 from autobatch.errors import ResultLengthError
 
 if TYPE_CHECKING:

@@ -8,15 +8,16 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
-from autobatch._checks import checked_count
+from autobatch._batch_run import BatchRun
 from autobatch._keras import keras_model_cost
 from autobatch._map import map_batches
 from autobatch._models import is_keras_model, prediction_of
+from autobatch._numbers import checked_count
 from autobatch._probe import Device
 from autobatch._progress import Progress
 from autobatch._run import Commit
 from autobatch._sources import Collate, Elements
-from autobatch._types import BatchCost, BatchRun
+from autobatch._types import BatchCost
 
 if TYPE_CHECKING:
     from autobatch._memo import BatchMemo

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from autobatch._types import BatchRun
+from autobatch._batch_run import BatchRun
 
 _ATTRIBUTE = "_autobatch_runs"
 

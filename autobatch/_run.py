@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from autobatch._batch_run import BatchRun
 from autobatch._checks import (
     check_callables,
-    check_cost,
     check_flags,
     check_weights,
     checked_on_error,
@@ -22,7 +22,7 @@ from autobatch._hooks import PROCESS
 from autobatch._probe import Device
 from autobatch._progress import NoProgress, Progress
 from autobatch._sizes import Sizes
-from autobatch._types import BatchCost, BatchRun
+from autobatch._types import BatchCost
 
 if TYPE_CHECKING:
     from autobatch._memo import BatchMemo
@@ -233,7 +233,6 @@ def run_with(
 def _first_size(settings: Settings, n_items: int | None, start: int) -> FirstSize:
     """Check what was said, and return what the first size depends on."""
     checked_on_error(settings.on_error)
-    check_cost(settings.cost)
     check_callables(is_oom=settings.is_oom, clock=settings.clock)
     check_flags(recover=settings.recover, check_length=settings.check_length)
     load = STREAM_BATCH_SIZE if n_items is None else n_items

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from autobatch._batch_run import BatchRun
 from autobatch._rows import is_array, joined, n_rows, sliced
 from autobatch._structures import leaves, mapped
-from autobatch._types import BatchRun
 
 
 class Sink(Protocol):

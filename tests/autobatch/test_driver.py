@@ -614,4 +614,4 @@ def test_the_reason_tells_usable_from_free():
         device="CPU", total_bytes=None, free_bytes=3 << 30, usable_bytes=3 << 29, source="fixed"
     )
     plan = plan_batches(100, cost=BatchCost(bytes_per_item=1), device=lambda: memory)
-    assert plan.reason.startswith("usable 1.50 GiB of 3.00 GiB free × 0.9, at 1 B each")
+    assert plan.reason.startswith("CPU usable 1.50 GiB of 3.00 GiB free × 0.9, at 1 B each")

@@ -198,7 +198,7 @@ def test_arguments_that_do_not_go_together_are_refused(choices, message):
         ({"collate": "stack"}, "collate is 'stack' but must be a function"),
         ({"report": []}, r"report is \[\] but must be a function"),
         ({"is_oom": MemoryError()}, "is_oom is MemoryError"),
-        ({"cost": 1 << 20}, r"cost is 1048576 but must be a BatchCost, for example"),
+        ({"cost": 1 << 20}, r"cost is 1048576 but must be a BatchCost"),
         ({"recover": "no"}, "recover is 'no' but must be True or False"),
         ({"pad": 8}, "pad is 8 but must be True or False"),
     ],
