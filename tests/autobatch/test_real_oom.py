@@ -48,14 +48,13 @@ def told(run):
 expected = np.concatenate([predict(start, start + 7) for start in range(0, 700, 7)])
 report = {"free_bytes": free_bytes, "memory": device_memory().as_dict()}
 report["in_use"] = tf.config.experimental.get_memory_info("CPU:0")["current"]
+report["far_too_large"] = told(run_in_batches(predict, 700, batch_size=320))
+report["auto_measured"] = told(run_in_batches(predict, 700))
+report["auto_estimated"] = told(run_in_batches(predict, 700, cost=keras_model_cost(model), max_batch_size=700))
 doubled = tf.function(lambda part: 2 * part, reduce_retracing=True)
 rows = np.ones((160, 1 << 18), np.float32)
 run = run_in_batches(lambda start, stop: doubled(rows[start:stop]), len(rows))
 report["outputs"] = [run.n_oom, sum(map(len, run.outputs)), sum(part.nbytes for part in run.outputs)]
-run = None
-report["far_too_large"] = told(run_in_batches(predict, 700, batch_size=320))
-report["auto_measured"] = told(run_in_batches(predict, 700))
-report["auto_estimated"] = told(run_in_batches(predict, 700, cost=keras_model_cost(model), max_batch_size=700))
 print(json.dumps(report))
 """
 
