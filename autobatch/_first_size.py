@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 # Where neither a cost nor allocator statistics exist there is nothing to plan from. Frameworks are
 # reasonably fast at this size, and a mistake is halved away.
 FALLBACK_BATCH_SIZE = 32
+# TensorFlow runs the branches of a graph side by side or one after the other, as it happens, so that of two batches
+# one may take this many times what the other took.
+MEASURED_UNCERTAINTY = 1.25
 # On a CPU larger batches gain little and cost memory (docs/autobatch.md has the figures).
 HOST_MAX_BATCH_SIZE = 32
 
@@ -98,6 +101,7 @@ class FirstSize:
             ),
             largest_tensor_elements_per_item=known.largest_tensor_elements_per_item,
             host_bytes_per_item=known.host_bytes_per_item,
+            uncertainty=max(cost.uncertainty, MEASURED_UNCERTAINTY),
         )
 
     def fallback(self, reason: str) -> BatchPlan:

@@ -7,8 +7,10 @@ import gc
 import inspect
 import math
 import re
+import sys
 import types
 from collections.abc import Callable
+from contextlib import suppress
 from enum import IntEnum
 from types import FrameType, TracebackType
 
@@ -141,45 +143,59 @@ def release_frames(exc: BaseException, *, handled: BaseException | None = None) 
     """
     pending: list[BaseException | None] = [exc]
     seen: list[BaseException] = []
+    ended: dict[int, FrameType] = {}
     while pending:
         link = pending.pop()
         if link is None or link is handled or any(link is known for known in seen):
             continue
         seen.append(link)
-        _clear(link.__traceback__)
+        _collect(link.__traceback__, ended)
         # TensorFlow raises its own error "from None", which hides the first one but still holds it.
         pending += [link.__cause__, link.__context__]
+    suspended = _suspended(ended)
+    for place, frame in ended.items():
+        if place not in suspended:
+            with suppress(RuntimeError):  # it runs in another thread
+                frame.clear()
 
 
-def _clear(trace: TracebackType | None) -> None:
-    """Clear the frames of a traceback and those that called them, as far as they have ended.
+def _collect(trace: TracebackType | None, ended: dict[int, FrameType]) -> None:
+    """Add the frames of a traceback and those that called them, as far as they do not run now, by id.
 
     Keras cuts its own frames out of the traceback, but the frames left in it still refer to them.
     """
+    running: set[int] = set()
+    caller: FrameType | None = sys._getframe()
+    while caller is not None:
+        running.add(id(caller))
+        caller = caller.f_back
     while trace is not None:
         frame: FrameType | None = trace.tb_frame
-        while frame is not None:
-            try:
-                if not _is_suspended(frame):
-                    frame.clear()
-            except RuntimeError:  # still running: so are all that called it
-                break
+        # A frame that was seen before, and all that called it, are dealt with.
+        while frame is not None and id(frame) not in running and id(frame) not in ended:
+            ended[id(frame)] = frame
             frame = frame.f_back
         trace = trace.tb_next
 
 
-def _is_suspended(frame: FrameType) -> bool:
-    """Return whether a frame is a generator's or coroutine's that waits to go on.
+def _suspended(frames: dict[int, FrameType]) -> set[int]:
+    """Return which frames are a generator's or coroutine's that waits to go on.
 
     The error passed through it once and was kept. Clearing its frame would close it, silently so before
-    Python 3.13. Only the generator knows its state, and it refers to its frame until it has ended.
+    Python 3.13. Only the generator knows its state, and it refers to its frame until it has ended. Asking
+    who refers to a frame takes as long as a collection does, so it is asked once and for those only.
     """
-    if not frame.f_code.co_flags & _RESUMABLE:
-        return False
-    return any(
-        isinstance(owner, types.GeneratorType | types.CoroutineType | types.AsyncGeneratorType)
-        for owner in gc.get_referrers(frame)
+    resumable = [frame for frame in frames.values() if frame.f_code.co_flags & _RESUMABLE]
+    if not resumable:
+        return set()
+    owners = (
+        owner
+        for owner in gc.get_referrers(*resumable)
+        if isinstance(owner, types.GeneratorType | types.CoroutineType | types.AsyncGeneratorType)
     )
+    return {
+        id(getattr(owner, name, None)) for owner in owners for name in ("gi_frame", "cr_frame", "ag_frame")
+    }
 
 
 def failed_allocation_bytes(exc: BaseException) -> int | None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autobatch import BatchCost, DeviceMemory, _gpu, _host, plan_batch_size, plan_batches
+from autobatch import BatchCost, DeviceMemory, _gpu, _host, _tensorflow, plan_batch_size, plan_batches
 from autobatch._planner import MAX_TENSOR_ELEMENTS
 from autobatch.testing import FixedMemory
 
@@ -261,3 +261,42 @@ def test_every_argument_is_checked(changes, message):
 def test_a_cost_checks_itself(changes, message):
     with pytest.raises((TypeError, ValueError), match=message):
         BatchCost(**{"bytes_per_item": 1} | changes)
+
+
+def pool(limit_mib, used_mib=0):
+    """Return a pool of TensorFlow's on the CPU: its regions are 2, 4, 8 … MiB and what is left."""
+    limit, used = limit_mib * MIB, used_mib * MIB
+    return DeviceMemory(
+        device="CPU",
+        total_bytes=limit,
+        free_bytes=limit - used,
+        usable_bytes=limit - used,
+        source=DeviceMemory.TENSORFLOW_ON_CPU,
+        regions=_tensorflow.growing_regions(limit, used),
+    )
+
+
+def test_the_regions_of_a_growing_pool_double_and_end_with_what_is_left():
+    assert [region >> 20 for region in pool(300).regions] == [128, 64, 46, 32, 16, 8, 4, 2]
+    # 20 MiB of weights fill the small ones.
+    assert [region >> 20 for region in pool(300, 20).regions] == [128, 64, 46, 32, 10]
+    assert sum(pool(300, 20).regions) == 280 * MIB
+
+
+@pytest.mark.parametrize(
+    ("largest_mib", "size"),
+    [
+        # Two tensors of 64 items lie in the region of 128 MiB; of 96, as many as the sum would allow, none do.
+        (1.0, 64),
+        # 48 · 1.3 is 62.4 MiB.
+        (1.3, 48),
+        # One block of 2 MiB an item, as of XLA.
+        (2.0, 64),
+    ],
+)
+def test_tensors_must_lie_in_regions(largest_mib, size):
+    cost = BatchCost(
+        bytes_per_item=2 * MIB, largest_tensor_bytes_per_item=int(largest_mib * MIB), source="estimated"
+    )
+    plan = plan_batches(999, cost=cost, device=lambda: pool(300))
+    assert plan.batch_size == size

@@ -75,25 +75,21 @@ def _attention() -> tuple[Any, MakeItems]:
     model = keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling1D()(hidden)))
 
     def items(n: int) -> np.ndarray:
-        random = np.random.default_rng(4)
-        lengths = random.integers(20, 257, n)
-        return np.where(np.arange(256) < lengths[:, None], random.integers(1, 500, (n, 256)), 0).astype(
-            np.int32
-        )
+        lengths = np.random.default_rng(4).integers(20, 257, n)
+        words = np.random.default_rng(5).integers(1, 500, (n, 256))
+        return np.where(np.arange(256) < lengths[:, None], words, 0).astype(np.int32)
 
     return _uncompiled(model), items
 
 
 def _saved_model() -> tuple[Any, MakeItems]:
     import keras
-    import tensorflow as tf
 
     inner = _convolutions((96, 80, 3))
     with tempfile.TemporaryDirectory() as folder:
         inner.export(folder, verbose=False)
         layer = keras.layers.TFSMLayer(folder, call_endpoint="serve")
     inputs = keras.Input((96, 80, 3))
-    del tf
     return _uncompiled(keras.Model(inputs, layer(inputs))), _random(96, 80, 3)
 
 
@@ -159,7 +155,7 @@ def _jit_compile() -> tuple[Any, MakeItems]:
 def _nested_inputs() -> tuple[Any, MakeItems]:
     import keras
 
-    left, right, scale = keras.Input((96, 80, 3)), keras.Input((96, 80, 1)), keras.Input((1,))
+    left, right, scale = keras.Input((96, 80, 3)), keras.Input((96, 80, 1)), keras.Input((1,), name="scale")
     joined = keras.layers.Concatenate()([left, right])
     features = keras.layers.Conv2D(24, 3, activation="relu")(joined)
     pooled = keras.layers.GlobalAveragePooling2D()(features)

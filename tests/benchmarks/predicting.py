@@ -1,9 +1,9 @@
 """`predict` with its defaults under caps on TensorFlow's memory: twenty models, ten of them awkward.
 
-``python -m benchmarks.predicting [--caps 300 500 800] [--models NAME …]`` (``make predicting``) runs each model under each
-cap in a process of its own, on TensorFlow's GPU allocator class used for the CPU. Asked of each: no out-of-memory error,
-at least half of the largest size that fits (twice the planned size and one more is tried, and must not fit), and the
-result of an uncapped ``model.predict`` to 1e-5 relative. One line for each; exit code 1 if any fails.
+``python -m benchmarks.predicting [--caps 300 500 800] [--models NAME …]`` (``make predicting``) runs each model under
+each cap in a process of its own, on TensorFlow's GPU allocator class used for the CPU. Asked of each: no out-of-memory
+error, at least half of the largest size that fits (twice the planned size and one more is tried, and must not fit), and
+the result of an uncapped ``model.predict`` to 1e-5 relative. One line for each; exit code 1 if any fails.
 """
 
 from __future__ import annotations
@@ -137,9 +137,7 @@ def _work(arguments: Sequence[str]) -> dict[str, Any]:
     kind, name = arguments[:2]
     model, make_items = made(name)
     if kind == "reference":
-        expected = model.predict(
-            _part(make_items(max(map(lambda mb: n_items_of(name, mb), CAPS_MB))), 0, N_COMPARED), verbose=0
-        )
+        expected = model.predict(_part(make_items(n_items_of(name, min(CAPS_MB))), 0, N_COMPARED), verbose=0)
         np.savez(arguments[2], *map(np.asarray, _leaves(expected)))
         return {}
     n_items = n_items_of(name, int(arguments[2]))
