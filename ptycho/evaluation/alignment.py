@@ -111,12 +111,14 @@ def align_pair(
             f"phase_align is {phase_align!r} but must be one of {', '.join(PHASE_ALIGN_METHODS)}."
         )
     image, true, window = cropped_pair(reconstruction, truth, mask)
-    ramp = fit_phase_ramp(image * true.conj(), method=phase_align)
+    ramp = fit_phase_ramp(image * true.conj(), method=phase_align)  # arg R T* = c + k·r + error
     scale = float(np.abs(true).mean() / np.abs(image).mean())
-    error = np.angle(ramp.removed_from(image) * true.conj())
+    error = np.angle(ramp.removed_from(image) * true.conj())  # (h, w) radians, wrapped
+    # The true ramp goes as phasors first: what is left wraps less, often not at all.
     flat = fit_phase_ramp(true, method=phase_align).removed_from(true)
-    true_phase = levelled(continuous_phase(flat), method=phase_align)
+    true_phase = levelled(continuous_phase(flat), method=phase_align)  # (h, w) radians
     true_amplitude = np.abs(true)
+    # As truth plus error, so that equal images have errors of exactly zero and the ideal figures.
     amplitude = true_amplitude + _without_rounding(scale * np.abs(image) - true_amplitude, true_amplitude)
     error = _without_rounding(error, np.array([0, np.pi]))
     return AlignedPair(
