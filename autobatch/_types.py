@@ -144,7 +144,7 @@ class BatchCost:
             "largest_tensor_elements_per_item",
             "host_bytes_per_item",
         ):
-            value = getattr(self, name)
+            value: Any = getattr(self, name)
             if value is None and name == "host_bytes_per_item":
                 continue
             try:
