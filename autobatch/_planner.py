@@ -158,10 +158,11 @@ def _how_many_fit(usable_bytes: int, fraction: float, cost: BatchCost, wanted: i
 def _how_many_lie_in_regions(regions: Sequence[int], cost: BatchCost, fits: int) -> int:
     """Return the largest number of items, up to `fits`, of which two of the largest tensors lie in single regions.
 
-    A layer reads one tensor and writes another.
+    A layer reads one tensor and writes another. Where two of the largest would be more than all of an item, they
+    are not alive together.
     """
     largest = cost.largest_tensor_bytes_per_item  # bytes an item
-    if not regions or not largest:
+    if not regions or not largest or cost.uncertainty * cost.bytes_per_item < 2 * largest:
         return fits
     least, most = 0, fits  # items; `least` are known to find room
     while least < most:
