@@ -18,8 +18,7 @@ from ptycho.data.reconstruction import read_reconstruction
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
 from ptycho.image.placed import PlacedImage
-from ptycho.models.bundle import is_bundle, load_bundle
-from ptycho.models.legacy_bundle import is_legacy, load_legacy
+from ptycho.models.loading import is_model, load_model
 from ptycho.models.networks import ModelKind
 from ptycho.models.patch_model import PatchModel
 from ptycho.reconstruction import (
@@ -263,23 +262,10 @@ def load_arm(
         raise FileNotFoundError(
             f"{path} does not exist; name a model's folder or file, or the NPZ of a finished reconstruction."
         )
-    if not is_bundle(path) and is_legacy(path):
-        model = load_legacy(path, role)
-    elif Path(path).is_file():
-        if role is not None:
-            raise DataError(
-                f"{path} is no model but a {role} is wanted; name the folder of a training run, or a "
-                "wts.h5.zip or baseline_model.h5."
-            )
+    if role is None and Path(path).is_file() and not is_model(path):
         return _finished_arm(Path(path), label, [known for known in (scan, subset) if known is not None])
-    else:
-        model = load_bundle(path)
+    model = load_model(path, kind=role)
     kind = model.architecture.kind
-    if role is not None and kind != role:
-        raise DataError(
-            f"{path} holds a {kind} but a {role} is wanted; name another folder, or give the "
-            "model any label with --arm LABEL=PATH."
-        )
     return ModelArm(
         label=label or ROLES[kind].label,
         role=kind if label is None else role,

@@ -6,8 +6,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.fft
-import scipy.ndimage
 
 from ptycho._checks import fields
 from ptycho.data.scan import ScanData
@@ -70,10 +68,13 @@ def extract_patches(object_image: np.ndarray, positions_yx: np.ndarray, patch_si
     Sub-pixel positions are met by cubic spline interpolation, which keeps far more of the fine detail than
     a bilinear one.
     """
+    # SciPy takes as long to load as all the rest of reading a scan, which needs none of it.
+    from scipy import ndimage
+
     image = np.asarray(object_image, dtype=np.complex64)
     positions = np.asarray(positions_yx, dtype=np.float64)
     _check_inside(image.shape, positions, patch_size)
-    coefficients = scipy.ndimage.spline_filter(
+    coefficients = ndimage.spline_filter(
         image,
         order=3,
         mode="mirror",
@@ -109,6 +110,7 @@ def random_lines(
     Its thickness t in [0, 1] is a sum of blurred lines across the field; the transmission is
     ``exp((-0.9 + 1.8i) t)``, so amplitude and phase show the same structure as they do in one material.
     """
+    from scipy import ndimage
     from skimage.draw import line
 
     height, width = shape_yx
@@ -120,7 +122,7 @@ def random_lines(
         rows, columns = line(round(y - step_y), round(x - step_x), round(y + step_y), round(x + step_x))
         inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
         thickness[rows[inside], columns[inside]] += 1.0
-    thickness = scipy.ndimage.gaussian_filter(thickness, blur_px)
+    thickness = ndimage.gaussian_filter(thickness, blur_px)
     return np.exp(np.complex64(-0.9 + 1.8j) * thickness / thickness.max())
 
 
@@ -136,16 +138,18 @@ def defocused_probe(patch_size: int, *, aperture: float = 0.5, defocus: float = 
     defocus : float
         Phase in radians at the rim of the aperture; it spreads the probe over the patch.
     """
+    from scipy import fft
+
     if not 0 < aperture <= 1:
         raise ValueError(
             f"aperture is {aperture} but must be in (0, 1], a fraction of the Nyquist frequency."
         )
-    frequency = scipy.fft.fftfreq(patch_size) * 2 / aperture
+    frequency = fft.fftfreq(patch_size) * 2 / aperture
     radius_squared = np.add.outer(frequency**2, frequency**2)
     # A rim of a few pixels instead of a sharp edge keeps the probe's rings inside the patch.
     rim = np.clip((1 - np.sqrt(radius_squared)) * patch_size * aperture / 4 + 0.5, 0, 1)
     pupil = rim * np.exp(1j * defocus * radius_squared)
-    probe = scipy.fft.fftshift(scipy.fft.ifft2(pupil))
+    probe = fft.fftshift(fft.ifft2(pupil))
     return (probe / np.abs(probe).max()).astype(np.complex64)
 
 
@@ -187,9 +191,11 @@ def random_positions(
 
 
 def _far_field_intensity(exit_waves: np.ndarray) -> np.ndarray:
-    far_field = np.asarray(scipy.fft.fft2(exit_waves, norm="ortho", workers=-1))
+    from scipy import fft
+
+    far_field = np.asarray(fft.fft2(exit_waves, norm="ortho", workers=-1))
     intensity = np.real(far_field) ** 2 + np.imag(far_field) ** 2
-    return scipy.fft.fftshift(intensity, axes=(-2, -1))
+    return fft.fftshift(intensity, axes=(-2, -1))
 
 
 def _cubic_spline_weights(fraction: np.ndarray) -> np.ndarray:
