@@ -14,8 +14,8 @@ from ptycho.image.phase import (
     PhaseAlignMethod,
     PhaseRamp,
     continuous_phase,
+    detrended_phase,
     fit_phase_ramp,
-    levelled,
 )
 
 # Errors below this share of the data range are float64 rounding of equal inputs.
@@ -89,7 +89,7 @@ def align_pair(
     1. Both are cropped to the largest covered rectangle.
     2. The phase ramp of the reconstruction relative to the truth is removed (or its constant, for "mean").
     3. The amplitude is scaled by ``mean |truth| / mean |reconstruction|``.
-    4. The true phase is made continuous and levelled (its own plane or mean removed). The reconstruction's
+    4. The true phase is made continuous and detrended (its own plane or mean removed). The reconstruction's
        phase is that image plus the *wrapped* difference, so that a wrap in one of them is not an error of 2π.
 
     Parameters
@@ -115,7 +115,7 @@ def align_pair(
     scale = float(np.abs(true).mean() / np.abs(image).mean())
     error = np.angle(ramp.removed_from(image) * true.conj())
     flat = fit_phase_ramp(true, method=phase_align).removed_from(true)
-    true_phase = levelled(continuous_phase(flat), method=phase_align)
+    true_phase = detrended_phase(continuous_phase(flat), method=phase_align)
     true_amplitude = np.abs(true)
     amplitude = true_amplitude + _without_rounding(scale * np.abs(image) - true_amplitude, true_amplitude)
     error = _without_rounding(error, np.array([0, np.pi]))

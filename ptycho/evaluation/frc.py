@@ -15,7 +15,7 @@ from scipy.signal.windows import tukey
 from ptycho.errors import DataError
 from ptycho.evaluation.results import FrcCurve, FrcCurves, FrcCutoff, FrcCutoffs
 from ptycho.image.cropping import largest_rectangle, whole_image
-from ptycho.image.phase import PhaseAlignMethod, continuous_phase, fit_phase_ramp, levelled
+from ptycho.image.phase import PhaseAlignMethod, continuous_phase, detrended_phase, fit_phase_ramp
 
 MIN_SIDE_PX = 16
 TAPER_FRACTION = 0.2
@@ -259,6 +259,6 @@ def half_set_frc(
         raise DataError("a half-set image holds values that are not finite; leave them out with the mask.")
     one = fit_phase_ramp(one, method=phase_align).removed_from(one)
     two = fit_phase_ramp(two * one.conj(), method=phase_align).removed_from(two)
-    phase = levelled(continuous_phase(one), method=phase_align)
+    phase = detrended_phase(continuous_phase(one), method=phase_align)
     phases = (phase, phase + np.angle(two * one.conj()))
     return compute_frc((np.abs(one), np.abs(two)), phases, frc_sigma=frc_sigma)

@@ -24,7 +24,7 @@ from ptycho.evaluation.results import (
     SeenImages,
 )
 from ptycho.image.cropping import Rectangle, centre_crop
-from ptycho.image.phase import PhaseAlignMethod, PhaseRamp, levelled
+from ptycho.image.phase import PhaseAlignMethod, PhaseRamp, detrended_phase
 
 _TRIM_PX = 2
 _PEAK = 255.0
@@ -191,7 +191,7 @@ def _prepared(
             raise DataError(
                 f"{name} is zero throughout or holds values that are not finite; it cannot be scored."
             )
-    phases = [levelled(np.angle(part), method=phase_align) for part in (image, true)]
+    phases = [detrended_phase(np.angle(part), method=phase_align) for part in (image, true)]
     scale = float(np.abs(true).mean() / np.abs(image).mean())
     images = ScoredImages(scale * np.abs(image), np.abs(true), phases[0], phases[1], phases[0] - phases[1])
     return images, scale

@@ -109,7 +109,7 @@ def _unwrapped(phase: np.ndarray) -> np.ndarray:
     return np.asarray(unwrap_phase(phase, rng=0), dtype=np.float64)
 
 
-def levelled(phase: np.ndarray, *, method: PhaseAlignMethod) -> np.ndarray:
+def detrended_phase(phase: np.ndarray, *, method: PhaseAlignMethod) -> np.ndarray:
     """Return a real phase image minus its least-squares plane ("plane") or its mean ("mean").
 
     Parameters

@@ -105,7 +105,7 @@ class Canvas:
         dtype = np.dtype(np.complex64 if accumulate == "float32" else np.complex128)
         self._make_sums(backend, dtype, overlap_variance=overlap_variance, jit_compile=jit_compile)
         height, width = self.shape_yx
-        self._splats = np.zeros((height - self.crop_size + 1, width - self.crop_size + 1))
+        self._corner_weights = np.zeros((height - self.crop_size + 1, width - self.crop_size + 1))
         self._squares = np.zeros(self.shape_yx) if overlap_variance else None
         self.n_added = 0
         self.n_rejected = 0
@@ -206,7 +206,7 @@ class Canvas:
     def commit(self, staged: StagedPatches) -> None:
         """Add what `stage_placed` returned; call it once for each."""
         placement = staged.placement
-        finite = self._sums.commit(staged.payload, self._splats)
+        finite = self._sums.commit(staged.payload, self._corner_weights)
         if self._squares is not None:
             _cpu.add_squares(self._squares, staged.payload, finite, self.crop_size, self._n_threads)
         rejected = np.flatnonzero(~finite) + (self.n_added + self.n_rejected)
@@ -215,9 +215,9 @@ class Canvas:
         self.n_rejected += rejected.size
         self.n_added += len(placement) - rejected.size
 
-    def source(self, patches: Any) -> Any:
+    def sliceable(self, patches: Any) -> Any:
         """Return `patches` in the form that is cheapest to slice for staging; it shares their memory."""
-        return self._sums.source(patches)
+        return self._sums.sliceable(patches)
 
     def batch_limits(self, patches: Any) -> BatchLimits:
         """Return what staging some of `patches` takes."""
@@ -245,11 +245,13 @@ class Canvas:
 
         It is ``sum / (1e-9 + weight)``; a weight of up to 1e-9 counts as none.
         """
-        return _cpu.weighted_mean(self._sums.values, self._splats, self.crop_size, self._n_threads)
+        return _cpu.weighted_mean(self._sums.values, self._corner_weights, self.crop_size, self._n_threads)
 
     def coverage(self) -> np.ndarray:
         """Return the sum of the weights, that is how many patches lie on a pixel: (H, W) float32."""
-        return _cpu.box_sum(self._splats, self.shape_yx, self.crop_size, self._n_threads).astype(np.float32)
+        return _cpu.box_sum(self._corner_weights, self.shape_yx, self.crop_size, self._n_threads).astype(
+            np.float32
+        )
 
     def overlap_variance(self) -> np.ndarray:
         """Return how much patches disagree: (H, W) float32, variance of the complex value over the patches.
@@ -263,7 +265,7 @@ class Canvas:
         """
         if self._squares is None:
             raise ValueError("this canvas keeps no second moment; make it with overlap_variance=True.")
-        weights = _cpu.box_sum(self._splats, self.shape_yx, self.crop_size, self._n_threads)
+        weights = _cpu.box_sum(self._corner_weights, self.shape_yx, self.crop_size, self._n_threads)
         known = weights > 1 + 1e-6
         safe = np.where(known, weights, 1.0)
         variance = self._squares / safe - np.abs(self._sums.values / safe) ** 2
@@ -340,7 +342,7 @@ class Canvas:
             crop_size=self.crop_size,
             origin_yx=self.origin_yx,
             values=self._sums.values,
-            splats=self._splats,
+            corner_weights=self._corner_weights,
             squares=self._squares,
             n_added=self.n_added,
             n_rejected=self.n_rejected,
@@ -391,6 +393,6 @@ class Canvas:
 
     def _set_state(self, state: CanvasState) -> None:
         self._sums.values = state.values
-        self._splats, self._squares = state.splats, state.squares
+        self._corner_weights, self._squares = state.corner_weights, state.squares
         self.n_added, self.n_rejected = state.n_added, state.n_rejected
         self.first_rejected = state.first_rejected[:_REMEMBERED_INDICES]

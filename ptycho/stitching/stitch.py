@@ -9,7 +9,7 @@ import numpy as np
 
 from autobatch import BatchCost, run_in_batches
 from ptycho.stitching import _checks
-from ptycho.stitching._sources import CropReader, is_tensor
+from ptycho.stitching._patch_reading import CropReader, is_tensor
 from ptycho.stitching.canvas import Canvas
 
 if TYPE_CHECKING:
@@ -69,11 +69,11 @@ def add_in_batches(
         If one patch alone does not fit.
     """
     placement = canvas.place(patches, positions_yx)
-    source = canvas.source(patches)
+    sliceable = canvas.sliceable(patches)
     n_patches, rejected_before = len(placement), canvas.n_rejected
-    limits = canvas.batch_limits(source)
+    limits = canvas.batch_limits(sliceable)
     run = run_in_batches(
-        lambda start, stop: canvas.stage_placed(source[start:stop], placement[start:stop]),
+        lambda start, stop: canvas.stage_placed(sliceable[start:stop], placement[start:stop]),
         n_patches,
         commit=lambda _start, _stop, staged: canvas.commit(staged),
         batch_size=_first_size(batch_size, n_patches),

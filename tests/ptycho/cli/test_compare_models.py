@@ -340,7 +340,7 @@ def test_ctrl_c_while_scoring_keeps_the_images(workplace, tmp_path, monkeypatch,
 
 
 @pytest.mark.spec("CM-11.4")
-@pytest.mark.parametrize("where", ["ptycho.report.figures.plot_errors", "ptycho.report.tables._write_table"])
+@pytest.mark.parametrize("where", ["ptycho.report.figures._draw_errors", "ptycho.report.tables.write_table"])
 def test_ctrl_c_while_writing_leaves_out_the_plots_only(workplace, tmp_path, monkeypatch, capsys, where):
     import importlib
 

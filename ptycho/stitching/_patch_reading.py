@@ -79,7 +79,7 @@ def is_tensor(patches: Any) -> bool:
     return hasattr(patches, "numpy")
 
 
-def as_source(patches: Any, crop_size: int) -> Any:
+def sliceable(patches: Any, crop_size: int) -> Any:
     """Return arrays and tensors as they are, anything else as the reader of its crops."""
     if isinstance(patches, CropReader):
         return patches.cropped(crop_size)
