@@ -1,4 +1,4 @@
-"""Files in the layout of PtychoPINN, written by hand, and plain NumPy twins of the networks in them."""
+"""Files in the layout of PtychoPINN, written by hand."""
 
 import io
 import json
@@ -6,11 +6,21 @@ import zipfile
 
 import h5py
 import numpy as np
-import scipy.signal
-import scipy.special
 
 ENCODER = {64: (32, 64, 128), 128: (16, 32, 64, 128), 256: (8, 16, 32, 64, 128)}
 DECODER = {64: (64, 32), 128: (128, 64, 32), 256: (256, 128, 64, 32)}
+OPERATIONS = ("GetItem", "Silu", "Multiply", "Add")
+# Every way in which PtychoPINN can build its network, by the settings that differ from its usual ones.
+VARIANTS = {
+    "usual": {},
+    "rectangular": {"use_polar": False},
+    "groups of four": {"gridsize": 2},
+    "probe.big off": {"gridsize": 2, "probe_big": False},
+    "pad_object off": {"pad_object": False},
+    "object.big off": {"object_big": False},
+    "object.big off, groups of four": {"gridsize": 2, "object_big": False},
+    "one amplitude for four phases": {"gridsize": 2, "one_amplitude": True, "use_polar": None},
+}
 
 
 class Description:
@@ -19,13 +29,17 @@ class Description:
     def __init__(self, rng):
         self.rng, self.layers, self.weights, self.sizes = rng, [], [], {}
 
-    def add(self, kind, name, sources, **settings):
+    def add(self, kind, name, sources, /, *, arguments=(), **settings):
+        """Add a layer called with `sources`, as a list if they are several, and with further `arguments`.
+
+        Operations take several sources one by one.
+        """
         tensors = [
             {"class_name": "__keras_tensor__", "config": {"shape": None, "keras_history": [source, 0, 0]}}
             for source in sources
         ]
-        args = [tensors[0] if len(tensors) == 1 else tensors]
-        nodes = [{"args": args, "kwargs": {}}] if sources else []
+        args = tensors if len(tensors) == 1 or kind in OPERATIONS else [tensors]
+        nodes = [{"args": [*args, *arguments], "kwargs": {}}] if sources else []
         config = {"name": name, **settings}
         self.layers.append({"class_name": kind, "name": name, "config": config, "inbound_nodes": nodes})
         return name
@@ -41,9 +55,17 @@ class Description:
         settings = {"kernel_size": [3, 3], "strides": [1, 1], "padding": "same", "use_bias": True}
         return self.add("Conv2D", name, [source], filters=n_out, activation=activation, **settings)
 
+    def part(self, source, start, stop):
+        """Add the operation ``source[..., start:stop]``."""
+        limits = {"class_name": "__slice__", "config": {"start": start, "stop": stop, "step": None}}
+        name = f"get_item_{len(self.layers)}"
+        return self.add(
+            "GetItem", name, [source], arguments=[[{"class_name": "__ellipsis__", "config": {}}, limits]]
+        )
+
     def pool(self, source):
         name = f"max_pooling2d_{len(self.layers)}"
-        return self.add("MaxPooling2D", name, [source], pool_size=[2, 2], strides=[2, 2], padding="valid")
+        return self.add("MaxPooling2D", name, [source], pool_size=[2, 2], strides=[2, 2], padding="same")
 
     def up(self, source):
         name = f"up_sampling2d_{len(self.layers)}"
@@ -60,9 +82,22 @@ class Description:
         return {"class_name": "Functional", "config": {"layers": self.layers, "output_layers": outputs}}
 
 
-def pinn_description(side, gridsize, scale, *, activation="sigmoid", use_polar=True, seed=0):
-    """Encoder first, then the two branches layer by layer in turn: for N = 64 the numbering of 22 layers."""
+def pinn_description(
+    side=64,
+    gridsize=1,
+    scale=0.25,
+    *,
+    activation="sigmoid",
+    use_polar=True,
+    probe_big=True,
+    pad_object=True,
+    object_big=True,
+    one_amplitude=False,
+    seed=0,
+):
+    """Encoder first, then the two branches layer by layer in turn: for N = 64 the usual 22 convolutions."""
     made, channels = Description(np.random.default_rng(seed)), gridsize**2
+    counts = (1 if one_amplitude or not object_big else channels, channels if object_big else 1)
     scaled = [round(count * scale) for count in ENCODER[side]]
     made.add("InputLayer", "input", [], batch_shape=[None, side, side, channels])
     made.add("InputLayer", "input_positions", [], batch_shape=[None, 1, 2, channels])
@@ -74,22 +109,54 @@ def pinn_description(side, gridsize, scale, *, activation="sigmoid", use_polar=T
         for n_from in (n_in, filters):
             tails = [made.convolution(tail, n_from, filters) for tail in tails]
         tails, n_in = [made.up(tail) for tail in tails], filters
-    ends = [made.add("GetItem", f"last_{branch}", [tail]) for branch, tail in enumerate(tails)]
-    filters = round(32 * scale)
-    for n_from in (4, filters):
-        ends = [made.convolution(end, n_from, filters) for end in ends]
-    borders = [made.convolution(made.up(end), filters, channels, "swish") for end in ends]
-    starts = [made.add("GetItem", f"first_{branch}", [tail]) for branch, tail in enumerate(tails)]
-    centres = [made.convolution(start, n_in - 4, channels, "linear") for start in starts]
+    borders, centres = _heads(made, tails, n_in, counts, side, scale, probe_big, pad_object)
     made.add("ActivationLayer", "amp", [centres[0]], activation_name=activation, scale=1.0)
     made.add("ActivationLayer", "phi", [centres[1]], activation_name="tanh", scale=np.pi)
-    for branch, centre in enumerate(("amp", "phi")):
-        made.add("PadAndAdd", f"sum_{branch}", [centre, borders[branch]])
-    polar = {} if use_polar is None else {"use_polar": use_polar}
-    made.add("CombineComplexLayer", "obj", ["sum_0", "sum_1"], **polar)
-    made.add("ReassemblePatchesLayer", "padded_obj_2", ["obj", "input_positions"], padded_size=side + 20)
-    made.add("TrimLayer", "trimmed", ["padded_obj_2"])
+    images = ["amp", "phi"]
+    if pad_object:
+        padding = [[side // 4, side // 4]] * 2
+        images = [
+            made.add("ZeroPadding2D", name, [image], padding=padding)
+            for name, image in (("amp_padded", "amp"), ("phase_padded", "phi"))
+        ]
+    if borders:
+        images = [
+            made.add("Add", f"add_{branch}", list(pair))
+            for branch, pair in enumerate(zip(images, borders, strict=True))
+        ]
+    made.add("CombineComplexLayer", "obj", images, **({} if use_polar is None else {"use_polar": use_polar}))
+    if object_big:
+        made.add("ReassemblePatchesLayer", "padded_obj_2", ["obj", "input_positions"])
+    else:
+        made.add("PadReconstructionLayer", "padded_obj_2", ["obj"])
+    made.add("TrimReconstructionLayer", "trimmed", ["padded_obj_2"], output_size=side)
     return made
+
+
+def _heads(made, tails, n_in, counts, side, scale, probe_big, pad_object):
+    """Add what follows the last features: masked images of the border, and images of the centre."""
+    filters = round(scale * 2048 / side)
+    if not pad_object:
+        for n_from in (n_in, filters):
+            tails = [made.convolution(tail, n_from, filters) for tail in tails]
+        tails = [made.up(tail) for tail in tails]
+        return [], [
+            made.convolution(*tail, "linear") for tail in zip(tails, (filters, filters), counts, strict=True)
+        ]
+    borders = []
+    if probe_big:
+        ends = [made.part(tail, -4, None) for tail in tails]
+        for n_from in (4, filters):
+            ends = [made.convolution(end, n_from, filters) for end in ends]
+        ends = [made.up(end) for end in ends]
+        for branch, (end, count) in enumerate(zip(ends, counts, strict=True)):
+            silu = made.add("Silu", f"silu_{branch}", [made.convolution(end, filters, count, "linear")])
+            mask = made.add("CenterMaskLayer", f"mask_{branch}", [silu], N=side, c=1, kind="border")
+            borders.append(made.add("Multiply", f"multiply_{branch}", [silu, mask]))
+    starts = [made.part(tail, None, -4) for tail in tails]
+    return borders, [
+        made.convolution(*start, "linear") for start in zip(starts, (n_in - 4,) * 2, counts, strict=True)
+    ]
 
 
 def weights_hdf5(weights, **datasets):
@@ -143,17 +210,60 @@ def baseline_description(side, scale, seed=0):
     return made, outputs
 
 
+def keras_2_config(description, outputs, *, mask=None):
+    """Return the ``config`` of `description` as Keras 2 writes it.
+
+    Nested lists for links, operations under the names of TensorFlow's functions, tuples wrapped. With an array as
+    `mask` this is written out where an image is multiplied by the layer of that name.
+    """
+    layers = [_keras_2_layer(layer, mask) for layer in json.loads(json.dumps(description.layers))]
+    return {"name": "model", "layers": layers, "output_layers": [[name, 0, 0] for name in outputs]}
+
+
+_FUNCTIONS = {
+    "GetItem": ("SlicingOpLambda", "__operators__.getitem"),
+    "Silu": ("TFOpLambda", "nn.silu"),
+    "Multiply": ("TFOpLambda", "math.multiply"),
+    "Add": ("TFOpLambda", "__operators__.add"),
+}
+
+
+def _keras_2_layer(layer, mask):
+    config = layer["config"]
+    if "batch_shape" in config:
+        shape = {"class_name": "__tuple__", "items": config.pop("batch_shape")}
+        config["batch_input_shape"] = shape
+    if not layer["inbound_nodes"]:
+        return layer
+    arguments = layer["inbound_nodes"][0]["args"]
+    if layer["class_name"] not in OPERATIONS:
+        tensors = arguments[0] if isinstance(arguments[0], list) else arguments
+        node = [[tensor["config"]["keras_history"][0], 0, 0, {}] for tensor in tensors]
+        return layer | {"inbound_nodes": [node]}
+    names = [argument["config"]["keras_history"][0] for argument in arguments if isinstance(argument, dict)]
+    keywords = {}
+    if layer["class_name"] == "GetItem":
+        limits = arguments[1][1]["config"]
+        items = [{"class_name": "__ellipsis__"}, limits]
+        keywords = {"slice_spec": {"class_name": "__tuple__", "items": items}}
+    elif len(names) == 2:
+        keywords = {"y": [names[1], 0, 0], "name": None}
+    node = [names[0], 0, 0, keywords]
+    if mask is not None and layer["class_name"] == "Multiply":
+        node = ["_CONSTANT_VALUE", -1, mask.tolist(), {"y": [names[0], 0, 0], "name": None}]
+    kind, function = _FUNCTIONS[layer["class_name"]]
+    return {
+        "class_name": kind,
+        "name": layer["name"],
+        "config": {"name": config["name"], "function": function},
+        "inbound_nodes": [node],
+    }
+
+
 def write_keras2_baseline(path, description, outputs):
-    """Write `description` as Keras 2 does: nested lists for links, ``batch_input_shape``, ``kernel:0``."""
-    layers = json.loads(json.dumps(description.layers))
-    for layer in layers:
-        layer["inbound_nodes"] = [
-            [[node["args"][0]["config"]["keras_history"][0], 0, 0, {}] for node in layer["inbound_nodes"]]
-        ]
-        if "batch_shape" in layer["config"]:
-            layer["config"]["batch_input_shape"] = layer["config"].pop("batch_shape")
-    config = {"layers": layers, "output_layers": [[name, 0, 0] for name in outputs]}
-    names = [layer["name"] for layer in layers if layer["class_name"] == "Conv2D"]
+    """Write `description` as an HDF5 file of Keras 2."""
+    config = keras_2_config(description, outputs)
+    names = [layer["name"] for layer in config["layers"] if layer["class_name"] == "Conv2D"]
     with h5py.File(path, "w") as file:
         file.attrs["model_config"] = json.dumps({"class_name": "Functional", "config": config})
         for name, (kernel, bias) in zip(names, description.weights, strict=True):
@@ -163,86 +273,52 @@ def write_keras2_baseline(path, description, outputs):
     return path
 
 
-def convolve(image, weights, activation=lambda x: np.maximum(x, 0)):
-    """Correlate (H, W, Ci) with a kernel (3, 3, Ci, Co), zeros outside."""
-    kernel, bias = (np.asarray(part, np.float64) for part in weights)
-    padded = np.pad(image, ((1, 1), (1, 1), (0, 0)))
-    planes = [
-        scipy.signal.correlate(padded, kernel[..., index], mode="valid", method="direct")[..., 0]
-        for index in range(kernel.shape[-1])
-    ]
-    return activation(np.stack(planes, axis=-1) + bias)
+def store_last_steps_as_code(description):
+    """Make the last steps Lambda layers, as files until July 2025 have them."""
+    for layer in description.layers:
+        if layer["name"] in ("amp", "phi", "obj", "padded_obj_2", "trimmed"):
+            layer["class_name"] = "Lambda"
+            layer["config"] = {"name": layer["name"], "function": ["never read", None, None]}
 
 
-def _pool(image):
-    height, width, channels = image.shape
-    return image.reshape(height // 2, 2, width // 2, 2, channels).max(axis=(1, 3))
+def _varint(number):
+    head, rest = number & 0x7F, number >> 7
+    return bytes([head | 0x80]) + _varint(rest) if rest else bytes([head])
 
 
-def _up(image):
-    return image.repeat(2, axis=0).repeat(2, axis=1)
+def protobuf_field(number, content):
+    """One field of a protobuf message: a whole number, or bytes."""
+    if isinstance(content, int):
+        return _varint(number << 3) + _varint(content)
+    return _varint(number << 3 | 2) + _varint(len(content)) + content
 
 
-def _silu(x):
-    return x * scipy.special.expit(x)
+def keras_metadata(config):
+    """A ``keras_metadata.pb`` with `config` as that of the root, among parts as Keras writes them."""
+
+    def node(number, path, text):
+        fields = ((2, number), (3, path), (4, b"_tf_keras_layer"), (5, text), (6, b"\x08\x02\x10\x01"))
+        return protobuf_field(1, b"".join(protobuf_field(*field) for field in fields))
+
+    root = json.dumps({"name": "model", "class_name": "Functional", "config": config}).encode()
+    part = json.dumps(config["layers"][2]).encode()
+    return node(2, b"root.layer-2", part) + node(0, b"root", root) + node(3000, b"root.layer-3", part)
 
 
-def pinn_twin(frames, weights, *, activation=scipy.special.expit):
-    """Amplitude and phase (N, N, C) of frames (N, N, C), each weight taken by its number in the file.
+def write_saved_model(folder, description, outputs=("trimmed",), **options):
+    """Write `description` into `folder` as Keras 2 saves a model without HDF5."""
+    import tensorflow as tf
 
-    For N = 64: encoder 0 to 5, amplitude branch 6, 8 | 10, 12, border 14, 16, 18, centre 20; the phase branch
-    has the numbers between.
-    """
-    side = frames.shape[0]
-
-    def branch(first, centre_activation):
-        x, number = encoded, first
-        for _ in DECODER[side]:
-            x = _up(convolve(convolve(x, weights[number]), weights[number + 2]))
-            number += 4
-        border = _up(convolve(convolve(x[..., -4:], weights[number]), weights[number + 2]))
-        whole = convolve(border, weights[number + 4], _silu)
-        inner = slice(side // 4, side - side // 4)
-        whole[inner, inner] = convolve(x[..., :-4], weights[number + 6], centre_activation)
-        return whole
-
-    encoded = np.asarray(frames, np.float64)
-    n_encoder = 2 * len(ENCODER[side])
-    for number in range(0, n_encoder, 2):
-        encoded = _pool(convolve(convolve(encoded, weights[number]), weights[number + 1]))
-    return branch(n_encoder, activation), branch(n_encoder + 1, lambda x: np.pi * np.tanh(x))
-
-
-def baseline_twin(frame, weights):
-    """Amplitude and phase (N, N, 1) of a frame (N, N, 1); the branches lie one after the other in the file."""
-    encoded = np.asarray(frame, np.float64)
-    for number in (0, 2, 4):
-        encoded = _pool(convolve(convolve(encoded, weights[number]), weights[number + 1]))
-    images = []
-    for first in (6, 13):
-        x = encoded
-        for number in (first, first + 2, first + 4):
-            x = _up(convolve(convolve(x, weights[number]), weights[number + 1]))
-        images.append(convolve(x, weights[first + 6], lambda x: x))
-    return images
-
-
-def merge_twin(patches, offsets_yx):
-    """Sum of patches (N, N, C) shifted by `offsets_yx` (C, 2), and count of their central squares: (N, N)."""
-    side = patches.shape[0]
-    reach = int(np.ceil(np.abs(offsets_yx).max())) + 1
-    sums = np.zeros((side + 2 * reach,) * 2, complex)
-    counts = np.zeros(sums.shape)
-    square = np.zeros((side, side))
-    square[side // 4 : side - side // 4, side // 4 : side - side // 4] = 1
-    for channel, (y, x) in enumerate(offsets_yx):
-        for row, weight_y in ((int(np.floor(y)), 1 - y % 1), (int(np.floor(y)) + 1, y % 1)):
-            for column, weight_x in ((int(np.floor(x)), 1 - x % 1), (int(np.floor(x)) + 1, x % 1)):
-                window = (
-                    slice(reach + row, reach + row + side),
-                    slice(reach + column, reach + column + side),
-                )
-                sums[window] += weight_y * weight_x * patches[..., channel]
-                counts[window] += weight_y * weight_x * square
-    inner = slice(reach, reach + side)
-    return sums[inner, inner], counts[inner, inner]
+    config = keras_2_config(description, outputs, **options)
+    parts = {
+        f"layer_with_weights-{number}": tf.train.Checkpoint(
+            kernel=tf.Variable(kernel), bias=tf.Variable(bias)
+        )
+        for number, (kernel, bias) in enumerate(description.weights)
+    }
+    (folder / "variables").mkdir(parents=True)
+    tf.train.Checkpoint(**parts).write(str(folder / "variables" / "variables"))
+    (folder / "keras_metadata.pb").write_bytes(keras_metadata(config))
+    (folder / "saved_model.pb").write_bytes(b"never read")
+    (folder / "fingerprint.pb").write_bytes(b"never read")
+    return folder

@@ -68,6 +68,7 @@ class Placer:
             consistency=consistency,
             mean_centred=made.mean_centred if self.settings.metric_convention == "ptychopinn" else None,
             inference=made.inference,
+            assumptions=arm.assumptions,
             place_known=made.image.origin_yx is not None or registration is None or registration.plausible,
             seconds=seconds | made.seconds,
         )

@@ -95,6 +95,11 @@ class Arm(ABC):
     def kind(self) -> ArmKind:
         """How the run report tells the two apart."""
 
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What the file of a model left open and how it was taken, a sentence each."""
+        return ()
+
     @abstractmethod
     def check(self, scan: ScanData) -> None:
         """Raise `DataError` if this arm cannot be compared on `scan`; runs nothing."""
@@ -144,6 +149,11 @@ class ModelArm(Arm):
     def kind(self) -> ArmKind:
         """A model."""
         return "model"
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What the file of the model left open and how it was taken, a sentence each."""
+        return self.model.assumptions
 
     def check(self, scan: ScanData) -> None:
         """Raise `DataError` if the frames of `scan` are not those that the model takes."""
@@ -234,8 +244,9 @@ def load_arm(
     Parameters
     ----------
     path : path
-        A folder written by ``ptycho-train``; PtychoPINN's ``wts.h5.zip`` or ``baseline_model.h5``, or a
-        folder that holds one, the latter at any depth; or an NPZ with `reconstructed_object`.
+        A folder written by ``ptycho-train``; PtychoPINN's ``wts.h5.zip``, ``baseline_model.h5`` or another
+        of its files, or a folder that holds one at any depth (docs/formats.md); or an NPZ with
+        `reconstructed_object`.
     label : str, optional
         Default: that of the model's role or the name of the algorithm.
     scan : ScanData, optional

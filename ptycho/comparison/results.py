@@ -73,6 +73,8 @@ class ArmResult:
         The image as PtychoPINN places it, centred on the mean position; only for its metric convention.
     inference : InferenceRun or None
         How a model's batches went.
+    assumptions : tuple of str
+        What the file of a model left open and how it was taken, a sentence each.
     place_known : bool
         False if neither positions nor a plausible registration say where the image lies: it stands in the middle
         of the window, is not scored by the standard convention and takes no pixel from the others.
@@ -91,6 +93,7 @@ class ArmResult:
     consistency: SelfConsistency | None = None
     mean_centred: np.ndarray | None = None
     inference: InferenceRun | None = None
+    assumptions: tuple[str, ...] = ()
     place_known: bool = True
     seconds: dict[str, float] = field(default_factory=dict)
 

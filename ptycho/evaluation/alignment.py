@@ -27,9 +27,9 @@ class AlignedPair:
     """Images ready to be scored, and what was done to make them so (fields as in `ImageMetrics`)."""
 
     images: ScoredImages
-    window: Rectangle
     ramp: PhaseRamp
     amplitude_scale: float
+    window: Rectangle
 
 
 def checked_pair(reconstruction: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -111,17 +111,54 @@ def align_pair(
             f"phase_align is {phase_align!r} but must be one of {', '.join(PHASE_ALIGN_METHODS)}."
         )
     image, true, window = cropped_pair(reconstruction, truth, mask)
+    return AlignedPair(*aligned_fields(image, true, phase_align=phase_align), window)
+
+
+def aligned_fields(
+    image: np.ndarray,
+    true: np.ndarray,
+    *,
+    covered: np.ndarray | None = None,
+    phase_align: PhaseAlignMethod = "plane",
+    true_phase: np.ndarray | None = None,
+) -> tuple[ScoredImages, PhaseRamp, float]:
+    """Do steps 2 to 4 of `align_pair` on images of one shape; what is scored and what is shown come from here.
+
+    Parameters
+    ----------
+    image, true : (H, W) complex128
+        `image` is 0 where not covered.
+    covered : (H, W) bool, optional
+        Pixels of `image` that mean something; default all. Others get values that mean nothing.
+    phase_align : "plane" or "mean"
+    true_phase : (H, W) float64, optional
+        What `flattened_phase` returned for `true`, if it is at hand.
+
+    Returns
+    -------
+    images : ScoredImages
+    ramp : PhaseRamp
+        Of `image` against `true`.
+    scale : float
+        Factor on the amplitude.
+    """
     ramp = fit_phase_ramp(image * true.conj(), method=phase_align)
-    scale = float(np.abs(true).mean() / np.abs(image).mean())
+    modulus, true_amplitude = np.abs(image), np.abs(true)
+    inside = slice(None) if covered is None else covered
+    mean = modulus[inside].mean() if modulus[inside].size else 0.0
+    scale = float(true_amplitude[inside].mean() / mean) if mean > 0 else 1.0
     error = np.angle(ramp.removed_from(image) * true.conj())
-    flat = fit_phase_ramp(true, method=phase_align).removed_from(true)
-    true_phase = detrended_phase(continuous_phase(flat), method=phase_align)
-    true_amplitude = np.abs(true)
-    amplitude = true_amplitude + _without_rounding(scale * np.abs(image) - true_amplitude, true_amplitude)
+    if true_phase is None:
+        true_phase = flattened_phase(true, method=phase_align)
+    amplitude = true_amplitude + _without_rounding(scale * modulus - true_amplitude, true_amplitude)
     error = _without_rounding(error, np.array([0, np.pi]))
-    return AlignedPair(
-        ScoredImages(amplitude, true_amplitude, true_phase + error, true_phase, error), window, ramp, scale
-    )
+    return ScoredImages(amplitude, true_amplitude, true_phase + error, true_phase, error), ramp, scale
+
+
+def flattened_phase(image: np.ndarray, *, method: PhaseAlignMethod) -> np.ndarray:
+    """Return the phase (H, W) float64 of an image, in radians, continuous and without its own plane or mean."""
+    flat = fit_phase_ramp(image, method=method).removed_from(image)
+    return detrended_phase(continuous_phase(flat), method=method)
 
 
 def _without_rounding(error: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from ptycho.models.networks import Architecture as Architecture
 from ptycho.models.networks import ModelKind as ModelKind
 from ptycho.models.networks import Precision as Precision
 from ptycho.models.networks import build_network as build_network
+from ptycho.models.patch_model import ForeignArchitecture as ForeignArchitecture
 from ptycho.models.patch_model import PatchModel as PatchModel
 from ptycho.models.patch_model import collapse_reason as collapse_reason
 from ptycho.models.training import TrainingResult as TrainingResult

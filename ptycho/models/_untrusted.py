@@ -1,7 +1,8 @@
-"""Zip archives and HDF5 files opened without trust: bounded reads, nothing extracted, no way out of the file."""
+"""Archives, folders and HDF5 files opened without trust: bounded reads, no way out of the file."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import zipfile
 import zlib
@@ -41,12 +42,13 @@ class ZipMembers:
         self._refuse_bad_names(members)
         self._refuse_bombs(members)
 
-    def __contains__(self, member: str) -> bool:
-        return member in self._members
+    def names(self) -> list[str]:
+        """Return the names of all members."""
+        return list(self._members)
 
     def read(self, member: str) -> bytes:
         """Return the bytes of `member`, never more than it declares."""
-        if member not in self:
+        if member not in self._members:
             raise DataError(
                 f"{self.name} has no member {member}; it holds {', '.join(self._members) or 'nothing'}, so "
                 "copy it again or name another file."
@@ -92,6 +94,43 @@ class ZipMembers:
             )
 
 
+class FolderMembers:
+    """The files in a folder and below it, read like the members of an archive that was unpacked there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.name = str(folder)
+        self._folder = folder
+        self._members = {path.relative_to(folder).as_posix(): path for path in _files_below(folder)}
+
+    def names(self) -> list[str]:
+        """Return the paths of all files, relative to the folder, with slashes."""
+        return list(self._members)
+
+    def read(self, member: str) -> bytes:
+        """Return the bytes of `member`."""
+        try:
+            size = self._members[member].stat().st_size
+            if size > MAX_MEMBER_BYTES:
+                raise DataError(
+                    f"{member} in {self.name} has {size} bytes but a model has at most {MAX_MEMBER_BYTES}; it is "
+                    "not what it seems, so it is not read."
+                )
+            with self._members[member].open("rb") as stream:
+                return stream.read(size)
+        except (OSError, KeyError) as error:
+            raise DataError(
+                f"{member} in {self.name} cannot be read ({error}); check the folder, or name another."
+            ) from error
+
+
+Members = ZipMembers | FolderMembers
+
+
+def _files_below(folder: Path) -> list[Path]:
+    files = [path for path in itertools.islice(folder.rglob("*"), MAX_ENTRIES) if path.is_file()]
+    return sorted(files)
+
+
 @contextmanager
 def open_zip(source: Path | bytes, name: str) -> Iterator[ZipMembers]:
     """Open a zip archive, on disk or in memory, called `name` in messages.
@@ -111,11 +150,68 @@ def open_zip(source: Path | bytes, name: str) -> Iterator[ZipMembers]:
         yield ZipMembers(zipped, name)
 
 
-class Hdf5Numbers:
+class Numbers:
+    """Named arrays in a file of `n_bytes` called `name` in messages; each belongs to a layer of a network."""
+
+    def __init__(self, name: str, n_bytes: int) -> None:
+        self.name, self.n_bytes = name, n_bytes
+
+    def paths(self) -> list[str]:
+        """Return the paths of all arrays."""
+        raise NotImplementedError
+
+    def _declared(self, path: str) -> tuple[tuple[int, ...], np.dtype]:
+        """Return shape and type of the array at `path`, which is there."""
+        raise NotImplementedError
+
+    def _values(self, path: str) -> Any:
+        raise NotImplementedError
+
+    def shape(self, path: str, layer: str) -> tuple[int, ...]:
+        """Return the shape of the array at `path`, which belongs to `layer`."""
+        self._refuse_missing(path, layer)
+        return self._declared(path)[0]
+
+    def check(self, path: str, shape: tuple[int, ...], layer: str) -> int:
+        """Refuse any but floating-point numbers of `shape` at `path`; return the bytes that they take."""
+        self._refuse_missing(path, layer)
+        found, dtype = self._declared(path)
+        if found != shape or dtype.kind != "f":
+            raise DataError(
+                f"layer {layer} in {self.name} has weights {dtype} of shape {found} at {path} "
+                f"but this network takes float32 of shape {shape}; description and weights are not of one model, "
+                "so name another file."
+            )
+        return math.prod(shape) * dtype.itemsize
+
+    def read(self, path: str, layer: str) -> np.ndarray:
+        """Return the array at `path` as float32; refuse numbers that are not finite."""
+        self._refuse_missing(path, layer)
+        try:
+            values = np.asarray(self._values(path), np.float32)
+        except _HDF5_DAMAGE as error:
+            raise self._damaged(path, error) from error
+        if not np.isfinite(values).all():
+            raise DataError(f"layer {layer} in {self.name} has NaN or infinite weights; train it anew.")
+        return values
+
+    def _refuse_missing(self, path: str, layer: str) -> None:
+        if path not in self.paths():
+            raise DataError(
+                f"layer {layer} has no weights in {self.name} ({path} is missing); copy the file again."
+            )
+
+    def _damaged(self, what: str, error: Exception) -> DataError:
+        return DataError(
+            f"{what} in {self.name} cannot be read ({error}); the file is damaged, copy it again."
+        )
+
+
+class Hdf5Numbers(Numbers):
     """The datasets and attributes of one HDF5 file of `n_bytes` in which every link has been checked."""
 
     def __init__(self, file: h5py.File, name: str, n_bytes: int) -> None:
-        self.name, self.n_bytes = name, n_bytes
+        super().__init__(name, n_bytes)
         self._datasets, self._groups = _everything_in(file, name)
 
     def paths(self) -> list[str]:
@@ -132,42 +228,11 @@ class Hdf5Numbers:
         values = [] if value is None else np.ravel(np.asarray(value, dtype=object)).tolist()
         return [text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text) for text in values]
 
-    def shape(self, path: str, layer: str) -> tuple[int, ...]:
-        """Return the shape of the dataset at `path`, which belongs to `layer`."""
-        return self._dataset(path, layer).shape
+    def _declared(self, path: str) -> tuple[tuple[int, ...], np.dtype]:
+        return self._datasets[path].shape, self._datasets[path].dtype
 
-    def check(self, path: str, shape: tuple[int, ...], layer: str) -> int:
-        """Refuse any but floating-point numbers of `shape` at `path`; return the bytes that they take."""
-        dataset = self._dataset(path, layer)
-        if dataset.shape != shape or dataset.dtype.kind != "f":
-            raise DataError(
-                f"layer {layer} in {self.name} has weights {dataset.dtype} of shape {dataset.shape} at {path} "
-                f"but this network takes float32 of shape {shape}; only PtychoPINN's own networks can be read."
-            )
-        return math.prod(shape) * dataset.dtype.itemsize
-
-    def read(self, path: str, layer: str) -> np.ndarray:
-        """Return the dataset at `path` as float32; refuse numbers that are not finite."""
-        dataset = self._dataset(path, layer)
-        try:
-            values = np.asarray(dataset[()], np.float32)
-        except _HDF5_DAMAGE as error:
-            raise self._damaged(path, error) from error
-        if not np.isfinite(values).all():
-            raise DataError(f"layer {layer} in {self.name} has NaN or infinite weights; train it anew.")
-        return values
-
-    def _dataset(self, path: str, layer: str) -> h5py.Dataset:
-        if path not in self._datasets:
-            raise DataError(
-                f"layer {layer} has no weights in {self.name} ({path} is missing); copy the file again."
-            )
-        return self._datasets[path]
-
-    def _damaged(self, what: str, error: Exception) -> DataError:
-        return DataError(
-            f"{what} in {self.name} cannot be read ({error}); the file is damaged, copy it again."
-        )
+    def _values(self, path: str) -> Any:
+        return self._datasets[path][()]
 
 
 @contextmanager

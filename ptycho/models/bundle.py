@@ -46,17 +46,23 @@ def save_bundle(folder: str | os.PathLike[str], model: PatchModel) -> None:
     DataError
         If the bundle would lose something that decides what the model computes.
     """
+    architecture = model.architecture
+    if not isinstance(architecture, Architecture):
+        raise DataError(
+            f"the {architecture.kind} was built as the file of another program describes it, which a bundle cannot "
+            "say; keep using that file."
+        )
     if model.combine != "polar" or model.support_size is not None:
         raise DataError(
             f"the model joins its images as {model.combine} with a support of {model.support_size} px, which only "
             "PtychoPINN's own files can say; keep using those."
         )
-    _refuse_other_activations(model)
+    _refuse_other_activations(model, architecture)
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     description = {
         "schema_version": SCHEMA_VERSION,
-        "architecture": dataclasses.asdict(model.architecture),
+        "architecture": dataclasses.asdict(architecture),
         "training": model.training,
     }
     with tempfile.TemporaryDirectory(dir=target, prefix=".bundle-") as scratch:
@@ -70,14 +76,14 @@ def save_bundle(folder: str | os.PathLike[str], model: PatchModel) -> None:
                 os.replace(parts / name, target / name)
 
 
-def _refuse_other_activations(model: PatchModel) -> None:
-    usual = outline_network(model.architecture)
+def _refuse_other_activations(model: PatchModel, architecture: Architecture) -> None:
+    usual = outline_network(architecture)
     for layer, expected in zip(model.network.layers, usual.layers, strict=True):
         found, wanted = (getattr(each, "activation", None) for each in (layer, expected))
         if found is not wanted:
             names = [getattr(function, "__name__", "none") for function in (found, wanted)]
             raise DataError(
-                f"layer {layer.name} of the {model.architecture.kind} ends in {names[0]} but a bundle rebuilds it with "
+                f"layer {layer.name} of the {architecture.kind} ends in {names[0]} but a bundle rebuilds it with "
                 f"{names[1]}, so it would compute something else; keep using the file that the model came from."
             )
 

@@ -33,8 +33,8 @@ def load_model(path: str | os.PathLike[str], *, kind: ModelKind | None = None) -
     Parameters
     ----------
     path : path
-        A folder written by ``ptycho-train``; PtychoPINN's ``wts.h5.zip`` or ``baseline_model.h5``, or a folder
-        that holds one, the latter at any depth.
+        A folder written by ``ptycho-train``; PtychoPINN's ``wts.h5.zip`` or ``baseline_model.h5``, a ``.keras``
+        file, the folder of a SavedModel, or a folder that holds one of these anywhere below it.
     kind : {"pinn", "baseline"}, optional
         Which network it must be, and which to take from a folder of PtychoPINN's that holds both.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ptycho.models.networks import Architecture
+from ptycho.models.networks import Architecture, ModelKind
 
 if TYPE_CHECKING:
     import keras
@@ -17,6 +17,27 @@ COLLAPSED_BELOW = 0.01
 SUPPORT_FLOOR = 1e-3
 
 
+@dataclass(frozen=True, kw_only=True)
+class ForeignArchitecture:
+    """A network that another program made: its layers come from its file, not from these few figures.
+
+    Attributes
+    ----------
+    kind : "pinn" or "baseline"
+    patch_size : int
+        Side N of a frame in pixels.
+    gridsize : int
+        The network sees C = gridsize² neighbouring frames at once.
+    n_weights : int
+        Trained numbers.
+    """
+
+    kind: ModelKind
+    patch_size: int
+    gridsize: int
+    n_weights: int
+
+
 @dataclass(frozen=True, eq=False)
 class PatchModel:
     """A trained network with what is known of its training.
@@ -24,27 +45,32 @@ class PatchModel:
     Attributes
     ----------
     network : keras.Model
-        Maps normalised amplitude (B, N, N, C) to amplitude and phase images (B, N, N, C).
-    architecture : Architecture
+        Maps normalised amplitude (B, N, N, C) to an amplitude and a phase image for each frame (B, N, N, C), one
+        of which all frames may share (B, N, N, 1), or to one pair for the group, both (B, N, N, 1).
+    architecture : Architecture or ForeignArchitecture
+        The former where `ptycho.models.networks` builds the network.
     probe : (N, N) complex64, optional
         The normalised illumination of its training, to be compared with that of a test scan.
     training : dict
         Seeds, losses and data of the training, for the record; nothing is computed from it.
     combine : {"polar", "rectangular"}
         How the two images become a patch: ``amplitude * exp(i * phase)``, or ``amplitude + i * phase`` as
-        in PtychoPINN's first bundles.
+        in bundles of PtychoPINN's until 2026.
     support_size : int, optional
         Side of the central square of a patch that the training counted; None if it counted all of it.
         PtychoPINN counts N/2: a sum of patches is divided by the number of such squares on a pixel plus
         0.001, so that around them a patch is multiplied by 1000.
+    assumptions : tuple of str
+        What its file left open and how it was taken, a sentence each.
     """
 
     network: keras.Model
-    architecture: Architecture
+    architecture: Architecture | ForeignArchitecture
     probe: np.ndarray | None = None
     training: dict[str, Any] = field(default_factory=dict)
     combine: Literal["polar", "rectangular"] = "polar"
     support_size: int | None = None
+    assumptions: tuple[str, ...] = ()
 
     @property
     def patch_size(self) -> int:
@@ -69,20 +95,17 @@ class PatchModel:
         frames : (B, N, N, C) float32
             Normalised diffraction amplitude.
         offsets_yx : (B, C, 2) float64
-            Position of each frame relative to the centre of its group, in pixels; only read if C > 1, where
-            the C predicted patches are averaged on the central N x N pixels about that centre.
+            Position of each frame relative to the centre of its group, in pixels; only read if the network
+            gives a patch for each of C > 1 frames: these are averaged on the N x N pixels about that centre.
         """
         join = _polar if self.combine == "polar" else _rectangular
-        amplitude, phase = self.network.predict_on_batch(frames)
-        if self.gridsize == 1:
-            patches = join(amplitude[..., 0], phase[..., 0])
-            return patches if self.support_size is None else patches * self._support_factor()
+        patches = join(*self.network.predict_on_batch(frames))
+        if patches.shape[-1] == 1:
+            alone = patches[..., 0]
+            return alone if self.support_size is None else alone * self._support_factor()
         from ptycho.models.physics import merge_patches
 
-        merged = merge_patches(
-            join(amplitude, phase), offsets_yx, self.patch_size, support_size=self.support_size
-        )
-        return merged.numpy()
+        return merge_patches(patches, offsets_yx, self.patch_size, support_size=self.support_size).numpy()
 
     def _support_factor(self) -> np.ndarray:
         """Return the factor (N, N) float32 of a patch that is alone."""
@@ -94,14 +117,14 @@ class PatchModel:
 
 
 def _polar(amplitude: np.ndarray, phase: np.ndarray) -> np.ndarray:
-    patches = np.empty(amplitude.shape, np.complex64)
+    patches = np.empty(np.broadcast_shapes(amplitude.shape, phase.shape), np.complex64)
     np.multiply(amplitude, np.cos(phase), out=patches.real)
     np.multiply(amplitude, np.sin(phase), out=patches.imag)
     return patches
 
 
 def _rectangular(real: np.ndarray, imaginary: np.ndarray) -> np.ndarray:
-    patches = np.empty(real.shape, np.complex64)
+    patches = np.empty(np.broadcast_shapes(real.shape, imaginary.shape), np.complex64)
     patches.real, patches.imag = real, imaginary
     return patches
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ptycho.errors import DataError
-from ptycho.image.phase import PhaseAlignMethod, continuous_phase, fit_phase_ramp
+from ptycho.evaluation.alignment import aligned_fields, flattened_phase
+from ptycho.image.phase import PhaseAlignMethod
 
 if TYPE_CHECKING:
     from ptycho.comparison import ArmResult, ComparisonResult
@@ -81,7 +82,7 @@ class ColourScale:
 def panels_of(result: ComparisonResult) -> list[Panel]:
     """Return the arms' panels in order and, if there is a truth, its own as the last.
 
-    Images are shown as they are scored (`ptycho.evaluation.alignment.align_pair`), but over the whole window
+    Images are shown as they are scored (`aligned_fields`), but over the whole window
     instead of the scored rectangle, so that a reader also sees what was left out.
     """
     method = result.settings.phase_align
@@ -91,7 +92,7 @@ def panels_of(result: ComparisonResult) -> list[Panel]:
     if result.truth is None:
         return [_alone(*image, method) for image in images]
     truth = decimated(result.truth).astype(np.complex128)
-    true_phase = _own_phase(truth, method)
+    true_phase = flattened_phase(truth, method=method)
     arms = [_beside_truth(*image, truth, true_phase, method) for image in images]
     nowhere = np.zeros(truth.shape, bool)
     return [*arms, Panel(TRUTH_LABEL, _masked(np.abs(truth), nowhere), _masked(true_phase, nowhere))]
@@ -105,7 +106,9 @@ def decimated(image: np.ndarray) -> np.ndarray:
 
 def _alone(label: str, image: np.ndarray, covered: np.ndarray, method: PhaseAlignMethod) -> Panel:
     field = np.where(covered, image, 0).astype(np.complex128)
-    return Panel(label, _masked(np.abs(field), ~covered), _masked(_own_phase(field, method), ~covered))
+    return Panel(
+        label, _masked(np.abs(field), ~covered), _masked(flattened_phase(field, method=method), ~covered)
+    )
 
 
 def _beside_truth(
@@ -117,22 +120,14 @@ def _beside_truth(
     method: PhaseAlignMethod,
 ) -> Panel:
     field = np.where(covered, image, 0).astype(np.complex128)
-    field = fit_phase_ramp(field * truth.conj(), method=method).removed_from(field)
-    modulus, true_modulus = np.abs(field), np.abs(truth)
-    total = modulus[covered].sum()
-    amplitude = modulus * (true_modulus[covered].sum() / total if total > 0 else 1.0)
-    phase_error = np.angle(field * truth.conj())
+    shown, _, _ = aligned_fields(field, truth, covered=covered, phase_align=method, true_phase=true_phase)
     return Panel(
         label,
-        _masked(amplitude, ~covered),
-        _masked(true_phase + phase_error, ~covered),
-        _masked(amplitude - true_modulus, ~covered),
-        _masked(phase_error, ~covered),
+        _masked(shown.amplitude, ~covered),
+        _masked(shown.phase, ~covered),
+        _masked(shown.amplitude - shown.true_amplitude, ~covered),
+        _masked(shown.phase_error, ~covered),
     )
-
-
-def _own_phase(field: np.ndarray, method: PhaseAlignMethod) -> np.ndarray:
-    return continuous_phase(fit_phase_ramp(field, method=method).removed_from(field))
 
 
 def _masked(image: np.ndarray, mask: np.ndarray) -> np.ma.MaskedArray:

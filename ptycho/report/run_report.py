@@ -130,6 +130,7 @@ def _arm(arm: ArmResult, prefixes: ArmPrefixes) -> dict[str, Any]:
         "seconds": arm.seconds,
         **_inference(arm.inference),
         "collapsed": arm.collapsed,
+        "assumptions": list(arm.assumptions),
         "coverage": _coverage(arm.image),
         "consistency": None if arm.consistency is None else _consistency(arm.consistency),
         "registration": None if arm.registration is None else _registration(arm.registration),

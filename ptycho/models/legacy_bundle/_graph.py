@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from typing import Any
+
+import numpy as np
 
 from ptycho.errors import DataError
 
 _MAX_LAYERS = 2000
-# The descriptions of these networks take some 50 KB; parsed, a text takes many times its size.
-_MAX_TEXT = 16 << 20
+# The descriptions of these networks take some 50 KB, or a few MB with masks as numbers; parsed, a text takes many
+# times its size.
+MAX_TEXT = 16 << 20
 CONVOLUTION = "Conv2D"
+# Keras 2 writes one class for all operations and names the function; these have a class of their own in Keras 3.
+_FUNCTIONS = {
+    "nn.silu": "Silu",
+    "math.multiply": "Multiply",
+    "math.add": "Add",
+    "__operators__.add": "Add",
+    "__operators__.getitem": "GetItem",
+}
+_CONSTANT = "_CONSTANT_VALUE"
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A part of the last axis, as the limits of a Python slice."""
+
+    start: int | None
+    stop: int | None
 
 
 @dataclass(frozen=True)
@@ -23,17 +44,28 @@ class Layer:
     ----------
     name : str
     kind : str
-        The name of its class; no class is looked up.
+        The name of its class, or of its function in Keras 2; neither is looked up.
     settings : dict
         Its ``config``.
-    inbound : tuple of str
-        The layers whose output it takes.
+    operands : tuple of str, array or Slice
+        What it is called with, in order: names of layers, constant numbers (float32) and a slice.
+    n_calls : int
+        How often it occurs in the graph; `operands` are those of all calls.
+    options : dict
+        Further arguments of its calls.
     """
 
     name: str
     kind: str
     settings: Mapping[str, Any]
-    inbound: tuple[str, ...]
+    operands: tuple[str | np.ndarray | Slice, ...]
+    n_calls: int = 1
+    options: Mapping[str, Any] | None = None
+
+    @property
+    def inbound(self) -> tuple[str, ...]:
+        """The layers whose output it takes."""
+        return tuple(dict.fromkeys(operand for operand in self.operands if isinstance(operand, str)))
 
 
 @dataclass(frozen=True)
@@ -54,15 +86,21 @@ class Graph:
     source: str
 
     def ancestors(self, ends: Iterable[str]) -> list[Layer]:
-        """Return the layers that `ends` depend on, themselves included."""
-        found: dict[str, Layer] = {}
+        """Return the layers that `ends` depend on, themselves included, each after those that feed it.
+
+        Raises
+        ------
+        graphlib.CycleError
+            A layer feeds itself.
+        """
+        found: dict[str, tuple[str, ...]] = {}
         waiting = list(ends)
         while waiting:
             name = waiting.pop()
             if name not in found:
-                found[name] = self.layers[name]
-                waiting += found[name].inbound
-        return list(found.values())
+                found[name] = self.layers[name].inbound
+                waiting += found[name]
+        return [self.layers[name] for name in TopologicalSorter(found).static_order()]
 
     def convolutions(self) -> list[str]:
         """Return the names of all convolutions in the order of the file."""
@@ -78,129 +116,136 @@ def parse_graph(text: str | bytes, source: str) -> Graph:
         The text is not JSON or describes no functional model.
     """
     try:
-        if len(text) > _MAX_TEXT:
-            raise ValueError(f"{len(text)} characters, more than {_MAX_TEXT}")
-        return graph_of(json.loads(text)["config"], source)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        if len(text) > MAX_TEXT:
+            raise ValueError(f"{len(text)} characters, more than {MAX_TEXT}")
+        return _graph_of(json.loads(text)["config"], source)
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise DataError(
             f"{source} does not describe a functional Keras model ({type(error).__name__}: {error}); "
-            "copy the file again or name another."
+            "name a model that PtychoPINN saved."
         ) from error
 
 
-def graph_of(config: Mapping[str, Any], source: str) -> Graph:
-    """Return the graph in the ``config`` of a functional model."""
+def _graph_of(config: Mapping[str, Any], source: str) -> Graph:
     entries = config["layers"]
     if len(entries) > _MAX_LAYERS:
         raise ValueError(f"{len(entries)} layers, more than {_MAX_LAYERS}")
     layers = {}
     for entry in entries:
-        settings = dict(entry["config"])
-        name = str(entry.get("name") or settings["name"])
-        inbound = tuple(dict.fromkeys(_inbound(entry["inbound_nodes"])))
-        layers[name] = Layer(name, str(entry["class_name"]), settings, inbound)
+        layer = _layer(entry)
+        if layer.name in layers:
+            raise ValueError(f"two layers are called {layer.name}")
+        layers[layer.name] = layer
     outputs = config["output_layers"]
     # A single output is [name, node, tensor], several are a list of those.
     outputs = [outputs] if isinstance(outputs[0], str) else outputs
-    graph = Graph(layers, tuple(output[0] for output in outputs), source)
+    graph = Graph(layers, tuple(str(output[0]) for output in outputs), source)
     unknown = {name for layer in layers.values() for name in layer.inbound} | set(graph.outputs)
     if unknown := unknown - layers.keys():
         raise ValueError(f"layers {sorted(unknown)} are used but not described")
+    graph.ancestors(layers)
     return graph
 
 
-def _inbound(nodes: Any) -> Iterable[str]:
-    """Yield the names of layers in ``inbound_nodes`` of Keras 3 and of Keras 2."""
-    waiting = [nodes]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, Mapping):
-            history = node.get("keras_history") or node.get("config", {}).get("keras_history")
-            if history:
-                yield history[0]
-            else:
-                waiting += node.values()
-        elif isinstance(node, (list, tuple)):
-            if len(node) in (3, 4) and isinstance(node[0], str) and isinstance(node[1], int):
-                yield node[0]
-                waiting += node[3:]
-            else:
-                waiting += node
+def _layer(entry: Mapping[str, Any]) -> Layer:
+    settings = {key: _plain(value) for key, value in entry["config"].items()}
+    kind = str(entry["class_name"])
+    if kind in ("TFOpLambda", "SlicingOpLambda"):
+        function = str(settings.get("function"))
+        kind = _FUNCTIONS.get(function, f"{kind} of {function}")
+    operands: list[str | np.ndarray | Slice] = []
+    options: dict[str, Any] = {}
+    for node in entry["inbound_nodes"]:
+        found = _keras_3_call(node, options) if isinstance(node, Mapping) else _keras_2_call(node, options)
+        operands += found
+    name = str(entry.get("name") or settings["name"])
+    return Layer(name, kind, settings, tuple(operands), len(entry["inbound_nodes"]), options)
 
 
-@dataclass(frozen=True)
-class Wiring:
-    """The convolutions of an encoder with two branches, in an order that depends on their wiring alone.
-
-    Attributes
-    ----------
-    names : tuple of str
-        Encoder, amplitude branch, phase branch, each from input to output. Where a branch divides, the
-        convolution that ends it comes before the longer path.
-    links : tuple of tuple of int
-        For each convolution the convolutions that feed it, as indices into `names`.
-    n_encoder : int
-        How many of them are the encoder's.
-    """
-
-    names: tuple[str, ...]
-    links: tuple[tuple[int, ...], ...]
-    n_encoder: int
+def _plain(value: Any) -> Any:
+    """Return `value` with tuples as lists, which both versions of Keras wrap in their own way."""
+    if isinstance(value, Mapping) and value.get("class_name") == "__tuple__":
+        items = value["items"] if "items" in value else value["config"]["value"]
+        return [_plain(item) for item in items]
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
 
 
-def wiring(graph: Graph, amplitude: str, phase: str) -> Wiring:
-    """Return the convolutions on the way to the layers `amplitude` and `phase`, and on what leaves it."""
-    feeding = {name: _nearest_convolutions(graph, name) for name in graph.convolutions()}
-    fed: dict[str, list[str]] = {name: [] for name in feeding}
-    for name, sources in feeding.items():
-        for source in sources:
-            fed[source].append(name)
-    depth = _depths(feeding, fed)
-    behind = [
-        {layer.name for layer in graph.ancestors([end]) if layer.kind == CONVOLUTION}
-        for end in (amplitude, phase)
-    ]
-    encoder = behind[0] & behind[1]
-    parts = [encoder, *(_downstream(branch - encoder, fed) for branch in behind)]
-
-    def place(name: str) -> tuple[int, bool]:
-        return depth.get(name, 0), bool(fed[name])
-
-    names = tuple(name for part in parts for name in sorted(part, key=place))
-    index = {name: position for position, name in enumerate(names)}
-    links = tuple(tuple(sorted(index.get(source, -1) for source in feeding[name])) for name in names)
-    return Wiring(names, links, len(encoder))
+def _keras_3_call(node: Mapping[str, Any], options: dict[str, Any]) -> Iterator[str | np.ndarray | Slice]:
+    for argument in node["args"]:
+        yield from _operands(argument)
+    yield from _keywords(node.get("kwargs") or {}, options)
 
 
-def _nearest_convolutions(graph: Graph, name: str) -> list[str]:
-    """Return the convolutions whose output reaches `name` without passing another."""
-    found: dict[str, None] = {}
-    waiting, seen = list(graph.layers[name].inbound), set()
-    while waiting:
-        layer = graph.layers[waiting.pop()]
-        if layer.kind == CONVOLUTION:
-            found[layer.name] = None
-        elif layer.name not in seen:
-            seen.add(layer.name)
-            waiting += layer.inbound
-    return list(found)
+def _keras_2_call(node: Any, options: dict[str, Any]) -> Iterator[str | np.ndarray | Slice]:
+    # An operation has one entry [name, node, tensor, keywords], a layer a list of them.
+    entries = [node] if isinstance(node[0], str) else node
+    for entry in entries:
+        name, _, tensor = entry[:3]
+        yield from _operands(tensor) if name == _CONSTANT else _operands([name, 0, tensor])
+        for keywords in entry[3:]:
+            yield from _keywords(keywords, options)
 
 
-def _depths(feeding: Mapping[str, list[str]], fed: Mapping[str, list[str]]) -> dict[str, int]:
-    level = [name for name, sources in feeding.items() if not sources]
-    depth: dict[str, int] = {}
-    while level:
-        depth |= dict.fromkeys(level, max(depth.values(), default=-1) + 1)
-        level = list({name: None for parent in level for name in fed[parent] if name not in depth})
-    return depth
+def _keywords(keywords: Mapping[str, Any], options: dict[str, Any]) -> Iterator[str | np.ndarray | Slice]:
+    for key, value in keywords.items():
+        if key in ("x", "y", "x1", "x2", "inputs", "key", "slice_spec"):
+            yield from _operands(value)
+        elif key not in ("name", "mask", "training") and value is not None:
+            options[key] = value
 
 
-def _downstream(starts: Collection[str], fed: Mapping[str, list[str]]) -> set[str]:
-    found: set[str] = set()
-    waiting = list(starts)
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting += fed[name]
-    return found
+def _operands(value: Any) -> Iterator[str | np.ndarray | Slice]:
+    """Yield what one argument of a call holds: tensors of layers, a slice, or constant numbers."""
+    value = _plain(value)
+    if isinstance(value, Mapping):
+        content = value.get("config", {})
+        if "keras_history" in content:
+            yield from _operands(content["keras_history"])
+        elif "value" in content:
+            yield from _operands(content["value"])
+        else:
+            raise ValueError(f"an argument is a {value.get('class_name')}")
+    elif _is_tensor(value):
+        if value[2] != 0:
+            raise ValueError(f"output {value[2]} of layer {value[0]} is used, but layers have one")
+        yield value[0]
+    elif (found := _slice(value)) is not None:
+        yield found
+    elif isinstance(value, list) and any(isinstance(item, Mapping) or _is_tensor(item) for item in value):
+        for item in value:
+            yield from _operands(item)
+    elif value is not None:
+        yield _constant(value)
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 3 and isinstance(value[0], str)
+
+
+def _slice(value: Any) -> Slice | None:
+    """Return the slice of the last axis that ``[..., start:stop]`` is saved as, else None."""
+    match value:
+        case [{"class_name": "__ellipsis__"}, {**limits}]:
+            limits = limits.get("config", limits)
+            start, stop, step = (limits[key] for key in ("start", "stop", "step"))
+            if step is None and all(limit is None or type(limit) is int for limit in (start, stop)):
+                return Slice(start, stop)
+            raise ValueError(f"a slice is {start}:{stop}:{step}")
+    return None
+
+
+def _constant(value: Any) -> np.ndarray:
+    constant = np.asarray(value)
+    if constant.dtype.kind not in "iuf" or not (np.abs(constant) <= np.finfo(np.float32).max).all():
+        raise ValueError(f"an argument is {str(value)[:50]!r}")
+    return constant.astype(np.float32)

@@ -10,9 +10,10 @@ from ptychopinn_files import (
     write_keras2_baseline,
 )
 
-from ptycho.comparison.arms import load_arm
+from ptycho.comparison.arms import FinishedArm, load_arm
 from ptycho.data import subsample
 from ptycho.errors import DataError
+from ptycho.image import PlacedImage
 from ptycho.models.bundle import save_bundle
 from ptycho.models.networks import Architecture, build_network
 from ptycho.models.patch_model import PatchModel
@@ -95,3 +96,13 @@ def test_pixels_that_a_reconstruction_does_not_cover_are_known(tmp_path):
 def test_a_folder_with_no_model_is_refused(tmp_path):
     with pytest.raises(DataError, match="holds no model"):
         load_arm(tmp_path)
+
+
+@pytest.mark.spec("CM-2.7")
+def test_an_arm_tells_what_its_file_leaves_open(tmp_path, caplog):
+    write_bundle(tmp_path / "wts.h5.zip", pinn_description(64, 1, 0.25, use_polar=None))
+    (assumption,) = load_arm(tmp_path).assumptions
+    assert "patches are amplitude + i * phase, as the version that saved it made them" in assumption
+    assert assumption in caplog.text
+    image = PlacedImage(np.ones((4, 4), np.complex64), np.ones((4, 4), bool))
+    assert FinishedArm(label="ePIE", image=image).assumptions == ()

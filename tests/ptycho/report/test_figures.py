@@ -198,7 +198,7 @@ def test_the_scored_rectangle_is_outlined_on_the_errors(result, drawn):
     assert (frame.get_x(), frame.get_y(), frame.get_width(), frame.get_height()) == (-0.5, -0.5, 56, 31)
 
 
-def test_thinned_images_keep_the_coordinates_of_the_window(result, drawn, monkeypatch):
+def test_decimated_images_keep_the_coordinates_of_the_window(result, drawn, monkeypatch):
     monkeypatch.setattr(_panels, "_MOST_PIXELS", 20)
     plot_errors(result, "x.png")
     for ax in _image_axes(drawn[0])[:, 0]:

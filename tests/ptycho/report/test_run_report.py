@@ -46,6 +46,12 @@ def test_a_collapse_is_told_in_its_arm():
     assert [arm["collapsed"] for arm in _report(result)["arms"]] == ["nearly constant", None]
 
 
+@pytest.mark.spec("CM-2.7")
+def test_what_a_model_file_leaves_open_is_told_in_its_arm():
+    result = made.comparison(made.model_arm(assumptions=("sigmoid",)), made.finished_arm())
+    assert [arm["assumptions"] for arm in _report(result)["arms"]] == [["sigmoid"], []]
+
+
 def test_coverage_counts_covered_pixels_only():
     coverage = _report(made.comparison(made.model_arm()))["arms"][0]["coverage"]
     assert coverage["covered_fraction"] == pytest.approx(1 - 9 * 13 / (40 * 56))
