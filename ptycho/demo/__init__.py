@@ -13,12 +13,12 @@ from ptycho.data.simulation import SimulationSettings, simulate
 from ptycho.models.networks import ModelKind
 
 # Seeds 1 to 30 made the training scans.
-TEST_SEED = 2026
+_TEST_SEED = 2026
 
 
 def demo_scan() -> ScanData:
     """Return the test scan: 64-pixel frames on a jittered raster over an object no network has seen."""
-    return simulate(SimulationSettings(seed=TEST_SEED, object_shape_yx=(256, 256), step_px=5.0))
+    return simulate(SimulationSettings(seed=_TEST_SEED, object_shape_yx=(256, 256), step_px=5.0))
 
 
 def model_folder(kind: ModelKind) -> Path:

@@ -71,10 +71,6 @@ class CanvasLayout:
                 raise
             raise ValueError(f"{error} A sixth is enough with --no-self-consistency.") from error
 
-    def canvases(self) -> CanvasSet:
-        """Make the canvases."""
-        return CanvasSet(self)
-
 
 class CanvasSet:
     """Adds every patch once to each canvas that wants it.

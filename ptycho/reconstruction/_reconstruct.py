@@ -75,7 +75,7 @@ def reconstruct(
     settings = settings or InferenceSettings()
     _warn_of_untrusted_pixels(model, settings.crop_size, label)
     groups = _groups(model, scan, settings)
-    canvases = CanvasLayout.of(groups.centres_yx, settings).canvases()
+    canvases = CanvasSet(CanvasLayout.of(groups.centres_yx, settings))
     canvases.warm_up()
     stream = _Stream(model, scan, groups, canvases, settings, observer)
     prediction = run_in_batches(
