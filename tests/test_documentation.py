@@ -11,8 +11,7 @@ from markdown_pages import ROOT, anchors, broken_links, code_blocks, name_of, pa
 from shell_blocks import check_command, recorded_commands
 
 from autobatch import BatchCost, DeviceMemory, plan_batches
-from ptycho.data import write_npz
-from ptycho.data.simulation import SimulationSettings, simulate
+from ptycho.data import SimulationSettings, simulate, write_npz
 from ptycho.models.bundle import save_bundle
 from ptycho.models.networks import Architecture, build_network
 from ptycho.models.patch_model import PatchModel

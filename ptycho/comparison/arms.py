@@ -102,15 +102,63 @@ class Arm(ABC):
 
     @abstractmethod
     def check(self, scan: ScanData) -> None:
-        """Raise `DataError` if this arm cannot be compared on `scan`; runs nothing."""
+        """Raise `DataError` if this arm cannot be compared on `scan`; runs nothing.
+
+        Parameters
+        ----------
+        scan : ScanData
+            The scan to be compared on.
+
+        Raises
+        ------
+        DataError
+            Frames and model do not fit, or nothing says where a finished image lies.
+        """
 
     @abstractmethod
     def plan(self, scan: ScanData, settings: InferenceSettings) -> InferencePlan | None:
-        """Return what `make_image` would do; None if there is nothing to compute."""
+        """Return what `make_image` would do; None if there is nothing to compute.
+
+        Parameters
+        ----------
+        scan : ScanData
+        settings : InferenceSettings
+            Of the whole comparison; what an arm says itself goes before them.
+
+        Returns
+        -------
+        InferencePlan or None
+
+        Raises
+        ------
+        DataError
+            The arm does not fit the scan.
+        """
 
     @abstractmethod
     def make_image(self, scan: ScanData, settings: InferenceSettings, progress: Progress) -> ArmImage:
-        """Return the image of `scan`, computed if need be."""
+        """Return the image of `scan`, computed if need be.
+
+        Parameters
+        ----------
+        scan : ScanData
+        settings : InferenceSettings
+            Of the whole comparison; what an arm says itself goes before them.
+        progress : Progress
+            Display that gets one stage of an arm that is computed.
+
+        Returns
+        -------
+        ArmImage
+            Image (H, W) complex64 on the object's pixel grid, and the seconds that it took.
+
+        Raises
+        ------
+        DataError
+            The arm does not fit the scan.
+        autobatch.DoesNotFitError
+            Not even one group of frames fits into memory.
+        """
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -212,7 +260,17 @@ class FinishedArm(Arm):
         return "reconstruction"
 
     def check(self, scan: ScanData) -> None:
-        """Raise `DataError` if nothing can say where the image lies."""
+        """Raise `DataError` if nothing can say where the image lies.
+
+        Parameters
+        ----------
+        scan : ScanData
+
+        Raises
+        ------
+        DataError
+            It does not, and the scan has no truth to register it to.
+        """
         if self.image.origin_yx is None and scan.object_guess is None:
             raise DataError(
                 f"{self.label} does not say where its image lies and the scan has no objectGuess to register it to; "

@@ -76,7 +76,7 @@ def read_scan(path: str | PathLike[str], *, labels: bool = True, plausibility: b
     >>> write_npz(path, simulate(SimulationSettings(object_shape_yx=(80, 90), step_px=12.0)))
     >>> scan = read_scan(path)
     >>> scan.amplitude.shape, scan.patch_size
-    ((4, 64, 64), 64)
+    ((6, 64, 64), 64)
     """
     if detect_format(path) == "tike":
         return read_tike(path)

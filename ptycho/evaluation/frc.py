@@ -244,6 +244,11 @@ def half_set_frc(
     phase_align, frc_sigma
         As in `ptycho.evaluation.compare_images`.
 
+    Returns
+    -------
+    FrcCurves
+        Over rings in cycles per pixel.
+
     Raises
     ------
     DataError

@@ -37,9 +37,15 @@ def bundle_files(folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def save_bundle(folder: str | os.PathLike[str], model: PatchModel) -> None:
-    """Write `model` into `folder`, which is made if need be.
+    """Write a model into a folder, as plain data.
 
     The description is renamed into place last: a folder that has one is complete.
+
+    Parameters
+    ----------
+    folder : path
+        Made if need be.
+    model : PatchModel
 
     Raises
     ------

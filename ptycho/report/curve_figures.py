@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 def plot_frc(result: ComparisonResult, path: str | os.PathLike[str]) -> None:
     """Draw the Fourier ring correlation of every scored arm with the thresholds 0.5, 1/7 and half-bit.
 
+    Parameters
+    ----------
+    result : ComparisonResult
+    path : path
+        The PNG; it appears whole or not at all.
+
     Raises
     ------
     DataError
@@ -42,6 +48,12 @@ def plot_frc(result: ComparisonResult, path: str | os.PathLike[str]) -> None:
 
 def plot_half_sets(result: ComparisonResult, path: str | os.PathLike[str]) -> None:
     """Draw the correlation of even with odd patches of every arm, which needs no truth.
+
+    Parameters
+    ----------
+    result : ComparisonResult
+    path : path
+        The PNG; it appears whole or not at all.
 
     Raises
     ------

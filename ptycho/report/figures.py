@@ -75,11 +75,25 @@ def write_plots(
 ) -> list[Path]:
     """Draw every picture that the result allows into `folder`; those of an earlier run are removed.
 
+    Parameters
+    ----------
+    result : ComparisonResult
+    folder : path
+        Made if there is none.
+    options : PlotOptions, optional
+
     Returns
     -------
     list of Path
         The images, the maps of errors, coverage and disagreement, the FRC curves against the truth and
         between half sets; what cannot be drawn is left out.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be made or the disk is full; then nothing has been changed.
+    DataError
+        Phase limits are in the wrong order.
     """
     options = options or PlotOptions()
     with staged_files(folder, replaces=PLOT_PATTERNS) as stage:
@@ -158,6 +172,14 @@ def plot_reconstruction(
     result: ComparisonResult, path: str | os.PathLike[str], *, options: PlotOptions | None = None
 ) -> None:
     """Draw amplitude, phase and coverage of the one arm of `result` side by side.
+
+    Parameters
+    ----------
+    result : ComparisonResult
+        With one arm.
+    path : path
+        The PNG; it appears whole or not at all.
+    options : PlotOptions, optional
 
     Raises
     ------

@@ -10,8 +10,7 @@ from ptycho.cli import compare_models
 from ptycho.cli.compare_models import main
 from ptycho.comparison import arms
 from ptycho.comparison._scoring import Scorer
-from ptycho.data import ScanData, write_npz
-from ptycho.data.simulation import SimulationSettings, simulate
+from ptycho.data import ScanData, SimulationSettings, simulate, write_npz
 from ptycho.models.bundle import save_bundle
 from ptycho.models.networks import Architecture, build_network
 from ptycho.models.patch_model import PatchModel
