@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test lint registry benchmark slow docs release-check clean
+.PHONY: demo test lint registry benchmark predicting slow docs release-check clean
 demo: $(STAMP)
 	$(BIN)/compare-models --demo --output_dir demo-output --overwrite --stitch-crop-size 24
 
@@ -27,6 +27,10 @@ benchmark: $(STAMP)
 	$(BIN)/python -m pytest tests/benchmarks -q -m benchmark --benchmark-json=build/timings.json
 	PYTHONPATH=tests:. $(BIN)/python -m benchmarks.report build/timings.json
 	PYTHONPATH=tests:. $(BIN)/python -m benchmarks.comparison_report build/timings.json
+
+# Twenty models under three caps, each in a process of its own: half an hour on two cores.
+predicting: $(STAMP)
+	PYTHONPATH=tests:. $(BIN)/python -m benchmarks.predicting
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -q -m slow

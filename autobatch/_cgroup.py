@@ -83,7 +83,10 @@ def bounds(root: Path, notes: list[str]) -> list[Bound]:
 
 def _memberships(text: str) -> Iterator[tuple[_Version, PurePosixPath]]:
     for line in text.splitlines():
-        _, controllers, group = line.split(":", 2)
+        fields = line.split(":", 2)
+        if len(fields) != 3 or not fields[2].startswith("/"):
+            continue
+        _, controllers, group = fields
         if controllers == "":
             yield _V2, PurePosixPath(group)
         elif "memory" in controllers.split(","):
@@ -93,23 +96,32 @@ def _memberships(text: str) -> Iterator[tuple[_Version, PurePosixPath]]:
 def _folders(
     root: Path, mounts: str, version: _Version, group: PurePosixPath
 ) -> Iterator[tuple[Path, PurePosixPath]]:
-    """Yield the folder of the group and of each ancestor below the mount point, with their names."""
-    for mounted_group, mount_point in _mounts(mounts, version):
-        # Inside a container the mount may show a part of the tree, or none of the path that is reported.
-        visible = group.is_relative_to(mounted_group) and ".." not in group.parts
-        below = group.relative_to(mounted_group) if visible else PurePosixPath()
+    """Yield the folder of the group and of each ancestor below the mount point, with their names.
+
+    The tree may be mounted several times, each time in whole or in part. Every mount that shows the group is
+    read, for each limit above the group holds. Where none shows it, as in a container that is told its path
+    on the host, the first one is taken for the container's own tree.
+    """
+    found = list(_mounts(mounts, version))
+    showing = [mount for mount in found if group.is_relative_to(mount[0]) and ".." not in group.parts]
+    for mounted_group, mount_point in showing or found[:1]:
+        below = group.relative_to(mounted_group) if showing else PurePosixPath()
         for part in (below, *below.parents):
             yield root / mount_point.lstrip("/") / part, PurePosixPath("/") / part
-        return
 
 
 def _mounts(text: str, version: _Version) -> Iterator[tuple[PurePosixPath, str]]:
+    """Yield which group is mounted where; of several mounts at one place the last hides the others."""
+    by_place: dict[str, PurePosixPath] = {}
     for line in text.splitlines():
         before, _, after = line.partition(" - ")
-        fields, (kind, _, options) = before.split(" "), after.split(" ", 2)
-        is_v1 = kind == "cgroup" and "memory" in options.split(",")
-        if (kind == "cgroup2") if version is _V2 else is_v1:
-            yield PurePosixPath(_unescaped(fields[3])), _unescaped(fields[4])
+        fields, filesystem = before.split(" "), after.split(" ")
+        if len(fields) < 5 or len(filesystem) < 3:
+            continue
+        is_v1 = filesystem[0] == "cgroup" and "memory" in filesystem[2].split(",")
+        if (filesystem[0] == "cgroup2") if version is _V2 else is_v1:
+            by_place[_unescaped(fields[4])] = PurePosixPath(_unescaped(fields[3]))
+    yield from ((group, place) for place, group in by_place.items())
 
 
 def _unescaped(field: str) -> str:
@@ -142,7 +154,7 @@ def _reclaimable(text: str | None, version: _Version) -> int:
 def _number(text: str | None) -> int | None:
     """Return a count of bytes, or None for "max", the v1 sentinel and what is no number."""
     stripped = (text or "").strip()
-    if not stripped.isdigit():
+    if re.fullmatch("[0-9]{1,20}", stripped) is None:
         return None
     value = int(stripped)
     return value if value < _NO_LIMIT_BYTES else None
@@ -154,7 +166,8 @@ def _read(path: Path, notes: list[str]) -> str | None:
         return path.read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except OSError as error:
-        notes.append(f"{path} cannot be read ({error.strerror}); its limit is not known")
+    except (OSError, ValueError) as error:  # a name with a NUL in it is a ValueError
+        reason = getattr(error, "strerror", None) or error
+        notes.append(f"{path!s} cannot be read ({reason}); its limit is not known")
         _logger.debug("%s", notes[-1])
         return None

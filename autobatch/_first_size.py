@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from autobatch import _tensorflow
+from autobatch._numbers import checked_count, checked_fraction
 from autobatch._planner import plan_within
 from autobatch._probe import Device, as_probe
 from autobatch._types import Attempt, BatchCost, BatchPlan, DeviceMemory
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 # Where neither a cost nor allocator statistics exist there is nothing to plan from. Frameworks are
 # reasonably fast at this size, and a mistake is halved away.
 FALLBACK_BATCH_SIZE = 32
+# TensorFlow runs the branches of a graph side by side or one after the other, as it happens, so that of two batches
+# one may take this many times what the other took.
+MEASURED_UNCERTAINTY = 1.25
 # On a CPU larger batches gain little and cost memory (docs/autobatch.md has the figures).
 HOST_MAX_BATCH_SIZE = 32
 
@@ -43,12 +46,17 @@ class FirstSize:
         """Plan without running anything, or return None if a measurement is needed."""
         if self.n_items == 0:
             return BatchPlan(batch_size=0, reason="there are no items", limited_by="items")
-        if self.wanted is not None:
-            return self._given(self.wanted)
         remembered = None if self.memo is None else self._remembered(self.memo)
-        if remembered is None and self.cost is not None:
+        if self.wanted is not None:
+            given = self._given(self.wanted)
+            return given if remembered is None or remembered.batch_size >= given.batch_size else remembered
+        if remembered is None and self.cost is not None and not self.cost.not_counted:
             return self.planned(self.cost)
         return remembered
+
+    def without_measuring(self) -> BatchPlan:
+        """Return the plan for a dry run: where a run would measure, the size it takes if it cannot."""
+        return self.known() or self.fallback("no cost was given; a run would measure its first batches")
 
     def planned(self, cost: BatchCost) -> BatchPlan:
         """Plan from a cost and what is free at this moment, which only a batch that takes memory has to know."""
@@ -57,26 +65,55 @@ class FirstSize:
         memory = self.probe()
         if not memory.is_known:
             return replace(self.fallback(f"the free memory of {memory.device} is not known"), memory=memory)
+        cost = self._completed(cost)
+        plan = self._planned_on(memory, cost)
+        host = memory.host
+        if host is not None and host.is_known:
+            plan = _tighter(plan, self._planned_on(host, _host_part(cost)))
+        return replace(plan, memory=memory, cost=cost, predicted_peak_bytes=cost.peak_bytes(plan.batch_size))
+
+    def _planned_on(self, memory: DeviceMemory, cost: BatchCost) -> BatchPlan:
         usable, free = format_bytes(memory.usable_bytes), format_bytes(memory.free_bytes)
-        plan = plan_within(
+        # A caller's own cost is taken as it is: whoever knows it knows whether large batches gain.
+        is_modest = memory.is_ordinary_host and cost.source != "given"
+        available = f"free {free}" if usable == free else f"usable {usable} of {free} free"
+        return plan_within(
             memory.usable_bytes,
             cost,
-            available=f"free {free}" if usable == free else f"usable {usable} of {free} free",
+            available=f"{memory.device} {available}",
             n_items=self.n_items,
             max_batch_size=self.max_batch_size,
-            host_limit=HOST_MAX_BATCH_SIZE if memory.is_host and cost.source == "estimated" else None,
+            host_limit=HOST_MAX_BATCH_SIZE if is_modest else None,
             usable_fraction=self.usable_fraction,
+            regions=memory.regions,
         )
-        return replace(plan, memory=memory)
+
+    def _completed(self, cost: BatchCost) -> BatchCost:
+        """Add to a measured cost what only the estimate, if there is one, can tell: its largest tensor."""
+        known = self.cost
+        if cost.source != "measured" or known is None or known.not_counted:
+            return cost
+        return replace(
+            cost,
+            # The estimate of a single tensor is exact, where XLA does not join them.
+            largest_tensor_bytes_per_item=min(
+                cost.largest_tensor_bytes_per_item, known.largest_tensor_bytes_per_item or cost.bytes_per_item
+            ),
+            largest_tensor_elements_per_item=known.largest_tensor_elements_per_item,
+            host_bytes_per_item=known.host_bytes_per_item,
+            uncertainty=max(cost.uncertainty, MEASURED_UNCERTAINTY),
+        )
 
     def fallback(self, reason: str) -> BatchPlan:
-        """Take a modest size where too little is known to plan."""
-        return BatchPlan(
-            batch_size=self.limited(FALLBACK_BATCH_SIZE),
-            reason=reason,
-            cost=self.cost,
-            limited_by="no_estimate",
-        )
+        """Take a modest size where too little is known to plan, or less if even what is known takes more."""
+        size = self.limited(FALLBACK_BATCH_SIZE)
+        cost = self.cost
+        if cost is not None and cost.not_counted:
+            reason = f"{reason}; the estimate leaves out {' and '.join(cost.not_counted)}"
+            memory = self.probe()
+            if memory.is_known and cost.peak_bytes(1):
+                size = min(size, self._planned_on(memory, cost).batch_size)
+        return BatchPlan(batch_size=size, reason=reason, cost=cost, limited_by="no_estimate")
 
     def remember(self, plan: BatchPlan, attempts: tuple[Attempt, ...]) -> None:
         """Write the sizes that worked and failed into the memo, if there is one."""
@@ -133,8 +170,29 @@ def plan_batches(
 ) -> BatchPlan:
     """Return the plan that `run_in_batches` would start with, given the same arguments; runs nothing.
 
-    For a dry run. Without a `cost` a run would measure its first batches instead; this then returns the
-    size it would take if nothing could be measured.
+    For a dry run. Without a `cost`, or with one that leaves something out, a run would measure its first
+    batches instead; this then returns the size it would take if nothing could be measured.
+
+    Parameters
+    ----------
+    n_items : int
+        Number of items.
+    batch_size, cost, device, usable_fraction, max_batch_size, memo
+        As in `run_in_batches`.
+
+    Returns
+    -------
+    BatchPlan
+        Its reason names the device, what it has free and, for a card, what the host has.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of another kind.
+    ValueError
+        If a count or a fraction is out of range.
+    DeviceNotFoundError
+        If there is no such device.
     """
     first_size = checked_first_size(
         n_items,
@@ -145,9 +203,7 @@ def plan_batches(
         max_batch_size=max_batch_size,
         memo=memo,
     )
-    return first_size.known() or first_size.fallback(
-        "no cost was given; a run would measure its first batches"
-    )
+    return first_size.without_measuring()
 
 
 def checked_first_size(
@@ -161,29 +217,38 @@ def checked_first_size(
     memo: BatchMemo | None,
 ) -> FirstSize:
     """Check what a caller said about sizes; the errors are those of `run_in_batches`."""
-    if not 0 < usable_fraction <= 1:
-        raise ValueError(f"usable_fraction is {usable_fraction} but must be above 0 and at most 1.")
-    limit = None if max_batch_size is None else _checked_count("max_batch_size", max_batch_size, least=1)
+    if cost is not None and not isinstance(cost, BatchCost):
+        raise TypeError(
+            f"cost is {cost!r} but must be a BatchCost, or None to have the first batches measured."
+        )
+    limit = None if max_batch_size is None else checked_count("max_batch_size", max_batch_size, least=1)
     return FirstSize(
-        n_items=_checked_count("n_items", n_items, least=0),
+        n_items=checked_count("n_items", n_items, least=0),
         wanted=_checked_batch_size(batch_size),
         cost=cost,
         device=device,
         probe=as_probe(device),
-        usable_fraction=usable_fraction,
+        usable_fraction=checked_fraction("usable_fraction", usable_fraction),
         max_batch_size=limit,
         memo=memo,
     )
 
 
-def _checked_count(name: str, value: int, *, least: int) -> int:
-    try:
-        count = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} is {value!r} but must be an integer.") from None
-    if count < least:
-        raise ValueError(f"{name} is {count} but must be {least} or more.")
-    return count
+def _host_part(cost: BatchCost) -> BatchCost:
+    """Return what a batch for a card takes in main memory: its inputs and results, or all where that is not known."""
+    if cost.host_bytes_per_item is None:
+        return replace(cost, source="given")
+    return BatchCost(
+        bytes_per_item=cost.host_bytes_per_item, largest_tensor_elements_per_item=cost.elements_per_item
+    )
+
+
+def _tighter(on_card: BatchPlan, on_host: BatchPlan) -> BatchPlan:
+    """Return the plan with the smaller size; its reason names both limits."""
+    reason = f"{on_card.reason}; {on_host.reason}"
+    if on_host.batch_size >= on_card.batch_size:
+        return replace(on_card, reason=reason)
+    return replace(on_host, reason=reason, limited_by="host_memory")
 
 
 def _checked_batch_size(batch_size: int | Literal["auto"]) -> int | None:
@@ -192,4 +257,4 @@ def _checked_batch_size(batch_size: int | Literal["auto"]) -> int | None:
         if batch_size == "auto":
             return None
         raise ValueError(f'batch_size is {batch_size!r} but must be "auto" or an integer of 1 or more.')
-    return _checked_count("batch_size", batch_size, least=1)
+    return checked_count("batch_size", batch_size, least=1)

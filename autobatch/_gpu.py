@@ -71,6 +71,7 @@ class _Bound:
     free_bytes: int
     usable_bytes: int
     source: str
+    regions: tuple[int, ...] = ()
 
 
 def reserve_bytes(total_bytes: int, capability: tuple[int, int]) -> int:
@@ -140,7 +141,17 @@ def _started(
     free_bytes, source = min(bounds)
     total_bytes = limit_bytes or (None if reading is None else reading.total_bytes)
     free_bytes = max(0, free_bytes)
-    return _Bound(total_bytes=total_bytes, free_bytes=free_bytes, usable_bytes=free_bytes, source=source)
+    regions: tuple[int, ...] = ()
+    if gpu.grows and not gpu.is_async:
+        # What others hold of the card shortens the last region, the largest.
+        regions = _tensorflow.growing_regions(statistics.current_bytes + free_bytes, statistics.current_bytes)
+    return _Bound(
+        total_bytes=total_bytes,
+        free_bytes=free_bytes,
+        usable_bytes=free_bytes,
+        source=source,
+        regions=regions,
+    )
 
 
 def _shared_with_host(index: int, card: Card | None, notes: list[str]) -> DeviceMemory:
@@ -168,6 +179,7 @@ def _as_memory(
         free_bytes=bound.free_bytes,
         usable_bytes=bound.usable_bytes,
         source=bound.source,
+        regions=bound.regions,
         notes=tuple(notes),
         name=name,
         uuid="" if card is None else card.uuid,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from autobatch import _cgroup, _tensorflow
 from autobatch._cgroup import Bound
 from autobatch._types import DeviceMemory
 
+_logger = logging.getLogger(__name__)
 # On a CPU, running out is often no exception: the process is killed, aborts or segfaults, and other
 # programs' memory comes and goes. So plan with half of what seems free.
 HOST_USABLE_SHARE = 0.5
@@ -32,7 +35,9 @@ def host_memory(root: Path = Path("/")) -> DeviceMemory:
     allocator = _tensorflow_bound()
     if allocator is not None and (tightest is None or allocator.free_bytes <= tightest.free_bytes):
         # This allocator raises a proper error when it is full, so it needs no margin.
-        return _as_memory(allocator, allocator.free_bytes, notes)
+        used_bytes = allocator.total_bytes - allocator.free_bytes
+        regions = _tensorflow.growing_regions(allocator.total_bytes, used_bytes)
+        return replace(_as_memory(allocator, allocator.free_bytes, notes), regions=regions)
     if tightest is None:
         return _as_memory(Bound(source=DeviceMemory.UNKNOWN, total_bytes=0, free_bytes=0), 0, notes)
     notes.append("half of the free part is usable: running out of main memory ends the process")
@@ -52,24 +57,30 @@ def _as_memory(bound: Bound, usable_bytes: int, notes: list[str]) -> DeviceMemor
 
 def _machine(root: Path) -> Bound | None:
     entries = _kibibyte_entries(root / "proc/meminfo")
-    if "MemTotal" not in entries:
+    if not entries.get("MemTotal"):
         return _machine_without_proc()
     # Kernels before 3.14 have no MemAvailable.
     estimate = sum(entries.get(name, 0) for name in ("MemFree", "Buffers", "Cached"))
     return Bound(
         source="MemAvailable" if "MemAvailable" in entries else "MemFree + Buffers + Cached",
         total_bytes=entries["MemTotal"],
-        free_bytes=entries.get("MemAvailable", estimate),
+        # Some containers rewrite the total alone.
+        free_bytes=min(entries.get("MemAvailable", estimate), entries["MemTotal"]),
     )
 
 
 def _machine_without_proc() -> Bound | None:
     try:
         import psutil
-    except ImportError:
+
+        memory = psutil.virtual_memory()
+        total_bytes, free_bytes = int(memory.total), int(memory.available)
+    except Exception as error:  # noqa: BLE001 - it is missing, or raises its own and the system's errors
+        _logger.debug("psutil does not say what is free: %s", error)
         return None
-    memory = psutil.virtual_memory()
-    return Bound(source="psutil", total_bytes=memory.total, free_bytes=memory.available)
+    if total_bytes <= 0 or free_bytes < 0:
+        return None
+    return Bound(source="psutil", total_bytes=total_bytes, free_bytes=min(free_bytes, total_bytes))
 
 
 def _process_limits(root: Path) -> Iterator[Bound]:
@@ -80,7 +91,10 @@ def _process_limits(root: Path) -> Iterator[Bound]:
         return
     used = _kibibyte_entries(root / "proc/self/status")
     for name, entry in (("RLIMIT_AS", "VmSize"), ("RLIMIT_DATA", "VmData")):
-        limit_bytes, _ = resource.getrlimit(getattr(resource, name))
+        try:
+            limit_bytes, _ = resource.getrlimit(getattr(resource, name))
+        except (AttributeError, ValueError, OSError):  # a system without that limit
+            continue
         if limit_bytes != resource.RLIM_INFINITY and entry in used:
             yield Bound(source=name, total_bytes=limit_bytes, free_bytes=max(0, limit_bytes - used[entry]))
 
@@ -88,10 +102,11 @@ def _process_limits(root: Path) -> Iterator[Bound]:
 def _kibibyte_entries(path: Path) -> dict[str, int]:
     """Return the "Name:  123 kB" lines of a file in bytes; empty if it cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return {}
-    return {name: int(kib) << 10 for name, kib in re.findall(r"^(\w+):\s+(\d+) kB$", text, re.MULTILINE)}
+    lines = re.findall(r"^(\w+):\s+([0-9]{1,15}) kB$", text, re.MULTILINE)
+    return {name: int(kib) << 10 for name, kib in lines}
 
 
 def _tensorflow_bound() -> Bound | None:
@@ -102,7 +117,7 @@ def _tensorflow_bound() -> Bound | None:
     statistics = _tensorflow.allocator_statistics("CPU:0")
     used_bytes = 0 if statistics is None else statistics.current_bytes
     return Bound(
-        source="TF_CPU_BFC_MEM_LIMIT_IN_MB",
+        source=DeviceMemory.TENSORFLOW_ON_CPU,
         total_bytes=limit_bytes,
         free_bytes=max(0, limit_bytes - used_bytes),
     )

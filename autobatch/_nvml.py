@@ -2,6 +2,10 @@
 
 Every call opens the library and closes it again. NVML counts its openings per process, so that this costs
 little while anything else holds the card, needs no state here, and works after a fork and in any thread.
+
+Drivers, the layers that share a card between containers and packages that replace pynvml's functions answer
+what no documentation foresees. So every answer is checked for type and range, and whatever an answer raises
+is a reason to go on without it.
 """
 
 from __future__ import annotations
@@ -15,6 +19,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 _logger = logging.getLogger(__name__)
+
+# More than any machine has; a count or an index beyond it is no count.
+_MOST_CARDS = 1024
+_MOST_BYTES = 1 << 60
 
 
 class NvmlUnavailableError(Exception):
@@ -79,7 +87,7 @@ def cuda_cards(environ: Mapping[str, str] = os.environ) -> list[Card]:
         If NVML cannot be asked.
     """
     with _session() as nvml:
-        cards = [_card(nvml, index) for index in range(nvml.nvmlDeviceGetCount())]
+        cards = [_card(nvml, index) for index in range(_count(nvml.nvmlDeviceGetCount(), _MOST_CARDS))]
         slices = [mig for card in cards for mig in _mig_slices(nvml, card)]
     return visible_cards(cards, slices, environ)
 
@@ -99,13 +107,11 @@ def card_memory(card: Card) -> CardMemory:
         if card.mig_index is not None:
             handle = nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, card.mig_index)
         try:
-            info = _memory_info(nvml, handle)
+            return _memory(nvml, handle)
         except nvml.NVMLError as error:
             if error.value != nvml.NVML_ERROR_NOT_SUPPORTED:
                 raise
             return CardMemory(total_bytes=0, free_bytes=0)
-        # "used" is of no use: the two versions disagree about the driver's own share.
-        return CardMemory(total_bytes=int(info.total), free_bytes=int(info.free))
 
 
 def visible_cards(cards: Sequence[Card], slices: Sequence[Card], environ: Mapping[str, str]) -> list[Card]:
@@ -146,6 +152,8 @@ def _named_cards(wanted: str, ordered: Sequence[Card], slices: Sequence[Card]) -
 
 def _named_card(entry: str, ordered: Sequence[Card], slices: Sequence[Card]) -> Card | None:
     if entry.isdecimal():
+        if len(entry) > len(str(_MOST_CARDS)):
+            return None
         return ordered[int(entry)] if int(entry) < len(ordered) else None
     if not entry.startswith(("GPU-", "MIG-")):
         return None
@@ -159,7 +167,9 @@ def _older_name(piece: Card, cards: Sequence[Card]) -> str:
     """Return a slice's name before driver 470: ``MIG-<card>/<GPU instance>/<compute instance>``."""
     if piece.mig_instance is None:
         return ""
-    card = next(card for card in cards if card.index == piece.index)
+    card = next((card for card in cards if card.index == piece.index), None)
+    if card is None:
+        return ""
     return f"MIG-{card.uuid}/{piece.mig_instance[0]}/{piece.mig_instance[1]}"
 
 
@@ -168,20 +178,31 @@ def _session() -> Iterator[Any]:
     """Open NVML; every way in which it can fail leaves as `NvmlUnavailableError`, logged once."""
     try:
         import pynvml
-    except ImportError as error:
+    except Exception as error:
         raise NvmlUnavailableError(f"nvidia-ml-py is not installed ({error})") from error
     try:
         pynvml.nvmlInit()
         try:
             yield pynvml
         finally:
-            pynvml.nvmlShutdown()
-    except (pynvml.NVMLError, OSError, AttributeError) as error:
-        reason = f"NVML does not answer: {error}"
+            _optional(pynvml.nvmlShutdown, None)
+    except Exception as error:
+        reason = f"NVML does not answer: {_in_words(error)}"
         _log_once(reason)
-        no_driver = (pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, pynvml.NVML_ERROR_DRIVER_NOT_LOADED)
-        has_driver = getattr(error, "value", no_driver[0]) not in no_driver
-        raise NvmlUnavailableError(reason, has_driver=has_driver) from error
+        raise NvmlUnavailableError(reason, has_driver=_has_driver(pynvml, error)) from error
+
+
+def _has_driver(nvml: Any, error: Exception) -> bool:
+    """Return whether an error came from a driver rather than from the lack of one."""
+    if not hasattr(error, "value"):
+        return not isinstance(error, OSError | AttributeError)
+    names = ("NVML_ERROR_LIBRARY_NOT_FOUND", "NVML_ERROR_DRIVER_NOT_LOADED")
+    return error.value not in [getattr(nvml, name, None) for name in names]
+
+
+def _in_words(error: Exception) -> str:
+    """Return the text of an error; pynvml looks some texts up in the driver, which may fail too."""
+    return _optional(lambda: str(error), type(error).__name__)
 
 
 @functools.cache
@@ -193,28 +214,31 @@ def _log_once(reason: str) -> None:
 def _card(nvml: Any, index: int) -> Card:
     try:
         handle = nvml.nvmlDeviceGetHandleByIndex(index)
-    except nvml.NVMLError as error:  # lost, or forbidden to this process; the others may answer
-        reason = f"NVML does not answer for card {index}: {error}"
+    except Exception as error:  # noqa: BLE001 - lost, or forbidden to this process; the others may answer
+        reason = f"NVML does not answer for card {index}: {_in_words(error)}"
         _log_once(reason)
         return Card(index=index, uuid="", name="", fault=reason)
     return Card(
         index=index,
-        uuid=_optional(nvml, lambda: _text(nvml.nvmlDeviceGetUUID(handle)), ""),
-        name=_optional(nvml, lambda: _text(nvml.nvmlDeviceGetName(handle)), ""),
-        capability=_optional(nvml, lambda: tuple(nvml.nvmlDeviceGetCudaComputeCapability(handle)), (0, 0)),
+        uuid=_text(lambda: nvml.nvmlDeviceGetUUID(handle)),
+        name=_text(lambda: nvml.nvmlDeviceGetName(handle)),
+        capability=_optional(lambda: _capability(nvml.nvmlDeviceGetCudaComputeCapability(handle)), (0, 0)),
     )
 
 
 def _mig_slices(nvml: Any, card: Card) -> Iterator[Card]:
     if card.fault:
         return
-    handle = nvml.nvmlDeviceGetHandleByIndex(card.index)
-    is_divided = _optional(nvml, lambda: bool(nvml.nvmlDeviceGetMigMode(handle)[0]), False)
+    handle = _optional(lambda: nvml.nvmlDeviceGetHandleByIndex(card.index), None)
+    if handle is None:
+        return
+    is_divided = _optional(lambda: nvml.nvmlDeviceGetMigMode(handle)[0] == 1, False)
     if not is_divided:
         return
     # Places may be empty; those calls answer NotFound.
-    for place in range(_optional(nvml, lambda: int(nvml.nvmlDeviceGetMaxMigDeviceCount(handle)), 0)):
-        piece = _optional(nvml, functools.partial(_mig_slice, nvml, card, handle, place), None)
+    places = _optional(lambda: _count(nvml.nvmlDeviceGetMaxMigDeviceCount(handle), _MOST_CARDS), 0)
+    for place in range(places):
+        piece = _optional(functools.partial(_mig_slice, nvml, card, handle, place), None)
         if piece is not None:
             yield piece
 
@@ -223,31 +247,83 @@ def _mig_slice(nvml: Any, card: Card, handle: Any, place: int) -> Card:
     piece = nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, place)
 
     def instance() -> tuple[int, int]:
-        return nvml.nvmlDeviceGetGpuInstanceId(piece), nvml.nvmlDeviceGetComputeInstanceId(piece)
+        ids = nvml.nvmlDeviceGetGpuInstanceId(piece), nvml.nvmlDeviceGetComputeInstanceId(piece)
+        return _count(ids[0], _MOST_BYTES), _count(ids[1], _MOST_BYTES)
 
     return replace(
         card,
-        uuid=_text(nvml.nvmlDeviceGetUUID(piece)),
+        uuid=_text(lambda: nvml.nvmlDeviceGetUUID(piece)),
         mig_index=place,
-        mig_instance=_optional(nvml, instance, None),
+        mig_instance=_optional(instance, None),
     )
 
 
-def _memory_info(nvml: Any, handle: Any) -> Any:
-    """Return the memory in the newest form that the driver and the installed bindings know."""
+def _memory(nvml: Any, handle: Any) -> CardMemory:
+    """Return the memory in the newest form that the driver and the installed bindings know and that can be true.
+
+    "used" is the last resort: the two versions disagree about the driver's own share. But a layer that gives
+    a container a part of a card may set `total` and `used` to that part and leave the whole card's `free`.
+    """
     try:
-        return nvml.nvmlDeviceGetMemoryInfo(handle, version=nvml.nvmlMemory_v2)
-    except (nvml.NVMLError, TypeError, AttributeError):
-        # An older driver lacks the second version; gpustat replaces the function by one without `version`.
-        return nvml.nvmlDeviceGetMemoryInfo(handle)
+        return _checked_memory(nvml.nvmlDeviceGetMemoryInfo(handle, version=nvml.nvmlMemory_v2))
+    except Exception as error:  # noqa: BLE001 - an older driver or binding, or a replacement by another package
+        _logger.debug("NVML's second version of the memory is not used: %s", error)
+    info = nvml.nvmlDeviceGetMemoryInfo(handle)
+    try:
+        return _checked_memory(info)
+    except _ImpossibleError:
+        total_bytes = _count(info.total, _MOST_BYTES)
+        return CardMemory(total_bytes=total_bytes, free_bytes=total_bytes - _count(info.used, total_bytes))
 
 
-def _optional(nvml: Any, read: Callable[[], Any], otherwise: Any) -> Any:
+class _ImpossibleError(ValueError):
+    """More is said to be free than there is."""
+
+
+def _checked_memory(info: Any) -> CardMemory:
+    total_bytes, free_bytes = _count(info.total, _MOST_BYTES), _count(info.free, _MOST_BYTES)
+    if free_bytes > total_bytes:
+        raise _ImpossibleError(f"{free_bytes:,} of {total_bytes:,} bytes are said to be free")
+    return CardMemory(total_bytes=total_bytes, free_bytes=free_bytes)
+
+
+def _count(value: Any, most: int) -> int:
+    """Return a number of things or bytes that NVML gave.
+
+    Raises
+    ------
+    ValueError
+        If it is no integer from 0 to `most`.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+        raise ValueError(f"{value!r:.100} is no number from 0 to {most:,}")
+    return value
+
+
+def _capability(value: Any) -> tuple[int, int]:
+    major, minor = value
+    return _count(major, _MOST_CARDS), _count(minor, _MOST_CARDS)
+
+
+def _optional(read: Callable[[], Any], otherwise: Any) -> Any:
     try:
         return read()
-    except (nvml.NVMLError, AttributeError):
+    except Exception:  # noqa: BLE001 - no answer, whatever the way of giving none
         return otherwise
 
 
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+def _text(read: Callable[[], str | bytes]) -> str:
+    """Return a name, with a sign for every byte that is not UTF-8; empty if there is none.
+
+    pynvml decodes by itself, and its error holds the bytes.
+    """
+    try:
+        value = read()
+    except UnicodeDecodeError as error:
+        value = error.object
+    except Exception:  # noqa: BLE001 - as in _optional
+        return ""
+    if isinstance(value, bytes):
+        value = value.decode(errors="replace")
+    # Lone surrogates can be neither printed nor written to a file.
+    return value.encode(errors="replace").decode() if isinstance(value, str) else ""

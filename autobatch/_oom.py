@@ -3,38 +3,55 @@
 from __future__ import annotations
 
 import errno
+import gc
+import inspect
 import math
 import re
+import sys
+import types
+from collections.abc import Callable
+from contextlib import suppress
 from enum import IntEnum
 from types import FrameType, TracebackType
 
 from autobatch.errors import AutobatchError
 
+OomPredicate = Callable[[BaseException], bool]
+_RESUMABLE = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+
 # Words of the BFC allocator, of XLA, of NumPy and of CUDA. A queue, a gRPC message or a file handle that
-# is exhausted raises the same class as memory does and has none of them.
+# is exhausted raises the same class as memory does and has none of them. "OOM" is a word of its own, in
+# capitals: file names may hold it too.
+_ALLOCATE = r"((fail|failed|trying|unable) to|could ?n[o']t|cannot|not enough memory to) allocate"
+_RAN_OUT = r"(out[ -]of|ran out of (\w+ )?)[ -]?memory|OUT_OF_MEMORY|(?-i:(?<![\w.-])OOM(?![\w-]|\.\w))"
 _MEMORY_WORDS = re.compile(
-    r"\bOOM\b|out[ -]of[ -]memory|OUT_OF_MEMORY|MemoryError|memory exhausted"
-    r"|((fail|failed|trying|unable) to|could not) allocate (\d|memory|array|request|.{0,40}\bbytes\b)",
+    rf"{_RAN_OUT}|MemoryError|memory exhausted|not enough memory to allocate"
+    rf"|{_ALLOCATE} (\d|memory|array|request|.{{0,40}}\bbytes\b)",
     re.IGNORECASE,
 )
 # The same words in any other TensorFlow error, or about something that need not be memory.
 _SUSPECT_WORDS = re.compile(
-    r"out of memory|OOM when allocating|((fail|failed|trying|unable) to|could not) allocate|OUT_OF_MEMORY",
-    re.IGNORECASE,
+    rf"out of memory|OOM when allocating|ran out of \w+ memory|{_ALLOCATE}|OUT_OF_MEMORY", re.IGNORECASE
+)
+# A path may hold any of these words, and a full disk or a quota is reported by the same class as memory.
+_PATHS = re.compile(r"""(?P<quote>["'])[^"'\n]*[/\\][^"'\n]*(?P=quote)|\S*[/\\][^\s;:,]*""")
+_OTHER_SHORTAGES = re.compile(
+    r"no space left|quota exceeded|too many open files|file too large|disk (is )?full", re.IGNORECASE
 )
 
 # Forms in which a shortage reaches the caller through a library that could not get its workspace or a copy
-# that found no room (tensorflow issues 7025, 21775, 38929, 45068). Each can have another cause.
-_SUSPECT_TEXTS = {
-    "InternalError": r"Dst tensor is not initialized|CUDNN_STATUS_(ALLOC_FAILED|NOT_INITIALIZED)"
-    r"|CUBLAS_STATUS_(ALLOC_FAILED|NOT_INITIALIZED)|create.{0,20}cu(dnn|blas|solver|fft)|cuBlas.{0,20}create"
-    r"|BLAS (xGEMM|GEMM|SGEMM)\S* launch failed",
-    "UnknownError": r"Failed to get convolution algorithm|CUDNN_STATUS_(ALLOC_FAILED|NOT_INITIALIZED)"
-    r"|create.{0,20}cu(dnn|blas)",
-    "NotFoundError": r"No algorithm worked",
-    "FailedPreconditionError": r"DNN library (is not found|initialization failed)",
-}
-_SUSPECTS = {name: re.compile(text, re.IGNORECASE) for name, text in _SUSPECT_TEXTS.items()}
+# that found no room (tensorflow issues 7025, 21775, 38929, 45068). Each can have another cause. They come
+# in several classes, by version: as an internal, unknown, unimplemented or failed-precondition error.
+_LIBRARY_TEXTS = re.compile(
+    r"Dst tensor is not initialized|CU(DNN|BLAS|SOLVER|FFT|SPARSE)_(STATUS_)?(ALLOC_FAILED|NOT_INITIALIZED)"
+    r"|create.{0,20}cu(dnn|blas|solver|fft|sparse)|cuBlas.{0,20}create"
+    r"|\bBLAS \S*GEM[MV]\S* (launch|execution) failed|without BLAS support"
+    r"|(auto allocation for|make|initiali[sz]e|workspace.{0,20}) (batched )?cuFFT"
+    r"|DNN library (is not found|initialization failed)|without DNN support"
+    r"|Failed to get convolution algorithm",
+    re.IGNORECASE,
+)
+_NO_ALGORITHM = re.compile(r"No algorithm worked", re.IGNORECASE)
 
 
 _SHAPED_REQUEST = re.compile(
@@ -65,22 +82,46 @@ class Verdict(IntEnum):
     CERTAIN = 2
 
 
-def is_out_of_memory(exc: BaseException) -> bool:
+def is_out_of_memory(exc: BaseException, *, is_oom: OomPredicate | None = None) -> bool:
     """Return whether an error means, certainly or probably, that memory ran out.
 
     Looks at the class first, then for memory words in the text, then along the chain of causes, so that
     an error wrapped by user code is recognised. Covers Python's and NumPy's ``MemoryError`` and every form
     in which TensorFlow and XLA report a shortage. Errors of this package are never out-of-memory errors,
     although their cause is one; nor are ``KeyboardInterrupt`` and ``SystemExit``.
+
+    Parameters
+    ----------
+    exc : BaseException
+        The error; its causes are looked at too.
+    is_oom : callable, optional
+        ``is_oom(error) -> bool`` for the errors of other libraries: asked about the error and each of its
+        causes before anything else is; true is certain. What it raises is not caught.
+
+    Returns
+    -------
+    bool
+        True also where memory is only suspected, as with most errors of cuDNN and cuBLAS.
+
+    Raises
+    ------
+    TypeError
+        If `exc` is no exception or `is_oom` cannot be called.
     """
-    return verdict(exc) is not Verdict.NO
+    if not isinstance(exc, BaseException):
+        raise TypeError(f"exc is {exc!r} but must be an exception, as `except … as exc` gives it.")
+    if is_oom is not None and not callable(is_oom):
+        raise TypeError(f"is_oom is {is_oom!r} but must be a function of an exception that returns a bool.")
+    return verdict(exc, is_oom=is_oom) is not Verdict.NO
 
 
-def verdict(exc: BaseException, *, handled: BaseException | None = None) -> Verdict:
+def verdict(
+    exc: BaseException, *, handled: BaseException | None = None, is_oom: OomPredicate | None = None
+) -> Verdict:
     """Judge an error and its causes; the chain ends before `handled`.
 
     `handled` is the error that the caller was already handling before the work began: Python makes it the
-    context of everything raised since, and it says nothing about them.
+    context of everything raised since, and it says nothing about them. `is_oom` is as in `is_out_of_memory`.
     """
     most = Verdict.CERTAIN
     for link, is_implied in _chain(exc, handled):
@@ -88,7 +129,7 @@ def verdict(exc: BaseException, *, handled: BaseException | None = None) -> Verd
             return Verdict.NO
         if is_implied:  # raised while the next one was handled, which may be a mistake in the handler
             most = Verdict.SUSPECTED
-        judged = _judge(link)
+        judged = _judge(link, is_oom)
         if judged is not Verdict.NO:
             return min(judged, most)
     return Verdict.NO
@@ -102,35 +143,64 @@ def release_frames(exc: BaseException, *, handled: BaseException | None = None) 
     """
     pending: list[BaseException | None] = [exc]
     seen: list[BaseException] = []
+    ended: dict[int, FrameType] = {}
     while pending:
         link = pending.pop()
         if link is None or link is handled or any(link is known for known in seen):
             continue
         seen.append(link)
-        _clear(link.__traceback__)
+        _collect(link.__traceback__, ended)
         # TensorFlow raises its own error "from None", which hides the first one but still holds it.
         pending += [link.__cause__, link.__context__]
+    suspended = _suspended(ended)
+    for place, frame in ended.items():
+        if place not in suspended:
+            with suppress(RuntimeError):  # it runs in another thread
+                frame.clear()
 
 
-def _clear(trace: TracebackType | None) -> None:
-    """Clear the frames of a traceback and those that called them, as far as they have ended.
+def _collect(trace: TracebackType | None, ended: dict[int, FrameType]) -> None:
+    """Add the frames of a traceback and those that called them, as far as they do not run now, by id.
 
     Keras cuts its own frames out of the traceback, but the frames left in it still refer to them.
     """
+    running: set[int] = set()
+    caller: FrameType | None = sys._getframe()
+    while caller is not None:
+        running.add(id(caller))
+        caller = caller.f_back
     while trace is not None:
         frame: FrameType | None = trace.tb_frame
-        while frame is not None:
-            try:
-                frame.clear()
-            except RuntimeError:  # still running: so are all that called it
-                break
+        # A frame that was seen before, and all that called it, are dealt with.
+        while frame is not None and id(frame) not in running and id(frame) not in ended:
+            ended[id(frame)] = frame
             frame = frame.f_back
         trace = trace.tb_next
 
 
+def _suspended(frames: dict[int, FrameType]) -> set[int]:
+    """Return which frames are a generator's or coroutine's that waits to go on.
+
+    The error passed through it once and was kept. Clearing its frame would close it, silently so before
+    Python 3.13. Only the generator knows its state, and it refers to its frame until it has ended. Asking
+    who refers to a frame takes as long as a collection does, so it is asked once and for those only.
+    """
+    resumable = [frame for frame in frames.values() if frame.f_code.co_flags & _RESUMABLE]
+    if not resumable:
+        return set()
+    owners = (
+        owner
+        for owner in gc.get_referrers(*resumable)
+        if isinstance(owner, types.GeneratorType | types.CoroutineType | types.AsyncGeneratorType)
+    )
+    return {
+        id(getattr(owner, name, None)) for owner in owners for name in ("gi_frame", "cr_frame", "ag_frame")
+    }
+
+
 def failed_allocation_bytes(exc: BaseException) -> int | None:
     """Return how many bytes the failed request asked for, where TensorFlow's or XLA's text says it."""
-    text = str(exc)
+    text = _text(exc)
     shaped = _SHAPED_REQUEST.search(text)
     if shaped is not None and shaped["dtype"] in _ITEM_BYTES:
         n_elements = math.prod(int(length) for length in shaped["shape"].split(",") if length)
@@ -144,27 +214,44 @@ def telling_line(exc: BaseException, *, width: int = 200) -> str:
 
     That is the first line that speaks of memory, for TensorFlow's graphs begin with "Graph execution error".
     """
-    lines = str(exc).strip().split("\n")
+    lines = _text(exc).strip().split("\n")
     text = next((line.strip() for line in lines if _MEMORY_WORDS.search(line)), lines[0])
     line = f"{type(exc).__name__}: {text}" if text else type(exc).__name__
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
-def _judge(exc: Exception) -> Verdict:
+def _judge(exc: Exception, is_oom: OomPredicate | None) -> Verdict:
+    if is_oom is not None and is_oom(exc):
+        return Verdict.CERTAIN
     if isinstance(exc, MemoryError) or (isinstance(exc, OSError) and exc.errno == errno.ENOMEM):
         return Verdict.CERTAIN
-    text = str(exc)
     names = {base.__name__ for base in type(exc).__mro__}
     if "OutOfMemoryError" in names:
         return Verdict.CERTAIN
-    if names & {"ResourceExhaustedError", "XlaRuntimeError"} and _MEMORY_WORDS.search(text):
+    if not names & {"OpError", "XlaRuntimeError", "JaxRuntimeError"}:
+        return Verdict.NO
+    return _judge_text(_PATHS.sub(" ", _text(exc)), names)
+
+
+def _judge_text(text: str, names: set[str]) -> Verdict:
+    """Judge the text, without its paths, of an error of TensorFlow's or XLA's with classes of these names."""
+    if _OTHER_SHORTAGES.search(text):
+        return Verdict.NO
+    is_exhausted = bool(names & {"ResourceExhaustedError", "XlaRuntimeError", "JaxRuntimeError"})
+    if is_exhausted and _MEMORY_WORDS.search(text):
         return Verdict.CERTAIN
-    if names & {"OpError", "XlaRuntimeError"} and _SUSPECT_WORDS.search(text):
+    is_suspect = _SUSPECT_WORDS.search(text) or _LIBRARY_TEXTS.search(text)
+    if is_suspect or ("NotFoundError" in names and _NO_ALGORITHM.search(text)):
         return Verdict.SUSPECTED
-    for name, pattern in _SUSPECTS.items():
-        if name in names and pattern.search(text):
-            return Verdict.SUSPECTED
     return Verdict.NO
+
+
+def _text(exc: BaseException) -> str:
+    """Return the text of an error; a class of the user's may fail to make one, which says nothing."""
+    try:
+        return str(exc)
+    except Exception:  # noqa: BLE001 - whatever its __str__ raises, the error itself is what counts
+        return ""
 
 
 def _chain(exc: BaseException, handled: BaseException | None) -> list[tuple[BaseException, bool]]:

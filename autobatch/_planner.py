@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from autobatch._numbers import checked_count, checked_fraction
 from autobatch._types import BatchCost, BatchPlan, Limit
 from autobatch._units import format_bytes
 
@@ -10,6 +13,9 @@ from autobatch._units import format_bytes
 # but no more than a quarter of the memory: rounded down by up to a third, 0.65 of it is still above 1/2.5.
 GAP_SHARE = 0.5
 LARGEST_GAP = 0.25
+# TensorFlow's kernels, and those of the libraries under it, count the elements of a tensor in 32 bits; beyond
+# that they abort, or answer wrongly (keras issue 15698, tensorflow issue 9870).
+MAX_TENSOR_ELEMENTS = 2**31 - 1
 
 
 def plan_batch_size(
@@ -23,7 +29,8 @@ def plan_batch_size(
     """Plan the largest batch that fits, from a small set of sizes.
 
     Sizes are 1, 2, 3, 4, 6, 8, 12, 16, 24 … (powers of two and 1.5 times them), all items at once, or
-    `max_batch_size`, so that a framework which compiles once per batch size compiles few times.
+    `max_batch_size`, so that a framework which compiles once per batch size compiles few times. No tensor
+    of a batch has more than 2³¹ − 1 elements, as far as `cost` tells.
 
     Parameters
     ----------
@@ -46,17 +53,26 @@ def plan_batch_size(
 
     Raises
     ------
+    TypeError
+        If a count is no integer or `cost` no `BatchCost`.
     ValueError
-        If `n_items` is negative, `max_batch_size` below 1 or `usable_fraction` outside (0, 1].
+        If `usable_bytes` or `n_items` is negative, `max_batch_size` below 1 or `usable_fraction` outside (0, 1].
     """
+    if not isinstance(cost, BatchCost):
+        raise TypeError(
+            f"cost is {cost!r} but must be a BatchCost, for example BatchCost(bytes_per_item=1 << 20)."
+        )
+    usable_bytes = checked_count("usable_bytes", usable_bytes, least=0)
     return plan_within(
         usable_bytes,
         cost,
         available=f"free {format_bytes(usable_bytes)}",
-        n_items=n_items,
-        max_batch_size=max_batch_size,
+        n_items=checked_count("n_items", n_items, least=0),
+        max_batch_size=None
+        if max_batch_size is None
+        else checked_count("max_batch_size", max_batch_size, least=1),
         host_limit=None,
-        usable_fraction=usable_fraction,
+        usable_fraction=checked_fraction("usable_fraction", usable_fraction),
     )
 
 
@@ -69,15 +85,29 @@ def plan_within(
     max_batch_size: int | None,
     host_limit: int | None,
     usable_fraction: float,
+    regions: Sequence[int] = (),
 ) -> BatchPlan:
-    """Plan as `plan_batch_size` does; `available` names the memory, `host_limit` holds where no limit was given."""
-    _check(n_items, max_batch_size, usable_fraction)
+    """Plan as `plan_batch_size` does.
+
+    `available` names the memory, `host_limit` holds where no limit was given, `regions` are the pieces of the
+    memory where it is no single one.
+    """
     if n_items == 0:
         return BatchPlan(batch_size=0, reason="there are no items", limited_by="items", cost=cost)
     limit = host_limit if max_batch_size is None else max_batch_size
-    wanted = n_items if limit is None else min(n_items, limit)
+    wanted = n_items if limit is None else min(n_items, limit)  # items
     fits, budget = _how_many_fit(usable_bytes, usable_fraction, cost, wanted)
-    size, limited_by, words = _choose(fits, wanted, n_items, by_host=max_batch_size is None)
+    placed = _how_many_lie_in_regions(regions, cost, fits)
+    if placed < fits:
+        budget = f"{budget}: {fits:,}, of which the tensors lie in the regions of the pool"
+        fits = placed
+    countable = _how_many_are_countable(cost)
+    size, limited_by, words = _choose(
+        fits if countable is None else min(fits, countable), wanted, n_items, by_host=max_batch_size is None
+    )
+    if countable is not None and countable < min(fits, wanted):
+        limited_by = "tensor"
+        words = f"{fits:,}, at most {countable:,} for 2³¹ − 1 elements in a tensor: {words}"
     return BatchPlan(
         batch_size=size,
         reason=f"{available} × {usable_fraction:.3g}{budget}: {words}",
@@ -94,28 +124,61 @@ def bucket_below(number: int) -> int:
     return larger if larger <= number else power
 
 
-def _check(n_items: int, max_batch_size: int | None, usable_fraction: float) -> None:
-    if n_items < 0:
-        raise ValueError(f"n_items is {n_items} but must be 0 or more.")
-    if max_batch_size is not None and max_batch_size < 1:
-        raise ValueError(f"max_batch_size is {max_batch_size} but must be 1 or more, or None for no limit.")
-    if not 0 < usable_fraction <= 1:
-        raise ValueError(f"usable_fraction is {usable_fraction} but must be above 0 and at most 1.")
-
-
 def _how_many_fit(usable_bytes: int, fraction: float, cost: BatchCost, wanted: int) -> tuple[int, str]:
-    """Return a number of items, and how it came from the free memory in words."""
-    room = int(usable_bytes * fraction) - cost.fixed_bytes
-    fixed = f", minus {format_bytes(cost.fixed_bytes)} fixed" if cost.fixed_bytes else ""
-    each = f"at {format_bytes(cost.bytes_per_item)}"
-    if cost.bytes_per_item == 0:
-        return (wanted if room >= 0 else 0), f"{fixed}, {each} each"
-    gap, largest_gap = int(GAP_SHARE * cost.largest_tensor_bytes_per_item), int(LARGEST_GAP * usable_bytes)
-    fits, fits_at_least = room // (cost.bytes_per_item + gap), (room - largest_gap) // cost.bytes_per_item
+    """Return a number of items, and how it came from the free memory in words.
+
+    The largest n for which ``u · (fixed + n · each) + gaps(n) <= fraction · usable``, with u the uncertainty of
+    the cost and ``gaps(n) = min(n · half of the largest tensor's share, a quarter of usable)``. The minimum makes
+    two straight lines; the one with more items is the one that holds.
+    """
+    fixed = round(cost.uncertainty * cost.fixed_bytes)  # bytes
+    each = round(cost.uncertainty * cost.bytes_per_item)  # bytes an item
+    room = int(usable_bytes * fraction) - fixed  # bytes
+    fixed_words = f", minus {format_bytes(fixed)} fixed" if fixed else ""
+    each_words = f"at {format_bytes(each)}"
+    if cost.uncertainty > 1:
+        each_words += (
+            f" ({cost.uncertainty:.3g} × {format_bytes(cost.bytes_per_item)}, for the estimate is uncertain)"
+        )
+    if each == 0:
+        return (wanted if room >= 0 else 0), f"{fixed_words}, {each_words} each"
+    gap = int(GAP_SHARE * cost.largest_tensor_bytes_per_item)  # bytes an item
+    largest_gap = int(LARGEST_GAP * usable_bytes)  # bytes
+    fits = room // (each + gap)  # items
+    fits_at_least = (room - largest_gap) // each  # items
     if fits_at_least > fits:
-        return max(0, fits_at_least), f"{fixed}, minus {format_bytes(largest_gap)} for gaps, {each} each"
+        return (
+            max(0, fits_at_least),
+            f"{fixed_words}, minus {format_bytes(largest_gap)} for gaps, {each_words} each",
+        )
     gaps = f" and {format_bytes(gap)} for gaps" if gap else ""
-    return max(0, fits), f"{fixed}, {each}{gaps} each"
+    return max(0, fits), f"{fixed_words}, {each_words}{gaps} each"
+
+
+def _how_many_lie_in_regions(regions: Sequence[int], cost: BatchCost, fits: int) -> int:
+    """Return the largest number of items, up to `fits`, whose largest tensors find room in single regions.
+
+    A layer reads one tensor and writes another, so that two of the largest are alive together, unless it makes
+    up more than two thirds of an item's memory: then there is but one, the block that XLA takes, say.
+    """
+    largest = cost.largest_tensor_bytes_per_item  # bytes an item
+    if not regions or not largest:
+        return fits
+    n_alive = 1 if 3 * largest > 2 * cost.bytes_per_item else 2
+    least, most = 0, fits  # items; `least` are known to find room
+    while least < most:
+        middle = (least + most + 1) // 2
+        if sum(region // (middle * largest) for region in regions) >= n_alive:
+            least = middle
+        else:
+            most = middle - 1
+    return least
+
+
+def _how_many_are_countable(cost: BatchCost) -> int | None:
+    """Return how many items keep the largest tensor within what kernels can count; None for no limit."""
+    elements = cost.elements_per_item  # elements an item
+    return max(1, MAX_TENSOR_ELEMENTS // elements) if elements else None
 
 
 def _choose(fits: int, wanted: int, n_items: int, *, by_host: bool) -> tuple[int, Limit, str]:

@@ -15,7 +15,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Stage(Protocol):
-    """One piece of work with a known number of items; a context manager."""
+    """One piece of work that counts items; a context manager."""
 
     def __enter__(self) -> Stage: ...
 
@@ -47,15 +47,15 @@ class Stage(Protocol):
 class Progress(Protocol):
     """One display for a whole run, made of stages."""
 
-    def stage(self, label: str, total: int, unit: str = "items") -> Stage:
-        """Return a stage of `total` items, to be entered with ``with``."""
+    def stage(self, label: str, total: int | None, unit: str = "items") -> Stage:
+        """Return a stage of `total` items, None if nobody knows, to be entered with ``with``."""
         ...
 
 
 class NoProgress:
     """Shows nothing."""
 
-    def stage(self, label: str, total: int, unit: str = "items") -> Stage:
+    def stage(self, label: str, total: int | None, unit: str = "items") -> Stage:
         """Return a stage that shows nothing."""
         return _SilentStage()
 
@@ -105,7 +105,7 @@ class LogProgress:
         self._interval_s = interval_s
         self._clock = clock
 
-    def stage(self, label: str, total: int, unit: str = "items") -> Stage:
+    def stage(self, label: str, total: int | None, unit: str = "items") -> Stage:
         """Return a stage that writes log lines."""
         return _LogStage(label, total, unit, self._logger, self._interval_s, self._clock)
 
@@ -114,7 +114,7 @@ class _LogStage:
     def __init__(
         self,
         label: str,
-        total: int,
+        total: int | None,
         unit: str,
         logger: logging.Logger,
         interval_s: float,
@@ -130,7 +130,8 @@ class _LogStage:
 
     def __enter__(self) -> Stage:
         self._started_s = self._written_s = self._clock()
-        self._logger.info("%s: %s %s to do", self._label, f"{self._total:,}", self._unit)
+        total = "an unknown number of" if self._total is None else f"{self._total:,}"
+        self._logger.info("%s: %s %s to do", self._label, total, self._unit)
         return self
 
     def __exit__(
@@ -148,7 +149,7 @@ class _LogStage:
     def advance(self, n_items: int) -> None:
         self._done += n_items
         now_s = self._clock()
-        if now_s - self._written_s >= self._interval_s and self._done < self._total:
+        if now_s - self._written_s >= self._interval_s and self._done != self._total:
             self._written_s = now_s
             self._logger.info("%s: %s%s", self._label, self._counts(), self._extras())
 
@@ -167,7 +168,8 @@ class _LogStage:
     def _counts(self) -> str:
         elapsed_s = self._clock() - self._started_s
         rate = f", {self._done / elapsed_s:,.1f} {self._unit}/s" if elapsed_s > 0 and self._done else ""
-        return f"{self._done:,}/{self._total:,} {self._unit}{rate}"
+        total = "" if self._total is None else f"/{self._total:,}"
+        return f"{self._done:,}{total} {self._unit}{rate}"
 
     def _extras(self) -> str:
         return f"{self._memory}{self._note}"

@@ -59,14 +59,21 @@ class RichProgress:
         if self._depth == 0:
             self._bars.stop()
 
-    def stage(self, label: str, total: int, unit: str = "items") -> Stage:
+    def stage(self, label: str, total: int | None, unit: str = "items") -> Stage:
         """Return a stage with a bar of its own, drawn from when it is entered."""
         return _BarStage(self, self._bars, label, total, unit, is_narrow=self._is_narrow)
 
 
 class _BarStage:
     def __init__(
-        self, display: RichProgress, bars: RichBars, label: str, total: int, unit: str, *, is_narrow: bool
+        self,
+        display: RichProgress,
+        bars: RichBars,
+        label: str,
+        total: int | None,
+        unit: str,
+        *,
+        is_narrow: bool,
     ) -> None:
         self._display, self._bars = display, bars
         self._label, self._total, self._unit, self._is_narrow = label, total, unit, is_narrow
@@ -128,7 +135,7 @@ class _BarStage:
         self._bars.update(self._task, completed=self._done, counts=self._counts(), rate=rate)
 
     def _counts(self) -> str:
-        counts = f"{self._done:,}/{self._total:,}"
+        counts = f"{self._done:,}" if self._total is None else f"{self._done:,}/{self._total:,}"
         return counts if self._is_narrow else f"{counts} {self._unit}"
 
 

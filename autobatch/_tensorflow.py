@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from dataclasses import dataclass
 from typing import Any
 
 _logger = logging.getLogger(__name__)
+_FIRST_REGION_BYTES = 2 << 20
 # By device, over all resets: what an allocator has once taken from a growing pool it keeps.
 _highest_peaks: dict[str, int] = {}
 
@@ -54,9 +56,28 @@ class TensorflowGpu:
 
 
 def imported() -> Any | None:
-    """Return the TensorFlow module if the program has imported it (completely), else None."""
-    module = sys.modules.get("tensorflow")
-    return module if hasattr(module, "config") else None
+    """Return the TensorFlow module if the program has imported it completely, else None.
+
+    The one place that answers this. A module is listed before its code has run: another thread may be
+    importing it, an import may have failed on the way, and a folder of that name is a module too.
+    """
+    return _whole_module("tensorflow", ("config", "errors", "__version__"))
+
+
+def keras_imported() -> Any | None:
+    """Return the Keras module if the program has imported it completely, else None."""
+    return _whole_module("keras", ("config", "Model", "tree"))
+
+
+def _whole_module(name: str, attributes: tuple[str, ...]) -> Any | None:
+    module = sys.modules.get(name)
+    if module is None or getattr(getattr(module, "__spec__", None), "_initializing", False):
+        return None
+    try:
+        return module if all(hasattr(module, attribute) for attribute in attributes) else None
+    except Exception as error:  # noqa: BLE001 - lazily loaded attributes raise what their import raises
+        _logger.debug("%s is imported but not whole: %s", name, error)
+        return None
 
 
 def is_started() -> bool:
@@ -73,6 +94,14 @@ def gpus() -> list[TensorflowGpu]:
     tensorflow = imported()
     if tensorflow is None:
         return []
+    try:
+        return _gpus(tensorflow)
+    except Exception as error:  # noqa: BLE001 - a broken CUDA installation raises many kinds; there are no GPUs then
+        _logger.debug("TensorFlow's GPUs cannot be listed: %s", error)
+        return []
+
+
+def _gpus(tensorflow: Any) -> list[TensorflowGpu]:
     found: list[TensorflowGpu] = []
     names = [_card_name(tensorflow, card) for card in tensorflow.config.list_physical_devices("GPU")]
     for card in tensorflow.config.get_visible_devices("GPU"):
@@ -160,7 +189,28 @@ def host_limit_bytes() -> int | None:
     if os.environ.get("TF_CPU_ALLOCATOR_USE_BFC", "").lower() not in ("1", "true"):
         return None
     megabytes = os.environ.get("TF_CPU_BFC_MEM_LIMIT_IN_MB", "")
-    return int(megabytes) << 20 if megabytes.isdigit() else None
+    return int(megabytes) << 20 if re.fullmatch("[0-9]{1,12}", megabytes) else None
+
+
+def growing_regions(limit_bytes: int, used_bytes: int) -> tuple[int, ...]:
+    """Return the free pieces of a pool that grows to a limit, the largest first.
+
+    TensorFlow's allocator takes 2 MiB, then twice as much each time, and last what is left of the limit. Weights
+    come first and so lie in the small ones.
+    """
+    regions: list[int] = []
+    size, left = _FIRST_REGION_BYTES, limit_bytes
+    while left > 0:
+        regions.append(min(size, left))
+        left -= regions[-1]
+        size *= 2
+    free: list[int] = []
+    for region in sorted(regions):
+        taken = min(region, max(0, used_bytes))
+        used_bytes -= taken
+        if region > taken:
+            free.append(region - taken)
+    return tuple(sorted(free, reverse=True))
 
 
 def version() -> str:

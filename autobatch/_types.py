@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
-from itertools import repeat
+import operator
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
+from autobatch._numbers import checked_number
+
 Outcome = Literal["done", "out_of_memory"]
-Limit = Literal["memory", "items", "max_batch_size", "host", "caller", "memo", "no_estimate"]
+Limit = Literal[
+    "memory", "host_memory", "tensor", "items", "max_batch_size", "host", "caller", "memo", "no_estimate"
+]
 CostSource = Literal["given", "measured", "estimated"]
 
 
@@ -35,6 +38,12 @@ class DeviceMemory:
         Marketing name of the card; empty for the host.
     uuid : str
         NVML's identifier of the card or MIG slice; empty for the host.
+    host : DeviceMemory, optional
+        For a card, what main memory has free at the same time: a batch passes through it, and work that
+        never touches the card takes all of its memory there. A plan keeps to both. None where main memory
+        is no limit.
+    regions : tuple of int
+        Bytes of the pieces that the memory consists of, where it is no single one: no tensor lies in two.
     """
 
     device: str
@@ -45,8 +54,11 @@ class DeviceMemory:
     notes: tuple[str, ...] = ()
     name: str = ""
     uuid: str = ""
+    host: DeviceMemory | None = None
+    regions: tuple[int, ...] = ()
 
     UNKNOWN: ClassVar[str] = "unknown"
+    TENSORFLOW_ON_CPU: ClassVar[str] = "TF_CPU_BFC_MEM_LIMIT_IN_MB"
 
     @property
     def is_known(self) -> bool:
@@ -63,9 +75,15 @@ class DeviceMemory:
         """Whether this is main memory rather than a card's."""
         return self.device.upper().startswith("CPU")
 
+    @property
+    def is_ordinary_host(self) -> bool:
+        """Whether this is main memory without a pool of its own: running out ends the process."""
+        return self.is_host and self.source != self.TENSORFLOW_ON_CPU
+
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-ready values."""
-        return asdict(self) | {"notes": list(self.notes)}
+        host = None if self.host is None else self.host.as_dict()
+        return asdict(self) | {"notes": list(self.notes), "regions": list(self.regions), "host": host}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,19 +100,71 @@ class BatchCost:
         Share of one item in the largest single tensor, 0 if not known. Allocators need it in one piece.
     source : {"given", "measured", "estimated"}
         How the figures were obtained.
+    largest_tensor_elements_per_item : int
+        Numbers that one item adds to the tensor with the most elements, 0 if not known. Kernels count them
+        in 32 bits, so that a batch may hold 2³¹ − 1. Where it is not known, four bytes an element of
+        the largest tensor's are assumed.
+    host_bytes_per_item : int, optional
+        What an item takes in main memory when the batch runs on a card, for example its input and result.
+        None if not known: main memory must then have room for all of it.
+    uncertainty : float
+        The real peak may be this many times the line; 1 for what is exact.
+    not_counted : tuple of str
+        What the figures leave out, in words; empty if they are whole. A plan from figures that are not
+        whole is made only where nothing can be measured.
+
+    Raises
+    ------
+    TypeError
+        If a count is no integer.
+    ValueError
+        If a count is negative or `uncertainty` below 1.
     """
 
     bytes_per_item: int
     fixed_bytes: int = 0
     largest_tensor_bytes_per_item: int = 0
     source: CostSource = "given"
+    largest_tensor_elements_per_item: int = 0
+    host_bytes_per_item: int | None = None
+    uncertainty: float = 1.0
+    not_counted: tuple[str, ...] = ()
+
+    # Bytes that an element is taken to have where only bytes are known: float32.
+    ELEMENT_BYTES: ClassVar[int] = 4
 
     def __post_init__(self) -> None:
-        """Refuse negative byte counts."""
-        for name in ("bytes_per_item", "fixed_bytes", "largest_tensor_bytes_per_item"):
+        """Refuse what is no number of bytes."""
+        for name in (
+            "bytes_per_item",
+            "fixed_bytes",
+            "largest_tensor_bytes_per_item",
+            "largest_tensor_elements_per_item",
+            "host_bytes_per_item",
+        ):
             value = getattr(self, name)
-            if value < 0:
-                raise ValueError(f"{name} is {value} but must be a number of bytes, 0 or more.")
+            if value is None and name == "host_bytes_per_item":
+                continue
+            try:
+                number = operator.index(value)
+            except TypeError:
+                raise TypeError(f"{name} is {value!r} but must be an integer, a number of bytes.") from None
+            if number < 0:
+                raise ValueError(f"{name} is {number} but must be a number of bytes, 0 or more.")
+            object.__setattr__(self, name, number)  # NumPy's integers overflow
+        if not checked_number("uncertainty", self.uncertainty) >= 1:
+            raise ValueError(f"uncertainty is {self.uncertainty} but must be a factor of 1 or more.")
+
+    @property
+    def elements_per_item(self) -> int:
+        """Elements that an item adds to the tensor with the most, 0 if nothing is known of it."""
+        if self.largest_tensor_elements_per_item:
+            return self.largest_tensor_elements_per_item
+        return -(-self.largest_tensor_bytes_per_item // self.ELEMENT_BYTES)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-ready values."""
+        return asdict(self) | {"not_counted": list(self.not_counted)}
 
     def peak_bytes(self, batch_size: int) -> int:
         """Return the predicted peak of a batch of `batch_size` items."""
@@ -156,86 +226,3 @@ class Attempt:
     outcome: Outcome
     seconds: float
     error: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class BatchRun:
-    """What `run_in_batches` did.
-
-    Attributes
-    ----------
-    n_items : int
-        Items processed.
-    plan : BatchPlan
-        The first planned size with its reason.
-    attempts : tuple of Attempt
-        Every batch in order, equal neighbours taken together.
-    outputs : list
-        Results of `compute` in order, when no `commit` was given; else empty.
-    seconds : float
-        Wall time of the whole run.
-    measured_peak_bytes : int, optional
-        The highest that TensorFlow's allocator has counted on the device since its statistics were
-        reset, weights and other users included; None where it does not count.
-    """
-
-    n_items: int
-    plan: BatchPlan
-    attempts: tuple[Attempt, ...]
-    seconds: float
-    measured_peak_bytes: int | None = None
-    outputs: list[Any] = field(default_factory=list, repr=False)
-
-    @property
-    def batch_sizes(self) -> list[int]:
-        """Size of every finished batch, in order."""
-        return list(self._sizes("done"))
-
-    @property
-    def attempted_sizes(self) -> list[int]:
-        """Size of every batch that was tried, failed ones included, in order."""
-        return list(self._sizes("done", "out_of_memory"))
-
-    @property
-    def n_oom(self) -> int:
-        """How often a batch ran out of memory."""
-        return sum(attempt.n_batches for attempt in self.attempts if attempt.outcome == "out_of_memory")
-
-    @property
-    def seconds_lost(self) -> float:
-        """Time spent in batches that ran out of memory."""
-        return sum(attempt.seconds for attempt in self.attempts if attempt.outcome == "out_of_memory")
-
-    @property
-    def final_batch_size(self) -> int:
-        """The size in force at the end: the largest finished after the last failure, 0 without items."""
-        largest = 0
-        for attempt in self.attempts:
-            largest = 0 if attempt.outcome == "out_of_memory" else max(largest, attempt.batch_size)
-        return largest
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return everything but the outputs as JSON-ready values."""
-        memory = self.plan.memory
-        return {
-            "n_items": self.n_items,
-            "planned_batch_size": self.plan.batch_size,
-            "final_batch_size": self.final_batch_size,
-            "reason": self.plan.reason,
-            "limited_by": self.plan.limited_by,
-            "cost": None if self.plan.cost is None else asdict(self.plan.cost),
-            "attempts": [asdict(attempt) for attempt in self.attempts],
-            "n_batches": sum(a.n_batches for a in self.attempts if a.outcome == "done"),
-            "n_oom": self.n_oom,
-            "seconds": self.seconds,
-            "seconds_lost": self.seconds_lost,
-            "predicted_peak_bytes": self.plan.predicted_peak_bytes,
-            "measured_peak_bytes": self.measured_peak_bytes,
-            "limiting_resource": None if memory is None else f"{memory.device} ({memory.source})",
-            "memory": None if memory is None else memory.as_dict(),
-        }
-
-    def _sizes(self, *outcomes: Outcome) -> Iterator[int]:
-        for attempt in self.attempts:
-            if attempt.outcome in outcomes:
-                yield from repeat(attempt.batch_size, attempt.n_batches)

@@ -1,4 +1,7 @@
-"""Errors that a caller may want to tell apart; none of them is itself an out-of-memory error."""
+"""Errors that a caller may want to tell apart; none of them is itself an out-of-memory error.
+
+What a run had finished when any error ended it is told by `autobatch.progress_of`.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,8 @@ class DoesNotFitError(AutobatchError):
     first, last : Exception, optional
         The first out-of-memory error of the run and the one at a single item.
     n_committed : int
-        Number of items finished before the one that does not fit; they are exactly ``[0, n_committed)``.
+        Number of items finished before the one that does not fit; they are exactly ``[0, n_committed)``,
+        but for those that were skipped.
     """
 
     def __init__(
@@ -53,9 +57,29 @@ class CommitOutOfMemoryError(AutobatchError):
         self.interrupted = interrupted
 
 
+class ResultLengthError(AutobatchError, ValueError):
+    """`compute` returned an array with another number of rows than the batch has items."""
+
+
 class CannotMeasureError(AutobatchError):
     """The allocator keeps no statistics, so the cost of an item cannot be measured."""
 
 
 class DeviceNotFoundError(AutobatchError):
     """The device asked for does not exist or is hidden from this process."""
+
+
+class StoppedError(SystemExit):
+    """A signal ended the run after a finished batch; uncaught, it ends the process with ``128 + signal``.
+
+    It is no `Exception`, so that nothing on the way takes it for a failure of its own.
+
+    Attributes
+    ----------
+    signal_number : int
+        The signal.
+    """
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(128 + signal_number)
+        self.signal_number = signal_number

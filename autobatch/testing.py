@@ -16,9 +16,10 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
+from threading import Lock
 from typing import Any, Literal
 
-from autobatch import _driver
+from autobatch._hooks import PROCESS, Compute
 from autobatch._types import DeviceMemory
 
 Form = Literal["resource_exhausted", "xla", "dst_tensor", "cudnn", "memory_error"]
@@ -26,9 +27,16 @@ Form = Literal["resource_exhausted", "xla", "dst_tensor", "cudnn", "memory_error
 
 @contextmanager
 def inject_oom(
-    *, at: Collection[int], skip: int = 0, form: Form = "resource_exhausted", label: str | None = None
+    *,
+    at: Collection[int],
+    skip: int = 0,
+    form: Form = "resource_exhausted",
+    label: str | None = None,
+    when: Literal["before", "after"] = "before",
 ) -> Iterator[InjectedFaults]:
-    """Make chosen calls of `compute` fail as if memory had run out, in every driver run inside the block.
+    """Make chosen calls of `compute` fail as if memory had run out, in every run that begins inside the block.
+
+    That holds for all threads of the process.
 
     Parameters
     ----------
@@ -41,36 +49,47 @@ def inject_oom(
         import TensorFlow; ``"memory_error"`` is Python's.
     label : str, optional
         Count and fail only in runs with this label, for example the outer one of two nested runs.
+    when : {"before", "after"}
+        ``"before"`` fails instead of calling `compute`; ``"after"`` calls it first, and fails instead of
+        returning its result, which shows whether `compute` may be repeated.
 
     Yields
     ------
     InjectedFaults
         Counts the calls that were made and that failed.
+
+    Raises
+    ------
+    ValueError
+        If `form` or `when` is none of these words.
     """
+    if when not in ("before", "after"):
+        raise ValueError(f'when is {when!r} but must be "before" or "after".')
     faults = InjectedFaults()
     make_error = _error_factory(form)
-    calls = count(-skip)
-    chosen = frozenset(at)
+    calls, lock, chosen = count(-skip), Lock(), frozenset(at)
 
-    outer_wrap = _driver.WRAP_COMPUTE.get()
-
-    def wrap(compute: _driver.Compute, run_label: str) -> _driver.Compute:
-        inner = compute if outer_wrap is None else outer_wrap(compute, run_label)
-
-        def failing_compute(start: int, stop: int) -> Any:
+    def fails() -> bool:
+        with lock:
             faults.n_calls += 1
-            if next(calls) in chosen:
-                faults.n_injected += 1
+            is_chosen = next(calls) in chosen
+            faults.n_injected += is_chosen
+            return is_chosen
+
+    def wrap(compute: Compute, run_label: str) -> Compute:
+        def failing_compute(start: int, stop: int) -> Any:
+            is_chosen = fails()
+            if is_chosen and when == "before":
                 raise make_error(stop - start)
-            return inner(start, stop)
+            result = compute(start, stop)
+            if is_chosen:
+                raise make_error(stop - start)
+            return result
 
-        return failing_compute if label in (None, run_label) else inner
+        return failing_compute if label in (None, run_label) else compute
 
-    token = _driver.WRAP_COMPUTE.set(wrap)
-    try:
+    with PROCESS.wrapping(wrap):
         yield faults
-    finally:
-        _driver.WRAP_COMPUTE.reset(token)
 
 
 @dataclass

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from markdown_pages import ROOT
 
+from ptycho.cli.main import VERBS
+
 # They take seconds at most; of the others, those that have --dry-run are run with it.
 _QUICK = {"ptycho-simulate", "ptycho-convert", "autobatch"}
 _TOOLS = ("seq", "mkdir", "ls", "cat", "cp")
@@ -96,8 +98,11 @@ def check_command(words):
 
 
 def _resolved(words):
-    """Name the program behind ``python -m module`` and ``python scripts/….py``."""
+    """Name the program behind ``python -m module``, ``python scripts/….py`` and ``ptycho VERB``."""
     name, *arguments = words
+    older_names = {verb.name: verb.older_name for verb in VERBS}
+    if name == "ptycho" and arguments and arguments[0] in older_names:
+        return older_names[arguments[0]], arguments[1:]
     if name == "python" and arguments[:1] == ["-m"]:
         return arguments[1], arguments[2:]
     if name == "python" and (ROOT / arguments[0]).is_file() and arguments[0] in _SCRIPTS:

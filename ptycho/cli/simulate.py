@@ -22,6 +22,7 @@ def build_parser(prog: str = "ptycho-simulate") -> argparse.ArgumentParser:
     _add_object(parser.add_argument_group("object"))
     _add_probe(parser.add_argument_group("probe"))
     _add_positions(parser.add_argument_group("positions"))
+    _flags.add_display_flags(parser)
     return parser
 
 
@@ -41,6 +42,7 @@ def _add_frames(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--photons",
+        dest="photons_per_frame",
         type=_flags.positive,
         default=1e5,
         metavar="COUNT",
@@ -51,6 +53,7 @@ def _add_frames(parser: argparse.ArgumentParser) -> None:
 def _add_object(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--object-size",
+        dest="object_shape_yx",
         type=_flags.positive_int,
         nargs=2,
         default=(192, 192),
@@ -66,6 +69,7 @@ def _add_object(group: argparse._ActionsContainer) -> None:
     )
     group.add_argument(
         "--blur",
+        dest="blur_px",
         type=_flags.not_negative,
         default=2.0,
         metavar="PX",
@@ -109,6 +113,7 @@ def _add_positions(group: argparse._ActionsContainer) -> None:
     )
     group.add_argument(
         "--step",
+        dest="step_px",
         type=_flags.positive,
         default=6.0,
         metavar="PX",
@@ -116,6 +121,7 @@ def _add_positions(group: argparse._ActionsContainer) -> None:
     )
     group.add_argument(
         "--jitter",
+        dest="jitter_px",
         type=_flags.not_negative,
         default=1.0,
         metavar="PX",
@@ -128,19 +134,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ptycho.data import SimulationSettings, read_npz, simulate, write_npz
 
     _paths.check_output_file(arguments.output, overwrite=arguments.overwrite)
-    settings = SimulationSettings(
-        patch_size=arguments.patch_size,
-        object_shape_yx=tuple(arguments.object_size),
-        n_lines=arguments.n_lines,
-        blur_px=arguments.blur,
-        aperture=arguments.aperture,
-        defocus=arguments.defocus,
-        n_positions=arguments.n_positions,
-        step_px=arguments.step,
-        jitter_px=arguments.jitter,
-        photons_per_frame=arguments.photons,
-        seed=arguments.seed,
-    )
+    settings = _flags.settings_from(arguments, SimulationSettings)
     object_image = None if arguments.object_file is None else read_npz(arguments.object_file).object_guess
     if arguments.object_file is not None and object_image is None:
         raise _errors.UsageError(
@@ -150,7 +144,8 @@ def run(arguments: argparse.Namespace) -> int:
     scan = simulate(settings, object_image=object_image, probe=probe)
     with _errors.working():
         write_npz(arguments.output, scan)
-    print(f"{arguments.output}: {scan.n_frames} frames of {scan.patch_size}x{scan.patch_size} pixels")
+    if not arguments.quiet:
+        print(f"{arguments.output}: {scan.n_frames} frames of {scan.patch_size}x{scan.patch_size} pixels")
     return 0
 
 

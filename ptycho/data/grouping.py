@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ptycho.data.scan import read_only
 from ptycho.errors import DataError
 
 
@@ -27,6 +28,11 @@ class Groups:
     indices: np.ndarray
     centres_yx: np.ndarray
     relative_yx: np.ndarray
+
+    def __post_init__(self) -> None:
+        """Make the arrays read-only."""
+        for name in ("indices", "centres_yx", "relative_yx"):
+            object.__setattr__(self, name, read_only(getattr(self, name)))
 
     def __len__(self) -> int:
         """Number of groups."""

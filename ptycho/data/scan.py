@@ -12,7 +12,7 @@ from ptycho.errors import DataError
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ScanData:
-    """Diffraction frames with the positions at which they were taken.
+    """Diffraction frames with the positions at which they were taken; its arrays are read-only.
 
     Positions are patch centres in the pixel frame of the object (origin at the centre of its pixel
     (0, 0), y down, x right). A patch of N pixels centred at ``c`` covers rows ``c - N/2 … c + N/2 - 1``.
@@ -60,7 +60,7 @@ class ScanData:
         for name, dtype in _DTYPES.items():
             value = getattr(self, name)
             if value is not None:
-                object.__setattr__(self, name, _as_array(value, dtype, name))
+                object.__setattr__(self, name, read_only(_as_array(value, dtype, name)))
         _check_shapes(self)
         _check_values(self)
 
@@ -137,6 +137,15 @@ _DTYPES = {
     "scan_index": np.int64,
 }
 _PER_FRAME = ("amplitude", "positions_yx", "labels", "scan_index")
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    """Return a view of `array` through which it cannot be changed, itself if it is one; nothing is copied."""
+    if not array.flags.writeable:
+        return array
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def _as_array(value: ArrayLike, dtype: type, name: str) -> np.ndarray:

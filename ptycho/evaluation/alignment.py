@@ -142,14 +142,15 @@ def aligned_fields(
     scale : float
         Factor on the amplitude.
     """
-    ramp = fit_phase_ramp(image * true.conj(), method=phase_align)
+    ramp = fit_phase_ramp(image * true.conj(), method=phase_align)  # arg R T* = c + k·r + error
     modulus, true_amplitude = np.abs(image), np.abs(true)
     inside = slice(None) if covered is None else covered
     mean = modulus[inside].mean() if modulus[inside].size else 0.0
     scale = float(true_amplitude[inside].mean() / mean) if mean > 0 else 1.0
-    error = np.angle(ramp.removed_from(image) * true.conj())
+    error = np.angle(ramp.removed_from(image) * true.conj())  # (H, W) radians, wrapped
     if true_phase is None:
         true_phase = flattened_phase(true, method=phase_align)
+    # As truth plus error, so that equal images have errors of exactly zero and the ideal figures.
     amplitude = true_amplitude + _without_rounding(scale * modulus - true_amplitude, true_amplitude)
     error = _without_rounding(error, np.array([0, np.pi]))
     return ScoredImages(amplitude, true_amplitude, true_phase + error, true_phase, error), ramp, scale
@@ -157,6 +158,7 @@ def aligned_fields(
 
 def flattened_phase(image: np.ndarray, *, method: PhaseAlignMethod) -> np.ndarray:
     """Return the phase (H, W) float64 of an image, in radians, continuous and without its own plane or mean."""
+    # The ramp goes as phasors first: what is left wraps less, often not at all.
     flat = fit_phase_ramp(image, method=method).removed_from(image)
     return detrended_phase(continuous_phase(flat), method=method)
 

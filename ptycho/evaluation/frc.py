@@ -60,11 +60,12 @@ class Rings:
                 f"an image of {shape_yx[0]}x{shape_yx[1]} pixels is too small for a Fourier ring correlation; "
                 f"at least {MIN_SIDE_PX} pixels a side are needed."
             )
+        # (H, W) in units of a ring's width: frequencies times the shorter side, so rings are round in cycles/pixel.
         radius = side * np.hypot(np.fft.fftfreq(shape_yx[0])[:, None], np.fft.fftfreq(shape_yx[1]))
         ring = np.floor(radius + _EDGE_TOLERANCE).astype(np.int64) - 1
-        n_rings = side // 2 - 1
+        n_rings = side // 2 - 1  # those that lie wholly below Nyquist
         inside = (ring >= 0) & (ring < n_rings)
-        index = np.where(inside, ring, n_rings)
+        index = np.where(inside, ring, n_rings)  # all that is outside shares one more bin
         n_pixels = np.bincount(index.ravel(), minlength=n_rings + 1)[:n_rings]
         return cls(index, (np.arange(n_rings) + 1.5) / side, n_pixels)
 
@@ -85,6 +86,7 @@ def apodised(image: np.ndarray) -> np.ndarray:
     ----------
     image : (H, W) real or complex
     """
+    # (H, W); separable, so it fades along the borders that the transform joins.
     window = np.outer(tukey(image.shape[0], TAPER_FRACTION), tukey(image.shape[1], TAPER_FRACTION))
     return window * (image - (window * image).sum() / window.sum())
 
@@ -105,12 +107,13 @@ def ring_correlation(first: np.ndarray, second: np.ndarray, rings: Rings) -> np.
         NaN in a ring where neither image has power above rounding, 0 where one of them has none.
     """
     spectra = [np.fft.fft2(apodised(image)) for image in (first, second)]
-    powers = [rings.sums(np.abs(spectrum) ** 2) for spectrum in spectra]
+    powers = [rings.sums(np.abs(spectrum) ** 2) for spectrum in spectra]  # (R,) each
+    # A quotient of two roundings would be any number between -1 and 1.
     silent = [
         power <= rings.n_pixels * _rounding_power(image)
         for power, image in zip(powers, (first, second), strict=True)
     ]
-    cross = rings.sums((spectra[0] * spectra[1].conj()).real)
+    cross = rings.sums((spectra[0] * spectra[1].conj()).real)  # (R,)
     heard = ~(silent[0] | silent[1])
     curve = np.where(silent[0] & silent[1], np.nan, 0.0)
     curve[heard] = cross[heard] / np.sqrt(powers[0][heard] * powers[1][heard])
@@ -138,7 +141,7 @@ def bit_threshold(n_pixels: np.ndarray, *, bits: float) -> np.ndarray:
         0.5 for the half-bit, 1 for the one-bit criterion.
     """
     signal = (2.0**bits - 1) / 2
-    root_n = np.sqrt(np.asarray(n_pixels, dtype=np.float64))
+    root_n = np.sqrt(np.asarray(n_pixels, dtype=np.float64))  # (R,)
     root_signal = 2 * np.sqrt(signal)
     return (signal + (root_signal + 1) / root_n) / (1 + signal + root_signal / root_n)
 
@@ -165,7 +168,7 @@ def first_crossing(
     i = int(below[0])
     if i == 0:
         return FrcCutoff(0.0)
-    share = excess[i - 1] / (excess[i - 1] - excess[i])
+    share = excess[i - 1] / (excess[i - 1] - excess[i])  # where the chord of the excess is zero
     return FrcCutoff(float(f[i - 1] + share * (f[i] - f[i - 1])))
 
 
@@ -209,7 +212,7 @@ def compute_frc(
         )
         return FrcCurve(correlation, FrcCutoffs(*cutoffs))
 
-    fields = [a * np.exp(1j * p) for a, p in zip(amplitudes, phases, strict=True)]
+    fields = [a * np.exp(1j * p) for a, p in zip(amplitudes, phases, strict=True)]  # (H, W) complex128
     return FrcCurves(
         frequency=rings.frequency,
         unit="cycles/pixel",
@@ -264,6 +267,7 @@ def half_set_frc(
         raise DataError("a half-set image holds values that are not finite; leave them out with the mask.")
     one = fit_phase_ramp(one, method=phase_align).removed_from(one)
     two = fit_phase_ramp(two * one.conj(), method=phase_align).removed_from(two)
+    # The second phase is the first plus the wrapped difference: a wrap in one of them alone is no disagreement.
     phase = detrended_phase(continuous_phase(one), method=phase_align)
     phases = (phase, phase + np.angle(two * one.conj()))
     return compute_frc((np.abs(one), np.abs(two)), phases, frc_sigma=frc_sigma)

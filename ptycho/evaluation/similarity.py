@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 SSIM_WINDOW_PX = 7
 MS_SSIM_WINDOW_PX = 11
+# Exponents of the scales from the finest on, found with observers (doi:10.1109/ACSSC.2003.1292216).
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 # TensorFlow's SSIM is float32 and takes variances as differences of squares; beyond this ratio of the largest
 # value to the range, rounding outweighs the contrast that is being measured.
@@ -65,7 +66,7 @@ def ms_ssim_scales(shape_yx: tuple[int, ...]) -> int:
     """Return how many of the five scales leave at least the 11 pixels of one window; 5 from 161 pixels on."""
     side, scales = min(shape_yx), 0
     while scales < len(MS_SSIM_WEIGHTS) and side >= MS_SSIM_WINDOW_PX:
-        scales, side = scales + 1, (side + 1) // 2
+        scales, side = scales + 1, (side + 1) // 2  # TensorFlow pads odd sides
     return scales
 
 
@@ -92,6 +93,7 @@ def multi_scale_ssim(image: np.ndarray, truth: np.ndarray, *, data_range: float)
         return None
     import tensorflow as tf
 
+    # Π_j cs_j^(w_j) l^(w_last): with weights that sum to less than 1, small images would seem better than they are.
     weights = np.array(MS_SSIM_WEIGHTS[:scales])
     with tf.device("/CPU:0"):
         value = tf.image.ssim_multiscale(

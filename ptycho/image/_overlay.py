@@ -68,8 +68,8 @@ class Field:
 def _taper(valid: np.ndarray) -> np.ndarray:
     """Return weights that rise smoothly from the edge of the valid region inwards."""
     # The frame's own border is an edge too, hence the ring of invalid pixels around it.
-    depth = np.asarray(ndimage.distance_transform_edt(np.pad(valid, 1)))[1:-1, 1:-1]
-    width = max(2.0, _TAPER_FRACTION * float(np.sqrt(valid.sum())))
+    depth = np.asarray(ndimage.distance_transform_edt(np.pad(valid, 1)))[1:-1, 1:-1]  # (H, W) pixels
+    width = max(2.0, _TAPER_FRACTION * float(np.sqrt(valid.sum())))  # a tenth of a square of that area
     return np.sin(np.pi / 2 * np.clip(depth / width, 0, 1)) ** 2
 
 
@@ -97,9 +97,10 @@ class Overlay:
         if self.correlation == 0:
             return 0.0, 0.0
         shape = fast_shape(*self.moved.shape)
+        # If `moved` lies s pixels off, this is |T|² exp(-i ω·s): its phasors turn at a rate -s, the shift to apply.
         cross_power = fft2(self.moved, shape) * fft2(self.target, shape).conj()
         start = _peak_shift(cross_power)
-        angular = [2 * np.pi * np.fft.fftfreq(size) for size in shape]
+        angular = [2 * np.pi * np.fft.fftfreq(size) for size in shape]  # rad/px, so rates are in pixels
         return refine_peak(cross_power, *angular, start_yx=start, step_yx=(1.0, 1.0)).rate_yx
 
 
@@ -113,12 +114,14 @@ def overlay_at(
     the Fourier shift has no error at all.
     """
     moved = _fourier_moved(moving.without(slope_yx).values * moving.taper, offset_yx)
-    faded = ndimage.shift(moving.taper, offset_yx, order=1)
-    rest = fit_phase_ramp(moved * reference.values.conj() * reference.taper)
+    faded = ndimage.shift(moving.taper, offset_yx, order=1)  # (H, W), smooth: linear will do
+    rest = fit_phase_ramp(moved * reference.values.conj() * reference.taper)  # of moved relative to reference
     weights = faded * reference.taper
     moved = rest.removed_from(moved) * reference.taper
     target = weights * reference.values
+    # Means make any two bright images alike. Subtracted under the weights, the sum is zero and the edge stays faded.
     variations = [field - weights * (field.sum() / max(weights.sum(), 1e-300)) for field in (moved, target)]
+    # The first ramp came out before the shift: exp(i k·r) moved by d is exp(i k·(r - d)), less by k·d.
     turned = slope_yx[0] * offset_yx[0] + slope_yx[1] * offset_yx[1]
     total = (slope_yx[0] + rest.slope_yx[0], slope_yx[1] + rest.slope_yx[1])
     n_pixels = int((_moved_whole(moving.valid, offset_yx) & reference.valid).sum())
@@ -133,8 +136,9 @@ def _moved_whole(image: np.ndarray, offset_yx: tuple[float, float]) -> np.ndarra
 
 
 def _fourier_moved(image: np.ndarray, offset_yx: tuple[float, float]) -> np.ndarray:
-    fraction = np.subtract(offset_yx, np.rint(offset_yx))
+    fraction = np.subtract(offset_yx, np.rint(offset_yx))  # -0.5 … 0.5; whole pixels are copied
     shape = fast_shape(*image.shape)
+    # The shift theorem: f(r - d) has the spectrum F(q) exp(-2πi q·d).
     turns = [np.exp(-2j * np.pi * f * np.fft.fftfreq(size)) for f, size in zip(fraction, shape, strict=True)]
     spectrum = fft2(image, shape) * turns[0][:, None] * turns[1]
     return _moved_whole(ifft2(spectrum)[: image.shape[0], : image.shape[1]], offset_yx)
@@ -142,6 +146,7 @@ def _fourier_moved(image: np.ndarray, offset_yx: tuple[float, float]) -> np.ndar
 
 def coarse_shift(moving: Field, reference: Field) -> tuple[float, float]:
     """Return the best shift in whole pixels over the whole range, each image under its own taper."""
+    # Padded to all lags of two images, so that no shift is taken for its complement by wrapping round.
     shape = fast_shape(*(2 * size - 1 for size in moving.values.shape))
     cross_power = fft2(_mean_free(moving.values, moving.taper), shape)
     cross_power *= fft2(_mean_free(reference.values, reference.taper), shape).conj()
@@ -153,7 +158,7 @@ def _mean_free(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _peak_shift(cross_power: np.ndarray) -> tuple[float, float]:
-    surface = np.abs(ifft2(cross_power))
+    surface = np.abs(ifft2(cross_power))  # (H', W'), a lag per pixel, negative ones in the second half
     index = np.unravel_index(np.argmax(surface), surface.shape)
     y, x = (float(i if i <= size // 2 else i - size) for i, size in zip(index, surface.shape, strict=True))
     # The peak says how far the moving image lies away; the shift to apply is its opposite.
@@ -162,5 +167,6 @@ def _peak_shift(cross_power: np.ndarray) -> tuple[float, float]:
 
 def _block_means(image: np.ndarray, factor: int) -> np.ndarray:
     height, width = (size // factor for size in image.shape)
+    # What does not fill a block is left out: at most `factor` - 1 rows and columns of a coarse search.
     blocks = image[: height * factor, : width * factor].reshape(height, factor, width, factor)
     return blocks.mean(axis=(1, 3))

@@ -68,6 +68,7 @@ def refine_peak(
             point, moments = point + step, trial
             step = _ascent_step(moments)
         else:
+            # Past the top, or on to another lobe: back half way until the sum grows.
             step = step / 2
     rate = point * step_yx
     return PhasorPeak((float(rate[0]), float(rate[1])), complex(moments[0, 0]))
@@ -75,20 +76,23 @@ def refine_peak(
 
 def _best_of_grid(values: np.ndarray, y: np.ndarray, x: np.ndarray, centre: np.ndarray) -> np.ndarray:
     rows, columns = centre[0] + _GRID, centre[1] + _GRID
-    sums = np.exp(-1j * np.outer(rows, y)) @ values @ np.exp(-1j * np.outer(x, columns))
+    # A Fourier transform at chosen frequencies as two matrix products (doi:10.1364/OL.33.000156).
+    sums = np.exp(-1j * np.outer(rows, y)) @ values @ np.exp(-1j * np.outer(x, columns))  # (5, 5)
     row, column = np.unravel_index(np.argmax(np.abs(sums)), sums.shape)
     return np.array([rows[row], columns[column]])
 
 
 def _moments(values: np.ndarray, y: np.ndarray, x: np.ndarray, rate: np.ndarray) -> np.ndarray:
     """Return ``m[a, b] = sum(y^a x^b values exp(-i rate·(y, x)))`` for a, b < 3."""
-    powers_y = np.exp(-1j * rate[0] * y) * y ** np.arange(3)[:, None]
+    powers_y = np.exp(-1j * rate[0] * y) * y ** np.arange(3)[:, None]  # (3, H)
     powers_x = np.exp(-1j * rate[1] * x) * x ** np.arange(3)[:, None]
     return powers_y @ values @ powers_x.T
 
 
 def _ascent_step(m: np.ndarray) -> np.ndarray:
     """Newton's step for |sum|², or one along the gradient where the surface is not concave."""
+    # With A = Σ v exp(-i k·r): ∂A = -i Σ r v exp(-i k·r), ∂²A = -Σ r rᵀ v exp(-i k·r), and for half of |A|²
+    # the gradient is Re(A* ∂A) and the Hessian Re(∂A* ∂Aᵀ + A* ∂²A).
     total = m[0, 0].conjugate()
     first = -1j * np.array([m[1, 0], m[0, 1]])
     second = -np.array([[m[2, 0], m[1, 1]], [m[1, 1], m[0, 2]]])
@@ -98,6 +102,8 @@ def _ascent_step(m: np.ndarray) -> np.ndarray:
     scale = np.abs(curvature).max()
     if scale == 0:
         return np.zeros(2)
+    # Newton's step may run to a saddle; with every curvature taken as negative it climbs
+    # (modified Newton, Nocedal and Wright 2006, section 3.4, doi:10.1007/978-0-387-40065-5).
     downhill = -np.maximum(np.abs(curvature), 1e-3 * scale)
     step = axes @ ((axes.T @ -gradient) / downhill)
-    return step / max(1.0, 2 * float(np.hypot(*step)))
+    return step / max(1.0, 2 * float(np.hypot(*step)))  # at most half a grid step: stay on this peak

@@ -47,7 +47,7 @@ class PhaseRamp:
         (H, W) complex128
         """
         y, x = centred_coordinates(shape_yx)
-        column = np.exp(1j * (self.offset + self.slope_yx[0] * y))
+        column = np.exp(1j * (self.offset + self.slope_yx[0] * y))  # (H,): H + W exponentials, not H W
         return column[:, None] * np.exp(1j * self.slope_yx[1] * x)
 
     def removed_from(self, field: np.ndarray) -> np.ndarray:
@@ -100,9 +100,9 @@ def fit_phase_ramp(field: np.ndarray, *, method: PhaseAlignMethod = "plane") -> 
     if method == "mean":
         return PhaseRamp(float(np.angle(field.sum(dtype=np.complex128))))
     height, width = field.shape
-    spectrum = np.abs(fft2(field))
+    spectrum = np.abs(fft2(field))  # (H, W), one ramp of whole turns each
     row, column = np.unravel_index(np.argmax(spectrum), spectrum.shape)
-    step = (2 * np.pi / height, 2 * np.pi / width)
+    step = (2 * np.pi / height, 2 * np.pi / width)  # radians per pixel: one turn over the image
     start = (step[0] * _signed(int(row), height), step[1] * _signed(int(column), width))
     y, x = centred_coordinates((height, width))
     peak = refine_peak(field.astype(np.complex128, copy=False), y, x, start_yx=start, step_yx=step)
@@ -131,6 +131,7 @@ def continuous_phase(field: np.ndarray) -> np.ndarray:
         Radians, measured from the mean direction.
     """
     phase = np.angle(fit_phase_ramp(field, method="mean").removed_from(field))
+    # Unwrapping may go wrong where the phase is noise, so it is done only where it must be.
     jumps = any(bool((np.abs(np.diff(phase, axis=axis)) > np.pi).any()) for axis in (0, 1))
     return _unwrapped(phase) if jumps else phase
 
@@ -162,6 +163,6 @@ def detrended_phase(phase: np.ndarray, *, method: PhaseAlignMethod) -> np.ndarra
         return level
     # On a full rectangle the columns of the design matrix are orthogonal, so each slope stands alone.
     y, x = centred_coordinates((phase.shape[0], phase.shape[1]))
-    slope_y = (y @ level).sum() / max(phase.shape[1] * (y @ y), 1e-300)
+    slope_y = (y @ level).sum() / max(phase.shape[1] * (y @ y), 1e-300)  # Σ y φ / Σ y²
     slope_x = (level @ x).sum() / max(phase.shape[0] * (x @ x), 1e-300)
     return level - slope_y * y[:, None] - slope_x * x

@@ -18,6 +18,7 @@ from ptycho.image.phase import PhaseRamp, fit_phase_ramp
 from ptycho.image.placed import PlacedImage, shift_image
 
 _MAX_ROUNDS = 10
+# Finer than the 0.005 px to which shifts are found without noise (docs/metrics.md).
 _SETTLED_PX = 1e-3
 _GOOD_CORRELATION = 0.5
 _LEAST_CORRELATION = 0.1
@@ -119,9 +120,10 @@ def register(
             "place both in one frame first (place_image)."
         )
     # A ramp that both share is no business of theirs, but would be lost in binning.
-    carrier_yx = fit_phase_ramp(second.values * second.taper).slope_yx
+    carrier_yx = fit_phase_ramp(second.values * second.taper).slope_yx  # radians per pixel
     first, second = first.without(carrier_yx), second.without(carrier_yx)
     overlay = _best_start(first, second)
+    # Shift under the ramp of the round before, then the ramp under that shift; each lessens the other's error.
     for _ in range(_MAX_ROUNDS):
         step_yx = overlay.remaining_shift_yx()
         offset_yx = (overlay.offset_yx[0] + step_yx[0], overlay.offset_yx[1] + step_yx[1])
@@ -130,6 +132,7 @@ def register(
             break
     failure = _featureless(moving=first, reference=second) or _reason_to_doubt(overlay, max_shift_px)
     # The carrier was taken out about the centre of the unshifted frame, so the shift has turned it.
+    # exp(i k·r) moved by d is exp(i k·(r - d)), so the constant is less by k·d.
     turned = carrier_yx[0] * overlay.offset_yx[0] + carrier_yx[1] * overlay.offset_yx[1]
     ramp = PhaseRamp(overlay.ramp.offset - turned, overlay.ramp.slope_yx)
     return Registration(overlay.offset_yx, ramp, overlay.correlation, overlay.n_pixels, failure)
@@ -186,19 +189,21 @@ class _Start:
 
 def _coarse_start(moving: Field, reference: Field, slope_yx: tuple[float, float]) -> _Start:
     """Search all shifts on binned images: first under the given ramp, then under the one that then fits."""
+    # Only the right peak has to be found here; its top is climbed at full resolution.
     factor = -(-max(moving.values.shape) // _COARSE_SIDE_PX)
     flat, target = moving.without(slope_yx).binned(factor), reference.binned(factor)
     rest_yx = overlay_at(flat, target, coarse_shift(flat, target), (0.0, 0.0)).ramp.slope_yx
     found = overlay_at(flat, target, coarse_shift(flat.without(rest_yx), target), rest_yx)
     offset_yx = found.offset_yx[0] * factor, found.offset_yx[1] * factor
     rest_yx = found.ramp.slope_yx
+    # A binned pixel is `factor` pixels wide: offsets grow by it, radians per pixel shrink.
     slope_yx = slope_yx[0] + rest_yx[0] / factor, slope_yx[1] + rest_yx[1] / factor
     return _Start(found.correlation, offset_yx, slope_yx)
 
 
 def _featureless(**fields: Field) -> str | None:
     for name, field in fields.items():
-        inside = field.values[field.valid]
+        inside = field.values[field.valid]  # (number of valid pixels,)
         flat = fit_phase_ramp(field.values).removed_from(field.values)[field.valid]
         if np.linalg.norm(flat - flat.mean()) <= _FEATURELESS * np.linalg.norm(inside):
             return f"the {name} image is featureless: but for a phase ramp it is constant"

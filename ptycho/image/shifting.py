@@ -20,9 +20,10 @@ def place(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return what `ptycho.image.place_image` documents: values and covered pixels, each `shape_yx`."""
     valid = _checked_mask(image, origin_yx, mask)
-    whole = np.floor(np.asarray(origin_yx, dtype=np.float64) + 0.5)
-    fraction = np.asarray(origin_yx, dtype=np.float64) - whole
-    moved, covered = _moved_by_fraction(image, fraction, valid)
+    # Halves up, so that 0.5 and 1.5 are moved by the same fraction; rounding to even would not do that.
+    whole = np.floor(np.asarray(origin_yx, dtype=np.float64) + 0.5)  # (2,)
+    fraction = np.asarray(origin_yx, dtype=np.float64) - whole  # (2,) in [-0.5, 0.5)
+    moved, covered = _moved_by_fraction(image, fraction, valid)  # (h, w) each
     values, landed = np.zeros(shape_yx, moved.dtype), np.zeros(shape_yx, bool)
     rows, columns = (
         _overlap(int(start), size, target)
@@ -60,9 +61,9 @@ def _moved_by_fraction(
     between = np.abs(fraction) > _NO_SHIFT_PX
     if not between.any():
         return image, valid
-    extended = _extended(image, valid)
+    extended = _extended(image, valid)  # (h + 24, w + 24)
     moved = ndimage.shift(extended, np.where(between, fraction, 0.0), order=_SPLINE_ORDER, mode="mirror")
-    reach = np.where(between, _SUPPORT_PX, 0)
+    reach = np.where(between, _SUPPORT_PX, 0)  # an axis left alone needs no neighbours
     inner = slice(_MARGIN_PX, -_MARGIN_PX)
     return moved[inner, inner], ndimage.binary_erosion(valid, np.ones(2 * reach + 1, bool))
 
@@ -73,6 +74,7 @@ def _extended(image: np.ndarray, valid: np.ndarray) -> np.ndarray:
     Keeping value and slope across the edge keeps the spline's coefficients inside from ringing.
     """
     image, valid = np.pad(image, _MARGIN_PX), np.pad(valid, _MARGIN_PX)
+    # (2, H, W): row and column of the valid pixel nearest to each.
     near = np.asarray(ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True))
     outside = np.nonzero(~valid)
     edge = near[0][outside], near[1][outside]
@@ -81,7 +83,7 @@ def _extended(image: np.ndarray, valid: np.ndarray) -> np.ndarray:
         for nearest, pixel, size in zip(edge, outside, image.shape, strict=True)
     ]
     reflection = np.where(valid[mirrored[0], mirrored[1]], image[mirrored[0], mirrored[1]], image[edge])
-    image[outside] = 2 * image[edge] - reflection
+    image[outside] = 2 * image[edge] - reflection  # f(e + d) = 2 f(e) - f(e - d)
     return image
 
 

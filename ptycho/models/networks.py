@@ -25,6 +25,7 @@ ModelKind = Literal["pinn", "baseline"]
 Precision = Literal["float32", "mixed_bfloat16"]
 
 _BORDER_CHANNELS = 4
+# One halving more for each doubling of N, so that the innermost features are always 8 x 8 pixels.
 _PINN_FILTERS = {64: (32, 64, 128), 128: (16, 32, 64, 128), 256: (8, 16, 32, 64, 128)}
 _BASELINE_FILTERS = (32, 64, 128)
 
@@ -140,20 +141,21 @@ def _pinn(architecture: Architecture, precision: Precision) -> keras.Model:
     import keras
 
     side = architecture.patch_size
-    frames = keras.Input((side, side, architecture.n_channels), name="amplitude_frames")
+    frames = keras.Input((side, side, architecture.n_channels), name="amplitude_frames")  # (B, N, N, C)
     features = frames
     for count in _PINN_FILTERS[side]:
-        features = _down(features, architecture.filters(count), precision)
+        features = _down(features, architecture.filters(count), precision)  # at the end (B, 8, 8, F)
     branches = {}
-    for name, activation in (("amplitude", "sigmoid"), ("phase", "tanh")):
+    for name, activation in (("amplitude", "sigmoid"), ("phase", "tanh")):  # (0, 1) and (-1, 1)
         decoded = features
         for count in _pinn_decoder_filters(side):
-            decoded = _up(decoded, architecture.filters(count), precision)
+            decoded = _up(decoded, architecture.filters(count), precision)  # at the end (B, N/2, N/2, F)
         branches[name] = _centre_and_border(decoded, architecture, precision, activation, name)
     return keras.Model(frames, [branches["amplitude"], branches["phase"]], name="pinn")
 
 
 def _pinn_decoder_filters(side: int) -> tuple[int, ...]:
+    # From 8 to N/2 pixels: log2(N) - 4 doublings, the last with 32 filters, each before it with twice as many.
     return tuple(32 * 2**power for power in range(int(math.log2(side)) - 5, -1, -1))
 
 
@@ -166,15 +168,17 @@ def _centre_and_border(
     """
     import keras
 
-    quarter = architecture.patch_size // 4
+    quarter = architecture.patch_size // 4  # pixels on each side of the centre
     centre = _image(decoded[..., :-_BORDER_CHANNELS], architecture, activation, f"{name}_centre")
     if activation == "tanh":
+        # From (-1, 1) to radians. The border has no bound, and needs none: phases beyond π mean the same.
         centre = keras.layers.Rescaling(math.pi, name=f"{name}_radians", dtype="float32")(centre)
-    centre = keras.layers.ZeroPadding2D(quarter, dtype="float32")(centre)
+    centre = keras.layers.ZeroPadding2D(quarter, dtype="float32")(centre)  # (B, N, N, C)
 
-    coarse = _up(decoded[..., -_BORDER_CHANNELS:], architecture.filters(32), precision)
+    coarse = _up(decoded[..., -_BORDER_CHANNELS:], architecture.filters(32), precision)  # (B, N, N, F)
     whole = _image(coarse, architecture, "silu", f"{name}_border")
-    inner = keras.layers.Cropping2D(quarter, dtype="float32")(whole)
+    # Less its own centre, the image is the border: standard layers alone, where a mask would be one of our own.
+    inner = keras.layers.Cropping2D(quarter, dtype="float32")(whole)  # (B, N/2, N/2, C)
     hole = keras.layers.ZeroPadding2D(quarter, dtype="float32")(inner)
     border = keras.layers.Subtract(dtype="float32")([whole, hole])
     return keras.layers.Add(name=name, dtype="float32")([centre, border])
@@ -187,13 +191,13 @@ def _baseline(architecture: Architecture, precision: Precision) -> keras.Model:
     frames = keras.Input((side, side, 1), name="amplitude_frames")
     features = frames
     for count in _BASELINE_FILTERS:
-        features = _down(features, architecture.filters(count), precision)
+        features = _down(features, architecture.filters(count), precision)  # at the end (B, N/8, N/8, F)
     outputs = []
     for name in ("amplitude", "phase"):
         decoded = features
         for count in reversed(_BASELINE_FILTERS):
-            decoded = _up(decoded, architecture.filters(count), precision)
-        outputs.append(_image(decoded, architecture, "linear", name))
+            decoded = _up(decoded, architecture.filters(count), precision)  # at the end (B, N, N, F)
+        outputs.append(_image(decoded, architecture, "linear", name))  # (B, N, N, 1)
     return keras.Model(frames, outputs, name="baseline")
 
 

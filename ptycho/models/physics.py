@@ -32,6 +32,7 @@ class FarField(keras.layers.Layer):
         side = probes.shape[-1]
         # The sign pattern moves the DC term of the transform to pixel (N/2, N/2); the modulus is untouched.
         signs = (-1.0) ** np.add.outer(np.arange(side), np.arange(side))
+        # Σ |F(x)|² = N² Σ |x|² for this transform: divided by N it keeps the energy (Parseval).
         self._probes = (probes * signs / side).astype(np.complex64)
         self._canvas_side = side + 2 * math.ceil(reach_px)
 
@@ -43,10 +44,11 @@ class FarField(keras.layers.Layer):
         """
         patches = polar(amplitude, phase)
         if patches.shape[-1] != 1:
+            # Where patches of a group overlap they are one object: each frame is explained by their common mean.
             canvas = merge_patches(patches, offsets_yx, self._canvas_side)
             patches = cut_patches(canvas, offsets_yx, patches.shape[1])
         probe = tf.gather(tf.constant(self._probes), probe_index)
-        exit_waves = tf.transpose(patches, (0, 3, 1, 2)) * probe[:, None]
+        exit_waves = tf.transpose(patches, (0, 3, 1, 2)) * probe[:, None]  # (B, C, N, N), for the FFT
         far_field = tf.signal.fft2d(exit_waves)
         intensity = tf.math.real(far_field) ** 2 + tf.math.imag(far_field) ** 2
         return tf.transpose(intensity, (0, 2, 3, 1))
@@ -64,14 +66,17 @@ def merge_patches(patches: Any, offsets_yx: Any, side: int, *, support_size: int
     complex64, zero where no patch reaches. With `support_size` the sum of the patches is divided, instead
     of by their number on a pixel, by that of their central squares of this side, plus `SUPPORT_FLOOR`.
     """
-    rows, columns = _shift_matrices(offsets_yx, side, patches.shape[1])
+    rows, columns = _shift_matrices(offsets_yx, side, patches.shape[1])  # (B, C, S, N) each
+    # Σ_c R_c P_c Q_cᵀ with rows R and columns Q; cutting is R_cᵀ canvas Q_c, its adjoint.
     summed = tf.einsum(
         "bcir,brsc,bcjs->bij", tf.cast(rows, tf.complex64), patches, tf.cast(columns, tf.complex64)
     )
     if support_size is not None:
         start = (patches.shape[1] - support_size) // 2
         rows, columns = (matrix[..., start : start + support_size] for matrix in (rows, columns))
+    # The same of patches of ones, (B, S, S): R 1 1ᵀ Qᵀ is an outer product.
     weights = tf.einsum("bci,bcj->bij", tf.reduce_sum(rows, -1), tf.reduce_sum(columns, -1))
+    # Below a thousandth of a patch values fade out, which bounds their gradient.
     divisor = tf.maximum(weights, 1e-3) if support_size is None else weights + SUPPORT_FLOOR
     return summed / tf.cast(divisor, tf.complex64)
 
@@ -90,7 +95,7 @@ def _shift_matrices(offsets_yx: Any, canvas_side: int, patch_side: int) -> tuple
     patch = tf.range(patch_side, dtype=tf.float32) - patch_side // 2
     offsets = tf.cast(offsets_yx, tf.float32)[..., None, None, :]
     distance = (canvas[:, None] - patch[None, :])[..., None] - offsets
-    rows, columns = tf.unstack(tf.nn.relu(1.0 - tf.abs(distance)), axis=-1)
+    rows, columns = tf.unstack(tf.nn.relu(1.0 - tf.abs(distance)), axis=-1)  # max(0, 1 - |d|)
     return rows, columns
 
 
@@ -101,6 +106,7 @@ def poisson_deviance(measured: Any, predicted: Any) -> Any:
     (B, N, N, C): the gradient of the likelihood with a floor at zero, so that losses of different scans
     compare (deviance of a Poisson model, Nelder and Wedderburn, doi:10.2307/2344614).
     """
+    # Keeps the logarithm finite in dark pixels; in both terms alike, so that the minimum stays at predicted = measured.
     background = 1e-4
     ratio = tf.math.log((measured + background) / (predicted + background))
     return tf.reduce_mean(predicted - measured + (measured + background) * ratio)

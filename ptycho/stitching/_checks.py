@@ -160,8 +160,7 @@ def check_offsets(global_offsets: Any) -> np.ndarray:
             f"offsets have shape {shape} but must be (n, 1, 2, 1), (n, 1, 1, 2) or (n, 2), "
             "the pair being (x, y)."
         )
-    xy = np.asarray(global_offsets) if not hasattr(global_offsets, "numpy") else global_offsets.numpy()
-    return check_positions(xy.reshape(shape[0], 2)[:, ::-1])
+    return check_positions(np.asarray(global_offsets).reshape(shape[0], 2)[:, ::-1])
 
 
 def check_origin(origin_yx: Sequence[float]) -> tuple[float, float]:

@@ -53,7 +53,7 @@ class CpuSums:
         """Make empty sums; `dtype` is complex64 or complex128."""
         self._crop_size = crop_size
         self._n_threads = n_threads
-        self.values = np.zeros(shape_yx, dtype=dtype)
+        self.values = np.zeros(shape_yx, dtype=dtype)  # (H, W); zero pages cost nothing until touched
 
     def sliceable(self, patches: Any) -> Any:
         """Return an eager tensor as the NumPy array that shares its memory, a file as a reader of crops."""
@@ -77,17 +77,17 @@ class CpuSums:
             return crops, placement
         if not isinstance(crops, CropReader):
             crops = CropReader(crops, self._crop_size)
-        return np.ascontiguousarray(crops[:]), placement
+        return np.ascontiguousarray(crops[:]), placement  # (n, M, M) complex64
 
     def commit(self, staged: tuple[np.ndarray, Placement], corner_weights: np.ndarray) -> np.ndarray:
         """Add staged patches here and their weights to `corner_weights`; returns (n,) bool, False if not finite."""
         patches, placement = staged
-        status = np.zeros(len(placement), np.uint8)
+        status = np.zeros(len(placement), np.uint8)  # (n,), UNSEEN
         if len(placement) == 0:
             return status.astype(bool)
         kernels = load_kernels()
-        reals = self.values.view(_real_of(self.values.dtype)).reshape(-1)
-        floats = _read_only(patches, np.float32).reshape(-1)
+        reals = self.values.view(_real_of(self.values.dtype)).reshape(-1)  # (2 H W,)
+        floats = _read_only(patches, np.float32).reshape(-1)  # (2 n N N,)
         first = crop_start(patches.shape[1], self._crop_size)
 
         def add_band(begin: int, end: int) -> None:
@@ -125,7 +125,7 @@ def add_squares(
     """Add |shifted crop|² over its weight to `squares`, (H, W) float64, for the finite patches."""
     patches, placement = staged
     kernels = load_kernels()
-    floats = _read_only(patches, np.float32)
+    floats = _read_only(patches, np.float32)  # (n, N, 2 N)
     first = crop_start(patches.shape[1], crop_size)
 
     def add_band(begin: int, end: int) -> None:
@@ -149,7 +149,7 @@ def box_sum(
     corner_weights: np.ndarray, shape_yx: tuple[int, int], crop_size: int, n_threads: int | None
 ) -> np.ndarray:
     """Return the weight of every canvas pixel: (H, W) float64, the M x M box sum of the point map."""
-    weights = np.empty(shape_yx)
+    weights = np.empty(shape_yx)  # (H, W) float64, every row written by one band
     nothing = np.empty((0, shape_yx[1]), np.complex64)
     _box_blocks(weights, nothing, nothing, corner_weights, crop_size, n_threads)
     return weights
@@ -173,8 +173,8 @@ def _box_blocks(
     n_threads: int | None,
 ) -> None:
     kernels = load_kernels()
-    reals, value_reals = image.view(np.float32), _read_only(values, _real_of(values.dtype))
-    n_blocks = -(-(corner_weights.shape[0] + crop_size - 1) // crop_size)
+    reals, value_reals = image.view(np.float32), _read_only(values, _real_of(values.dtype))  # (H, 2 W)
+    n_blocks = -(-(corner_weights.shape[0] + crop_size - 1) // crop_size)  # H / M, rounded up
 
     def box_blocks(begin: int, end: int) -> None:
         kernels.box_blocks(weights, reals, value_reals, WEIGHT_FLOOR, corner_weights, crop_size, begin, end)
@@ -195,6 +195,7 @@ def run_bands(work: Any, edges: list[int]) -> None:
     Where a thread cannot be started, the others share its band. What a thread raised is raised here, and a
     Ctrl-C too, but only when no thread is at work any more: none writes into the canvas behind the caller.
     """
+    # One iterator for all threads: each takes the next band when it has done one.
     bands = iter(list(itertools.pairwise(edges)))
     failures: list[BaseException] = []
 
@@ -205,7 +206,7 @@ def run_bands(work: Any, edges: list[int]) -> None:
         except BaseException as error:  # noqa: BLE001 - raised below, by the calling thread
             failures.append(error)
 
-    threads = [threading.Thread(target=work_off) for _ in edges[2:]]
+    threads = [threading.Thread(target=work_off) for _ in edges[2:]]  # one fewer: this thread works too
     try:
         for thread in threads:
             thread.start()
@@ -293,7 +294,8 @@ def _patch_bands(placement: Placement, height: int, crop_size: int, n_threads: i
     n_bands = _n_bands(len(placement) * crop_size**2, n_threads)
     if n_bands == 1:
         return [0, height]
-    middles = np.sort(placement.top_left[:, 0]) + crop_size // 2
+    # Bands of equal height would leave threads idle where a scan is dense in one place.
+    middles = np.sort(placement.top_left[:, 0]) + crop_size // 2  # (n,) canvas rows
     return [0, *middles[_even_bands(len(placement), n_bands)[1:-1]].tolist(), height]
 
 
@@ -302,6 +304,8 @@ def _in_place(patches: Any) -> bool:
 
 
 def _read_only(patches: np.ndarray, dtype: type) -> np.ndarray:
+    # To numba, arrays that may not be written are a type of their own, with a second kernel to compile; memory
+    # maps are of that type, so all are made to be.
     view = patches.view(dtype)
     view.flags.writeable = False
     return view

@@ -59,10 +59,11 @@ def canvas_around(positions_yx: np.ndarray, *, crop_size: int) -> tuple[tuple[in
     origin_yx : tuple of float
         Object (row, column) of canvas pixel (0, 0).
     """
-    mean = positions_yx.mean(axis=0)
+    mean = positions_yx.mean(axis=0)  # (2,) float64
     # Contiguous columns: a maximum along the long axis of an (n, 2) array takes ten times as long.
     reach = max(np.abs(positions_yx[:, axis] - mean[axis]).max() for axis in range(2))
     pad = int(np.ceil(reach))
+    # Even, and as large on every side, because callers of `reassemble_position` know the image so.
     pad += pad % 2
     side = crop_size + 2 * pad
     return (side, side), (float(mean[0]) - pad - crop_size // 2, float(mean[1]) - pad - crop_size // 2)
@@ -79,7 +80,7 @@ def place(
         If a crop does not lie wholly on the canvas.
     """
     # In the order that the kernel is compiled for.
-    exact = np.ascontiguousarray(positions_yx) - np.asarray(origin_yx) - crop_size // 2
+    exact = np.ascontiguousarray(positions_yx) - np.asarray(origin_yx) - crop_size // 2  # (n, 2)
     furthest = np.asarray(shape_yx, dtype=np.float64) - crop_size
     inside = np.minimum(np.maximum(exact, 0.0), furthest)
     outside = np.abs(inside - exact) > _EDGE_TOLERANCE_PX
@@ -91,5 +92,6 @@ def place(
             f"{shape_yx[0]}x{shape_yx[1]} pixels whose origin is ({origin_yx[0]:g}, {origin_yx[1]:g}); "
             "make the canvas with Canvas.around(all positions)."
         )
+    # Down and not to the nearest: a fraction in [0, 1) moves a pixel one way only.
     whole = np.floor(inside)
     return Placement(whole.astype(np.int64), inside - whole)

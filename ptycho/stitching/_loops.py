@@ -28,19 +28,21 @@ def _box_row(out, points, side, scratch):
         The first `side` columns are zero and stay so.
     """
     n, width = points.size, out.size
-    doubled, doubled_again = scratch[0], scratch[1]
+    # The binary digits of `side` say which of the sums make it up: 20 = 16 + 4 takes four doublings and two additions.
+    doubled, doubled_again = scratch[0], scratch[1]  # (side + W,) each
     doubled[side : side + n] = points
     doubled[side + n :] = 0.0
     out[:] = 0.0
     reach, length = 0, 1
     while True:
         if side & length:
-            shifted = doubled[side - reach : side - reach + width]
+            shifted = doubled[side - reach : side - reach + width]  # sums that end `reach` columns before j
             for j in range(width):
                 out[j] += shifted[j]
             reach += length
         if 2 * length > side:
             return
+        # A sum of `length` points that ends at j and one that ends at j - length: 2 length points that end at j.
         near, far, total = doubled[side:], doubled[side - length :], doubled_again[side:]
         for j in range(width):
             total[j] = near[j] + far[j]
@@ -67,10 +69,13 @@ def box_blocks(weights, image, values, floor, corner_weights, side, first_block,
         Rows ``first_block * side`` … ``last_block * side - 1`` are written.
     """
     height, width = corner_weights.shape[0] + side - 1, corner_weights.shape[1] + side - 1
-    tails = np.zeros((side + 1, width))
-    current = np.zeros((side, width))
-    head, weight = np.zeros(width), np.zeros(width)
+    # Heads and tails of blocks: a window costs the same whatever its height, as in van Herk's running maximum
+    # (doi:10.1016/0167-8655(92)90069-C), and like it takes nothing away again.
+    tails = np.zeros((side + 1, width))  # rows r … side - 1 of the block before, added up
+    current = np.zeros((side, width))  # the block's rows, each box-summed along itself
+    head, weight = np.zeros(width), np.zeros(width)  # rows 0 … r of the block; the window that ends at r
     scratch = np.zeros((2, side + width))
+    # The block before the first is worked through for its tails alone.
     for block in range(max(first_block - 1, 0), last_block):
         head[:] = 0.0
         for r in range(side):
@@ -95,7 +100,7 @@ def box_blocks(weights, image, values, floor, corner_weights, side, first_block,
 @compiled
 def _divide_row(image, values, weight, floor):
     for j in range(weight.size):
-        scale = 1.0 / (floor + weight[j]) if weight[j] > floor else 0.0
+        scale = 1.0 / (floor + weight[j]) if weight[j] > floor else 0.0  # one division for both parts
         image[2 * j] = np.float32(values[2 * j] * scale)
         image[2 * j + 1] = np.float32(values[2 * j + 1] * scale)
 
@@ -112,9 +117,11 @@ def square_band(squares, patches, first, side, top_left, fraction, finite, row_b
             continue
         top, left = top_left[p, 0], top_left[p, 1]
         f_y, f_x = fraction[p, 0], fraction[p, 1]
+        # A fraction f moves the share f of each pixel on by one, so the last row spills over into one more.
         for row in range(max(top, row_begin), min(top + side + (1 if f_y > 0 else 0), row_end)):
             r = row - top
             w_above, w_below = (f_y if r > 0 else 0.0), (1.0 - f_y if r < side else 0.0)
+            # What is clamped to the crop here has weight 0.
             above = patches[p, first + max(r - 1, 0)]
             below = patches[p, first + min(r, side - 1)]
             for c in range(side + (1 if f_x > 0 else 0)):
@@ -129,6 +136,7 @@ def square_band(squares, patches, first, side, top_left, fraction, finite, row_b
                         w_above * above[right_column + part] + w_below * below[right_column + part]
                     )
                     square += value * value
+                # With w the shifted weight, v / w is the patch's own value, and w |v / w|² = |v|² / w.
                 squares[row, left + c] += square / ((w_above + w_below) * (w_left + w_right))
 
 
@@ -141,10 +149,11 @@ def extract(crops, image, top_left, fraction):
         f_y, f_x = fraction[p, 0], fraction[p, 1]
         for r in range(side):
             row = top_left[p, 0] + r
-            row_below = min(row + 1, height - 1)
+            row_below = min(row + 1, height - 1)  # beyond the canvas f is 0
             for c in range(side):
                 column = top_left[p, 1] + c
                 column_right = min(column + 1, width - 1)
+                # The weights with which adding writes these four pixels: hence the adjoint.
                 crops[p, r, c] = (1 - f_y) * (
                     (1 - f_x) * image[row, column] + f_x * image[row, column_right]
                 ) + f_y * ((1 - f_x) * image[row_below, column] + f_x * image[row_below, column_right])

@@ -8,10 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from ptycho._checks.frameworks import loaded_tensorflow
 from ptycho.stitching._checks import numpy_dtype
 from ptycho.stitching._geometry import crop_start
 
 _ALIGNMENT = 64
+# DLPack's numbers of the devices whose memory the host reads in place: the CPU, pinned and managed memory
+# (DLDeviceType, https://dmlc.github.io/dlpack/latest/c_api.html).
+_READ_BY_THE_HOST = (1, 3, 11, 13)
 
 
 class CropReader:
@@ -76,7 +80,37 @@ def aligned_empty(shape: tuple[int, ...]) -> np.ndarray:
 
 def is_tensor(patches: Any) -> bool:
     """True for an eager TensorFlow tensor."""
-    return hasattr(patches, "numpy")
+    tensorflow = loaded_tensorflow()
+    return tensorflow is not None and isinstance(patches, tensorflow.Tensor)
+
+
+def as_array_like(values: Any, name: str) -> Any:
+    """Return what stitching reads in place as it is, and anything else in host memory as a NumPy array.
+
+    NumPy arrays, memory maps, TensorFlow tensors and data sets that read when they are indexed stay. Lists, and
+    arrays of other frameworks (PyTorch, JAX) whose memory the host can read, become arrays that share it.
+
+    Raises
+    ------
+    TypeError
+        If the values lie on a device, from which they would be copied in silence, or cannot be read at all.
+    """
+    if isinstance(values, (np.ndarray, CropReader)) or is_tensor(values):
+        return values
+    device = getattr(values, "__dlpack_device__", None)
+    if device is None and hasattr(values, "shape") and hasattr(values, "dtype"):
+        return values
+    if device is not None and int(device()[0]) not in _READ_BY_THE_HOST:
+        raise TypeError(
+            f"{name} are a {type(values).__name__} of {type(values).__module__} on a device but must lie in host "
+            "memory; copy them first, for example with .cpu() or jax.device_get."
+        )
+    try:
+        return np.asarray(values)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise TypeError(
+            f"{name} are a {type(values).__name__} that numpy.asarray does not take ({error}); pass an array."
+        ) from error
 
 
 def sliceable(patches: Any, crop_size: int) -> Any:

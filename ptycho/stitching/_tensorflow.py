@@ -61,7 +61,7 @@ class TensorFlowSums:
                 f"a canvas of {shape_yx[0]}x{shape_yx[1]} pixels has more than TensorFlow's 32-bit indices "
                 "can address; stitch it with backend='cpu'."
             )
-        self._flat = tf.zeros([n_pixels], tf.as_dtype(dtype))
+        self._flat = tf.zeros([n_pixels], tf.as_dtype(dtype))  # (H W + W + 1,)
 
     @property
     def values(self) -> np.ndarray:
@@ -186,21 +186,21 @@ def added(
     import tensorflow as tf
 
     first = crop_start(int(patches.shape[1]), crop_size)  # pyright: ignore[reportArgumentType]
-    crop = patches[:, first : first + crop_size, first : first + crop_size]
+    crop = patches[:, first : first + crop_size, first : first + crop_size]  # (n, M, M)
     finite = tf.reduce_all(
         tf.math.is_finite(tf.math.real(crop)) & tf.math.is_finite(tf.math.imag(crop)), axis=[1, 2]
     )
-    accepted = tf.cast(finite, fraction.dtype)
-    blended = _shifted(crop, fraction[:, 0], accepted, axis=1)
-    blended = _shifted(blended, fraction[:, 1], tf.ones_like(accepted), axis=2)
-    updates = tf.reshape(tf.cast(blended, flat.dtype), [-1])
+    accepted = tf.cast(finite, fraction.dtype)  # (n,) 0 or 1
+    blended = _shifted(crop, fraction[:, 0], accepted, axis=1)  # (n, M + 1, M)
+    blended = _shifted(blended, fraction[:, 1], tf.ones_like(accepted), axis=2)  # (n, M + 1, M + 1)
+    updates = tf.reshape(tf.cast(blended, flat.dtype), [-1])  # (n (M + 1)²,)
     # The canvas goes in front of the updates: each pixel is then the old sum plus its patches in their order,
     # which a separate sum per batch would not be. This op is four times as fast as a scatter on a CPU.
     # Made one after the other: side by side, blended patches, indices and values would raise the peak.
     with tf.control_dependencies([updates]):
         pixels = tf.concat([tf.range(tf.size(flat)), _pixel_indices(top_left, width, crop_size)], axis=0)
     with tf.control_dependencies([pixels]):
-        values = tf.concat([flat, updates], axis=0)
+        values = tf.concat([flat, updates], axis=0)  # as long as `pixels`: canvas, then patches
     return tf.math.unsorted_segment_sum(values, pixels, tf.size(flat)), finite
 
 
@@ -210,6 +210,7 @@ def _shifted(crop: tf.Tensor, fraction: tf.Tensor, weight: tf.Tensor, *, axis: i
 
     after, before = [[0, 0], [0, 0], [0, 0]], [[0, 0], [0, 0], [0, 0]]
     after[axis], before[axis] = [0, 1], [1, 0]
+    # out[r] = (1 - f) crop[r] + f crop[r - 1], with zeros beside the crop.
     kept = tf.cast((1 - fraction) * weight, crop.dtype)[:, tf.newaxis, tf.newaxis]
     moved = tf.cast(fraction * weight, crop.dtype)[:, tf.newaxis, tf.newaxis]
     # multiply_no_nan: infinity times a weight of zero has to be zero here.
@@ -222,9 +223,9 @@ def _pixel_indices(top_left: tf.Tensor, width: tf.Tensor, crop_size: int) -> tf.
     """Flat canvas indices of every footprint pixel, patch by patch: (n (M + 1)²,) int32."""
     import tensorflow as tf
 
-    corner = top_left[:, 0] * width + top_left[:, 1]
+    corner = top_left[:, 0] * width + top_left[:, 1]  # (n,)
     side = tf.range(crop_size + 1)
-    footprint = side[:, tf.newaxis] * width + side[tf.newaxis, :]
+    footprint = side[:, tf.newaxis] * width + side[tf.newaxis, :]  # (M + 1, M + 1)
     return tf.reshape(corner[:, tf.newaxis, tf.newaxis] + footprint, [-1])
 
 

@@ -24,10 +24,10 @@ from ptycho.stitching._compiling import compiled
 
 UNSEEN, FINITE, REJECTED = 0, 1, 2
 
-_LANES = 16
+_LANES = 16  # one AVX-512 register, two of AVX, four of SSE or NEON
 _FLOAT_BYTES = 4
 _FLOAT, _INT = ir.FloatType(), ir.IntType(32)
-_FLOATS, _INTS = ir.VectorType(_FLOAT, _LANES), ir.VectorType(_INT, _LANES)
+_FLOATS, _INTS = ir.VectorType(_FLOAT, _LANES), ir.VectorType(_INT, _LANES)  # <16 x float>, <16 x i32>
 _ZEROS = ir.Constant(_FLOATS, [0.0] * _LANES)
 # IEEE 754 single precision: the exponent bits, all of which are set in an infinity and in a NaN.
 _EXPONENT_BITS = 0x7F800000
@@ -54,7 +54,7 @@ _VECTOR = _VectorType()
 @register_model(_VectorType)
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, _FLOATS)
+        super().__init__(manager, kind, _FLOATS)  # a value in registers, never an array
 
 
 def _operation(define: Any) -> Any:
@@ -77,7 +77,7 @@ def _load(typing, array, index):
 
     def generate(context, builder, signature, arguments):
         pointer = _pointer(context, builder, signature.args[0], arguments, _FLOATS)
-        return builder.load(pointer, align=_FLOAT_BYTES)
+        return builder.load(pointer, align=_FLOAT_BYTES)  # rows begin at any float
 
     return _VECTOR(array, types.int64), generate
 
@@ -103,6 +103,7 @@ def _blend(typing, here, weight, before, weight_before):
 
     def generate(context, builder, signature, arguments):
         here, weight, before, weight_before = arguments
+        # Fused where the processor can; every band runs this same code, so every band rounds alike.
         product = builder.fmul(_spread(builder, weight), here)
         return _call(builder, "llvm.fmuladd", _FLOATS, _spread(builder, weight_before), before, product)
 
@@ -112,7 +113,7 @@ def _blend(typing, here, weight, before, weight_before):
 @_operation
 def _one_pixel_later(typing, vector):
     """Move all floats up by two lanes; zeros come in."""
-    lanes = [_LANES - 2 + lane for lane in range(_LANES)]
+    lanes = [_LANES - 2 + lane for lane in range(_LANES)]  # of zeros and vector in a row: 14 … 29
     return _VECTOR(vector), lambda context, builder, signature, arguments: builder.shuffle_vector(
         _ZEROS, arguments[0], ir.Constant(_INTS, lanes)
     )
@@ -121,7 +122,7 @@ def _one_pixel_later(typing, vector):
 @_operation
 def _one_pixel_earlier(typing, vector):
     """Move all floats down by two lanes; zeros come in."""
-    lanes = [2 + lane for lane in range(_LANES)]
+    lanes = [2 + lane for lane in range(_LANES)]  # of vector and zeros in a row: 2 … 17
     return _VECTOR(vector), lambda context, builder, signature, arguments: builder.shuffle_vector(
         arguments[0], _ZEROS, ir.Constant(_INTS, lanes)
     )
@@ -130,7 +131,7 @@ def _one_pixel_earlier(typing, vector):
 @_operation
 def _keep_last(typing, vector, count):
     """Zero all but the last `count` floats."""
-    from_end = ir.Constant(_INTS, [_LANES - lane for lane in range(_LANES)])
+    from_end = ir.Constant(_INTS, [_LANES - lane for lane in range(_LANES)])  # 16, 15, … 1
 
     def generate(context, builder, signature, arguments):
         kept = builder.icmp_signed("<=", from_end, _spread(builder, builder.trunc(arguments[1], _INT)))
@@ -145,6 +146,7 @@ def _larger_magnitude(typing, one, other):
     magnitude = ir.Constant(_INTS, [_MAGNITUDE_BITS] * _LANES)
 
     def generate(context, builder, signature, arguments):
+        # Without their sign, floats are in the order of their bits read as integers; no comparison meets a NaN.
         bits = [builder.and_(builder.bitcast(argument, _INTS), magnitude) for argument in arguments]
         return builder.bitcast(_call(builder, "llvm.smax", _INTS, *bits), _FLOATS)
 
@@ -159,7 +161,7 @@ def _all_finite(typing, vector):
         kind = ir.FunctionType(_INT, [_INTS])
         reduce = cgutils.get_or_insert_function(builder.module, kind, f"llvm.vector.reduce.smax.v{_LANES}i32")
         largest = builder.call(reduce, [builder.bitcast(arguments[0], _INTS)])
-        return builder.icmp_signed("<", largest, _INT(_EXPONENT_BITS))
+        return builder.icmp_signed("<", largest, _INT(_EXPONENT_BITS))  # infinity equals them, NaN exceeds
 
     return types.boolean(vector), generate
 
@@ -210,7 +212,7 @@ def _is_finite(patches, start, stride, side):
                 if not np.isfinite(patches[start + row * stride + j]):
                     return False
         return True
-    largest = largest_last = _zeros()
+    largest = largest_last = _zeros()  # largest modulus so far, lane by lane
     for row in range(side):
         at = start + row * stride
         for j in range(0, n - _LANES + 1, _LANES):
@@ -235,12 +237,14 @@ def _shifted(patches, at, part, kept, stay, move):
     """
     here = _load(patches, at)
     if part == _FIRST:
-        return _blend(here, stay, _one_pixel_later(here), move)
+        return _blend(here, stay, _one_pixel_later(here), move)  # nothing lies to the left
     if part == _NEXT:
-        return _blend(here, stay, _load(patches, at - 2), move)
+        return _blend(here, stay, _load(patches, at - 2), move)  # one pixel is two floats
     if move > 0:
+        # On the canvas this vector ends a pixel further right than in the crop: what moves lies in place, what stays
+        # goes back. Lanes that the vector before has done are zeroed.
         return _keep_last(_blend(_one_pixel_earlier(here), stay, here, move), kept)
-    return _keep_last(here, kept)
+    return _keep_last(here, kept)  # nothing moves, so all of it stays
 
 
 @compiled(inline="always")
@@ -253,8 +257,8 @@ def _add_strip(canvas, at, canvas_stride, patches, start, stride, side, begin, e
     for row in range(begin, min(end, side)):
         here = _shifted(patches, start + row * stride, part, kept, stay_x, move_x)
         _add_to(canvas, at + row * canvas_stride, _blend(here, stay_y, above, move_y))
-        above = here
-    if end > side:
+        above = here  # shifted along the row once, blended into two rows
+    if end > side:  # the row that a fraction adds below the crop
         _add_to(canvas, at + side * canvas_stride, _blend(_zeros(), stay_y, above, move_y))
 
 
@@ -266,7 +270,7 @@ def _add_rows(canvas, at, canvas_stride, patches, start, stride, side, begin, en
     moves, first down, then to the right.
     """
     n = 2 * side
-    whole = n - n % _LANES
+    whole = n - n % _LANES  # floats of a row that fill vectors
     if whole == 0:
         _add_narrow(canvas, at, canvas_stride, patches, start, stride, side, begin, end, shares)
         return
@@ -275,7 +279,7 @@ def _add_rows(canvas, at, canvas_stride, patches, start, stride, side, begin, en
         at_j, start_j = at + j, start + j
         _add_strip(canvas, at_j, canvas_stride, patches, start_j, stride, side, begin, end, shares, _NEXT, 0)
     rest_end = n + 2 if shares[3] > 0 else n
-    kept = rest_end - whole
+    kept = rest_end - whole  # floats of the rest, 2 to 16 if there is one
     if kept > 0:
         at_j, start_j = at + rest_end - _LANES, start + n - _LANES
         _add_strip(
@@ -306,7 +310,7 @@ def _add_corner_weight(corner_weights, top_left, fraction, row_begin, row_end):
     for down in range(2):
         row = top_left[0] + down
         weight = fraction[0] if down else 1.0 - fraction[0]
-        if weight > 0 and row_begin <= row < row_end:
+        if weight > 0 and row_begin <= row < row_end:  # no row below the map where f is 0
             corner_weights[row, left] += weight * (1.0 - f_x)
             if f_x > 0:
                 corner_weights[row, left + 1] += weight * f_x
@@ -347,8 +351,8 @@ def add_band(
     status : (n,) uint8
         UNSEEN on entry; becomes FINITE or REJECTED. Bands may race for it: they write the same value.
     """
-    n, stride, canvas_stride = status.size, 2 * size, 2 * (corner_weights.shape[1] + side - 1)
-    crop_offset = first * stride + 2 * first
+    n, stride, canvas_stride = status.size, 2 * size, 2 * (corner_weights.shape[1] + side - 1)  # 2 W
+    crop_offset = first * stride + 2 * first  # from a patch's first float to its crop's
     following = _next_in_band(top_left, 0, side, row_begin, row_end)
     while following < n:
         p = following

@@ -13,6 +13,7 @@ import numpy as np
 from ptycho.stitching import _checks, _cpu, _memory
 from ptycho.stitching._canvas_sums import CanvasSums
 from ptycho.stitching._geometry import canvas_around, place
+from ptycho.stitching._patch_reading import as_array_like
 from ptycho.stitching._state import CanvasState, read_state
 
 logger = logging.getLogger(__name__)
@@ -184,7 +185,7 @@ class Canvas(CanvasSums):
         ValueError
             If counts differ, M exceeds N, a position is not finite or a crop leaves the canvas.
         """
-        before = self.n_rejected
+        before, patches = self.n_rejected, as_array_like(patches, "patches")
         self.commit(self.stage_placed(patches, self.place(patches, positions_yx)))
         self.warn_of_rejected(since=before)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from autobatch import BatchCost, run_in_batches
 from ptycho.stitching import _checks
-from ptycho.stitching._patch_reading import CropReader, is_tensor
+from ptycho.stitching._patch_reading import CropReader, as_array_like, is_tensor
 from ptycho.stitching.canvas import Canvas
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def add_in_batches(
     autobatch.DoesNotFitError
         If one patch alone does not fit.
     """
+    patches = as_array_like(patches, "patches")
     placement = canvas.place(patches, positions_yx)
     sliceable = canvas.sliceable(patches)
     n_patches, rejected_before = len(placement), canvas.n_rejected
@@ -106,7 +107,8 @@ def stitch_patches(
     Parameters
     ----------
     patches : (n, N, N) or (n, N, N, 1) complex64
-        Patches in any order; see `add_in_batches` for what may hold them.
+        Patches in any order. NumPy array, memory map, HDF5 data set or TensorFlow tensor; lists, and arrays of
+        PyTorch or JAX that lie in host memory, are taken as NumPy sees them.
     offsets_xy : (n, 2), (n, 1, 2, 1) or (n, 1, 1, 2) float64
         Patch centres in pixels, **x before y**, x to the right and y down.
     crop_size : int
@@ -143,10 +145,10 @@ def stitch_patches(
     (2+1j)
     """
     _checks.check_eager(patches, offsets_xy)
-    flat = _without_channel(patches)
+    flat = _without_channel(as_array_like(patches, "patches"))
     n_patches, patch_size = _checks.check_patches(flat)
     side = _checks.check_crop_size(crop_size, patch_size)
-    positions = _checks.check_offsets(offsets_xy)
+    positions = _checks.check_offsets(as_array_like(offsets_xy, "offsets"))
     _checks.check_counts(n_patches, len(positions))
     size = _first_size(batch_size, n_patches)
     canvas = Canvas.around(positions, crop_size=side, backend=backend)

@@ -53,7 +53,9 @@ def pretend(monkeypatch):
 
     def with_config(*args, **settings):
         config = FakeConfig(*args, **settings)
-        monkeypatch.setitem(sys.modules, "tensorflow", SimpleNamespace(config=config, __version__="0"))
+        monkeypatch.setitem(
+            sys.modules, "tensorflow", SimpleNamespace(config=config, errors=None, __version__="0")
+        )
         return config
 
     return with_config

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from autobatch import BatchCost, BatchMemo, DeviceMemory, run_in_batches
 from autobatch.testing import FixedMemory, inject_oom
@@ -73,9 +75,132 @@ def test_the_smallest_failure_and_the_largest_success_are_kept(tmp_path):
     memo = BatchMemo(tmp_path / "memo.json", "pinn")
     run(memo, at=[0], batch_size=32)
     run(memo, batch_size=8)
-    run(memo, at=[0], batch_size=24)
-    (entry,) = json.loads((tmp_path / "memo.json").read_text())["entries"].values()
-    assert (entry["good"], entry["bad"]) == (16, 24)
+    assert entry_of(memo) | {"good": 16, "bad": 32, "wanted": 32} == entry_of(memo)
+
+
+def entry_of(memo):
+    (entry,) = json.loads(memo.path.read_text())["entries"].values()
+    return entry
+
+
+def shortage(memo, *, fits, n_items=480, **settings):
+    """Run with a device on which `fits` items fit at once; return the sizes that were tried."""
+
+    def compute(start, stop):
+        if stop - start > fits:
+            raise MemoryError
+
+    return run_in_batches(compute, n_items, memo=memo, device=MEMORY, **settings).attempted_sizes
+
+
+@pytest.mark.parametrize("settings", [{"batch_size": 48}, {"cost": BatchCost(bytes_per_item=18)}])
+def test_a_shortage_that_passes_is_not_kept_for_ever(tmp_path, settings):
+    memo = BatchMemo(tmp_path / "memo.json", "pinn")
+    first = shortage(memo, fits=6, **settings)
+    assert (first[0], first[-1]) == (48, 6)
+    sizes = [shortage(memo, fits=48, **settings)[0] for _ in range(5)]
+    assert sizes == [6, 12, 24, 48, 48]
+
+
+def test_a_shortage_that_stays_is_met_more_and_more_rarely(tmp_path):
+    memo = BatchMemo(tmp_path / "memo.json", "pinn")
+    tried = [shortage(memo, fits=6, n_items=12, batch_size=12)[0] for _ in range(20)]
+    failed = [run for run, size in enumerate(tried) if size > 6]
+    assert failed == [0, 2, 5, 10, 19]
+
+
+def test_with_a_given_size_what_failed_is_not_tried_at_once_again(tmp_path):
+    memo = BatchMemo(tmp_path / "memo.json", "pinn")
+    assert shortage(memo, fits=20, n_items=64, batch_size=32)[:2] == [32, 16]
+    assert shortage(memo, fits=20, n_items=64, batch_size=32) == [16] * 4
+    # A smaller one is still the upper limit.
+    assert set(shortage(memo, fits=20, n_items=64, batch_size=4)) == {4}
+
+
+ODD_ENTRIES = [
+    {"good": 12.5, "bad": None, "usable_bytes": 1000},
+    {"good": True, "bad": None, "usable_bytes": 1000},
+    {"good": 0, "bad": None, "usable_bytes": 1000},
+    {"good": -3, "bad": 5, "usable_bytes": 1000},
+    {"good": "16", "bad": None, "usable_bytes": 1000},
+    {"good": 16, "bad": [], "usable_bytes": 1000},
+    {"good": 16, "bad": None, "usable_bytes": float("nan")},
+    {"good": 10**30, "bad": None, "usable_bytes": 1000},
+    {"good": 16, "bad": None, "usable_bytes": 1000, "n_waits": -1},
+    {"good": 16},
+    [],
+    None,
+]
+
+
+@pytest.mark.parametrize("entry", ODD_ENTRIES)
+def test_an_entry_that_no_run_has_written_counts_as_not_there(tmp_path, entry):
+    memo = BatchMemo(tmp_path / "memo.json", "pinn")
+    key = memo._full_key(MEMORY())
+    memo.path.write_text(json.dumps({"schema": "autobatch-memo-1", "entries": {key: entry}}))
+    assert memo.recall(MEMORY()) is None
+    assert sum(run(memo, 10, at=[0], batch_size=4).batch_sizes) == 10
+    assert memo.recall(MEMORY()) == 2
+    memo.path.write_text(json.dumps({"schema": "autobatch-memo-1", "entries": {key: entry}}))
+    with pytest.raises(ValueError, match="is no memo of batch sizes"):
+        memo.check()
+
+
+def test_a_memo_of_an_earlier_version_is_read(tmp_path):
+    memo = BatchMemo(tmp_path / "memo.json", "pinn")
+    entry = {"good": 16, "bad": 32, "usable_bytes": 1000}
+    entries = {memo._full_key(MEMORY()): entry}
+    memo.path.write_text(json.dumps({"schema": "autobatch-memo-1", "entries": entries}))
+    assert memo.recall(MEMORY()) == 16
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=5,
+)
+ENTRY = st.fixed_dictionaries(
+    {},
+    optional={
+        name: JSON | st.integers(0, 99) for name in ("good", "bad", "usable_bytes", "wanted", "n_waits", "x")
+    },
+)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    content=st.binary(max_size=20)
+    | JSON.map(lambda value: json.dumps(value).encode())
+    | st.tuples(ENTRY, JSON).map(
+        lambda pair: json.dumps(
+            {"schema": "autobatch-memo-1", "entries": {"KEY": pair[0], "x": pair[1]}}
+        ).encode()
+    )
+    | st.sampled_from([b"[" * 100_000, b'{"schema":' * 50_000, b"9" * 5000, b"\xff\xfe"])
+)
+def test_whatever_a_memo_holds_nothing_is_raised(tmp_path_factory, content):
+    memo = BatchMemo(tmp_path_factory.mktemp("memo") / "memo.json", "pinn")
+    memo.path.write_bytes(content.replace(b"KEY", json.dumps(memo._full_key(MEMORY()))[1:-1].encode()))
+    recalled = memo.recall(MEMORY())
+    assert recalled is None or recalled >= 1
+    assert sum(run(memo, 9, at=[0], batch_size=4).batch_sizes) == 9
+
+
+def test_a_pipe_is_no_memo(tmp_path):
+    os.mkfifo(tmp_path / "memo.json")
+    assert BatchMemo(tmp_path / "memo.json", "pinn").recall(MEMORY()) is None
+
+
+def test_a_name_that_no_file_can_have_costs_a_warning(tmp_path, caplog):
+    assert run(BatchMemo("memo\0.json", "pinn"), at=[0], batch_size=4).n_oom == 1
+    assert "cannot be remembered" in caplog.text
+
+
+def test_its_arguments_are_checked(tmp_path):
+    with pytest.raises(TypeError, match="key is 7 but must be a text"):
+        BatchMemo(tmp_path / "memo.json", 7)
+    with pytest.raises(TypeError, match="items holds a list but must hold arrays"):
+        BatchMemo(tmp_path / "memo.json", "pinn", items=[[1, 2]])
 
 
 def test_a_newer_failure_below_a_remembered_size_wins(tmp_path):
@@ -157,7 +282,8 @@ def test_small_runs_do_not_keep_a_large_size_alive_while_memory_shrinks(tmp_path
         run(memo, 2, device=FixedMemory(usable_bytes), cost=BatchCost(bytes_per_item=1))
     assert memo.recall(FixedMemory(usable_bytes)()) is None
     run(memo, device=FixedMemory(955))
-    assert memo.recall(FixedMemory(usable_bytes)()) == 16
+    # 16 went well once more, so that a larger one is tried.
+    assert memo.recall(FixedMemory(usable_bytes)()) == 32
 
 
 def test_the_file_has_the_mode_of_any_new_file_and_then_keeps_its_own(tmp_path):

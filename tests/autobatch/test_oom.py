@@ -1,12 +1,13 @@
 """What counts as out of memory."""
 
 import errno
+import weakref
 
 import numpy as np
 import pytest
 
 from autobatch import CommitOutOfMemoryError, DoesNotFitError, is_out_of_memory
-from autobatch._oom import Verdict, failed_allocation_bytes, telling_line, verdict
+from autobatch._oom import Verdict, failed_allocation_bytes, release_frames, telling_line, verdict
 
 BFC = (
     "{{function_node __wrapped__Conv2D_device_/job:localhost}} OOM when allocating tensor with "
@@ -151,3 +152,119 @@ def test_the_telling_line_is_short():
     assert telling_line(MemoryError("one\ntwo")) == "MemoryError: one"
     assert telling_line(MemoryError()) == "MemoryError"
     assert len(telling_line(MemoryError("x" * 500), width=80)) == 80
+
+
+# A full disk, a quota or a queue below a path that speaks of memory is no lack of it.
+PATHS = [
+    "/scratch/oom/part-0.tfrecord",
+    "runs/OOM/x.h5",
+    r"D:\out of memory\x",
+    "'/data/out of memory/x y'",
+    "OOM.log",
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    "text", ["{}; No space left on device", "{}; Input/output error", "could not write {}: queue is full"]
+)
+def test_words_in_a_path_are_no_words_about_memory(path, text):
+    assert verdict(tf_error("ResourceExhaustedError", text.format(path))) is Verdict.NO
+
+
+def test_a_full_disk_is_never_memory_however_it_is_told():
+    error = tf_error(
+        "ResourceExhaustedError", "failed to allocate 512 bytes of scratch: No space left on device"
+    )
+    assert verdict(error) is Verdict.NO
+
+
+def test_a_word_beside_a_path_counts():
+    text = "OOM when allocating tensor with shape[2] on /job:localhost/replica:0 by allocator GPU_0_bfc"
+    assert verdict(tf_error("ResourceExhaustedError", text)) is Verdict.CERTAIN
+
+
+# As the sources of TensorFlow, XLA and its stream executor word them.
+@pytest.mark.parametrize(
+    ("kind", "text", "expected"),
+    [
+        (
+            "ResourceExhaustedError",
+            "Ran out of GPU memory when allocating 18432 bytes for Conv2D",
+            Verdict.CERTAIN,
+        ),
+        ("ResourceExhaustedError", "Not enough memory to allocate 2147483648 on device 0", Verdict.CERTAIN),
+        ("InternalError", "Not enough memory to allocate 2147483648 on device 0", Verdict.SUSPECTED),
+        ("ResourceExhaustedError", "mmap: Cannot allocate memory", Verdict.CERTAIN),
+        ("UnimplementedError", "DNN library is not found. [Op:Conv2D]", Verdict.SUSPECTED),
+        ("FailedPreconditionError", "DNN library initialization failed.", Verdict.SUSPECTED),
+        (
+            "InternalError",
+            "Attempting to perform BLAS operation using StreamExecutor without BLAS support",
+            Verdict.SUSPECTED,
+        ),
+        ("InternalError", "Blas GEMV launch failed:  m=5, n=3", Verdict.SUSPECTED),
+        ("InternalError", "Blas xGEMMStridedBatched launch failed : a.shape=[2,3,4]", Verdict.SUSPECTED),
+        ("InternalError", "Failed to set auto allocation for cuFFT plan.", Verdict.SUSPECTED),
+        ("InternalError", "Failed to make cuFFT batched plan.", Verdict.SUSPECTED),
+        ("InternalError", "CUFFT_ALLOC_FAILED", Verdict.SUSPECTED),
+        ("UnimplementedError", "Fused conv implementation does not support grouped convolutions", Verdict.NO),
+        ("InternalError", "Blas GEMM is not implemented for this type", Verdict.NO),
+    ],
+)
+def test_texts_of_libraries_that_found_no_room(kind, text, expected):
+    assert verdict(tf_error(kind, text)) is expected
+
+
+def test_errors_of_other_libraries_can_be_named():
+    class PoolExhausted(Exception):  # noqa: N818 - as such libraries name them
+        pass
+
+    error = chained(RuntimeError("prediction"), PoolExhausted("pool 3"))
+    assert not is_out_of_memory(error)
+    assert is_out_of_memory(error, is_oom=lambda link: isinstance(link, PoolExhausted))
+    assert not is_out_of_memory(DoesNotFitError("one item"), is_oom=lambda link: True)
+    with pytest.raises(TypeError, match="is_oom is 'pool' but must be a function"):
+        is_out_of_memory(error, is_oom="pool")
+    with pytest.raises(TypeError, match="exc is 'OOM' but must be an exception"):
+        is_out_of_memory("OOM")
+
+
+def test_an_error_that_cannot_be_written_is_still_judged():
+    class Mute(Exception):  # noqa: N818 - an error of a user's
+        def __str__(self):
+            raise ValueError("no text")
+
+    assert not is_out_of_memory(Mute())
+    assert telling_line(Mute()) == "Mute"
+
+
+def test_a_suspended_generator_that_an_error_once_passed_through_goes_on():
+    kept = []
+
+    def numbers():
+        for number in range(3):
+            try:
+                raise MemoryError
+            except MemoryError as error:
+                kept.append(error)
+            yield number
+
+    going = numbers()
+    assert next(going) == 0
+    release_frames(kept[0])
+    assert list(going) == [1, 2]
+
+
+def test_a_generator_that_the_error_ended_gives_up_its_variables():
+    def failing():
+        tensor = np.ones(3)
+        references.append(weakref.ref(tensor))
+        yield 0
+        raise MemoryError
+
+    references = []
+    with pytest.raises(MemoryError) as caught:
+        list(failing())
+    release_frames(caught.value)
+    assert references[0]() is None

@@ -214,3 +214,10 @@ def test_a_run_reads_the_memory_at_most_once_a_second(caplog):
     )
     # Twenty batches take six seconds; one more reading names the allocator for the report.
     assert len(readings) == 6
+
+
+def test_a_bar_without_a_total_counts_what_is_done():
+    console = Console(file=io.StringIO(), force_terminal=True, width=140)
+    with RichProgress(console).stage("stream", None) as stage:
+        stage.advance(1234)
+    assert "1,234 items" in console.file.getvalue()

@@ -51,6 +51,10 @@ report["in_use"] = tf.config.experimental.get_memory_info("CPU:0")["current"]
 report["far_too_large"] = told(run_in_batches(predict, 700, batch_size=320))
 report["auto_measured"] = told(run_in_batches(predict, 700))
 report["auto_estimated"] = told(run_in_batches(predict, 700, cost=keras_model_cost(model), max_batch_size=700))
+doubled = tf.function(lambda part: 2 * part, reduce_retracing=True)
+rows = np.ones((160, 1 << 18), np.float32)
+run = run_in_batches(lambda start, stop: doubled(rows[start:stop]), len(rows))
+report["outputs"] = [run.n_oom, sum(map(len, run.outputs)), sum(part.nbytes for part in run.outputs)]
 print(json.dumps(report))
 """
 
@@ -101,3 +105,9 @@ def test_the_failed_batch_leaves_nothing_behind(report):
 def test_the_measured_peak_is_reported_and_near_the_predicted_one(report):
     run = report["auto_estimated"]
     assert 0.8 * run["predicted_peak_bytes"] < run["measured_peak_bytes"] <= CAP_MB << 20
+
+
+def test_outputs_may_be_larger_than_the_memory_of_the_device(report):
+    n_oom, n_items, n_bytes = report["outputs"]
+    assert (n_oom, n_items) == (0, 160)
+    assert n_bytes > CAP_MB << 20

@@ -70,8 +70,8 @@ def test_its_image_is_an_arm_of_a_comparison_and_lies_where_it_belongs(workplace
     scan = read_npz(workplace / "scan.npz")
     arms = [load_arm(workplace / "pinn"), load_arm(tmp_path / "reconstruction.npz", "again", scan=scan)]
     first, again = compare(arms, scan, settings=ComparisonSettings(register="none")).arms
-    np.testing.assert_array_equal(again.covered, first.covered)
-    np.testing.assert_allclose(again.image, first.image, atol=2e-6)
+    np.testing.assert_array_equal(again.image.covered, first.image.covered)
+    np.testing.assert_allclose(again.image.values, first.image.values, atol=2e-6)
 
 
 def test_a_truth_in_the_scan_changes_nothing(workplace, tmp_path):

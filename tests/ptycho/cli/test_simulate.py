@@ -56,7 +56,7 @@ def test_numbers_out_of_range_are_refused_by_the_parser(tmp_path, capsys, flags,
     ("flags", "words"),
     [
         (("--object-size", "20", "20"), "leaves no room for patches of 64"),
-        (("--aperture", "9"), "aperture is 9.0 but must be in (0, 1]"),
+        (("--aperture", "9"), "aperture is 9.0 but must be a finite number above 0 and of at most 1"),
         (("--object-file", "nowhere.npz"), "nowhere.npz: No such file"),
     ],
 )

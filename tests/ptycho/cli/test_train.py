@@ -28,10 +28,15 @@ def _arguments(scan, folder, *flags):
 
 
 def test_a_model_and_its_loss_curve_are_written(scan, tmp_path, capsys):
-    assert main(_arguments(scan, tmp_path / "deep" / "run")) == 0
+    assert main([word for word in _arguments(scan, tmp_path / "deep" / "run") if word != "--quiet"]) == 0
     names = {path.name for path in (tmp_path / "deep" / "run").iterdir()}
     assert names == {"bundle.json", "network.weights.h5", "probe.npy", "loss_curve.csv", "loss_curve.png"}
     assert "baseline trained for 3 epochs" in capsys.readouterr().out
+
+
+def test_quiet_says_nothing_at_all(scan, tmp_path, capfd):
+    assert main(_arguments(scan, tmp_path / "run", "--epochs", 1)) == 0
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_model_is_not_replaced_unasked(scan, tmp_path, capsys):

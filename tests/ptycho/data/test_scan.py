@@ -26,7 +26,7 @@ def test_converts_to_the_dtypes_of_the_contract(scan):
 def test_frames_of_the_right_dtype_are_not_copied():
     frames = np.random.default_rng(0).random((3, 8, 8), dtype=np.float32)
     scan = ScanData(amplitude=frames, positions_yx=np.zeros((3, 2)), probe=np.ones((8, 8)))
-    assert scan.amplitude is frames
+    assert np.shares_memory(scan.amplitude, frames)
 
 
 def test_cannot_be_reassigned(scan):
@@ -102,3 +102,18 @@ def test_normalised_scales_frames_and_probe_by_one_factor(scan):
     np.testing.assert_allclose(scaled.amplitude, scan.amplitude * factor, rtol=1e-6)
     np.testing.assert_allclose(scaled.probe, scan.probe * factor, rtol=1e-5)
     np.testing.assert_array_equal(scaled.positions_yx, scan.positions_yx)
+
+
+@pytest.mark.parametrize(
+    "name", ["amplitude", "positions_yx", "probe", "object_guess", "labels", "scan_index"]
+)
+def test_no_array_of_a_scan_can_be_changed(scan, name):
+    with pytest.raises(ValueError, match="read-only"):
+        getattr(scan, name)[0] = 0
+
+
+def test_the_arrays_that_a_scan_was_made_from_stay_the_callers(scan):
+    positions = np.array(scan.positions_yx)
+    made = ScanData(amplitude=scan.amplitude, positions_yx=positions, probe=scan.probe)
+    assert positions.flags.writeable
+    assert np.shares_memory(made.positions_yx, positions)

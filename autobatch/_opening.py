@@ -1,0 +1,98 @@
+"""The first batches of a run: small ones that are measured, so that the rest can be planned or a plan be checked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+from autobatch import _tensorflow
+from autobatch._first_size import FirstSize
+from autobatch._measure import LARGER_MEASURED_SHARE, MEASURED_SIZES, PeakMeter
+from autobatch._types import BatchPlan
+
+TrySize = Callable[[float, PeakMeter], bool]
+# An estimate is checked at a size that fits even if the estimate is this many times too low, then at a larger one.
+_CHECKED_SHARES = (16, 4)
+# A batch that is predicted to take less of the memory than this needs no check.
+_CHECKED_FROM = 1 / 8
+
+
+def opened(first_size: FirstSize, try_size: TrySize, *, mean_weight: float) -> BatchPlan:
+    """Return the plan for a run, after the batches that had to be run to know it.
+
+    Parameters
+    ----------
+    first_size : FirstSize
+        What the caller said, and how to plan from it.
+    try_size : callable
+        ``try_size(size, meter)`` runs the next batch as real work with its peak noted, and returns whether there
+        was one that went well.
+    mean_weight : float
+        Size of an item, on average.
+
+    Returns
+    -------
+    BatchPlan
+        The size to go on with.
+    """
+    plan = first_size.known()
+    if plan is None:
+        return _measured(first_size, try_size, mean_weight)
+    if _needs_check(plan, first_size):
+        return _checked(plan, first_size, try_size)
+    return plan
+
+
+def _measured(first_size: FirstSize, try_size: TrySize, mean_weight: float) -> BatchPlan:
+    """Run small batches and plan from their peaks, once more from a somewhat larger one."""
+    meter = PeakMeter(first_size.allocator())
+    wanted = [first_size.limited(math.ceil(size * mean_weight)) for size in MEASURED_SIZES]
+    sizes = list(dict.fromkeys(wanted))
+    for size in sizes:
+        try_size(size, meter)
+        if not meter.has_statistics:
+            return _unmeasured(first_size, mean_weight)
+    plan = first_size.planned(meter.cost())
+    larger = plan.batch_size // LARGER_MEASURED_SHARE
+    if larger <= sizes[-1] or not try_size(larger, meter):
+        return plan
+    return first_size.planned(meter.cost())
+
+
+def _unmeasured(first_size: FirstSize, mean_weight: float) -> BatchPlan:
+    plan = first_size.fallback("no cost was given and the allocator keeps no statistics")
+    if mean_weight == 1:
+        return plan
+    size = first_size.limited(math.ceil(plan.batch_size * mean_weight))
+    return replace(plan, batch_size=size, reason=f"{plan.reason}; {plan.batch_size:,} items of mean weight")
+
+
+def _needs_check(plan: BatchPlan, first_size: FirstSize) -> bool:
+    """Return whether a plan stands on an estimate, is not far from the limit, and can be checked."""
+    if plan.cost is None or plan.cost.source != "estimated" or plan.memory is None:
+        return False
+    if plan.limited_by in ("caller", "memo", "no_estimate"):
+        return False
+    predicted = plan.predicted_peak_bytes or 0
+    if predicted < _CHECKED_FROM * plan.memory.usable_bytes:
+        return False
+    statistics = _tensorflow.allocator_statistics(first_size.allocator())
+    return statistics is not None and statistics.peak_bytes > 0
+
+
+def _checked(plan: BatchPlan, first_size: FirstSize, try_size: TrySize) -> BatchPlan:
+    """Correct an estimate by what small batches of the planned run take."""
+    most = plan.batch_size if plan.limited_by == "host" else None
+    meter = PeakMeter(first_size.allocator())
+    for share in _CHECKED_SHARES:
+        size = max(1, plan.batch_size // share)
+        if size in meter.peaks:
+            continue
+        if not try_size(size, meter) or not meter.has_statistics:
+            break
+        # Which tensor is the largest is not taken from the estimate, which may have missed it.
+        plan = first_size.planned(meter.cost())
+        if most is not None and plan.batch_size > most:
+            plan = replace(plan, batch_size=most, limited_by="host")
+    return plan
