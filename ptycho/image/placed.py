@@ -139,12 +139,12 @@ def place_image(
     shape_yx : (int, int)
         Shape of the new frame.
     mask : (h, w) bool, optional
-        Valid pixels of the source; default all.
+        Valid pixels of the image; default all.
 
     Returns
     -------
     PlacedImage
-        In the dtype of the source (integers as float64), its origin that of the new frame.
+        In the dtype of the image (integers as float64), its origin that of the new frame.
 
     Raises
     ------
