@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from autobatch import _tensorflow
 from autobatch._numbers import checked_count, checked_fraction
-from autobatch._planner import plan_within
+from autobatch._planner import is_in_one_piece, plan_within
 from autobatch._probe import Device, as_probe
 from autobatch._types import Attempt, BatchCost, BatchPlan, DeviceMemory
 from autobatch._units import format_bytes
@@ -85,7 +85,7 @@ class FirstSize:
             max_batch_size=self.max_batch_size,
             host_limit=HOST_MAX_BATCH_SIZE if is_modest else None,
             usable_fraction=self.usable_fraction,
-            regions=memory.regions,
+            regions=() if is_in_one_piece(self.cost or cost) else memory.regions,
         )
 
     def _completed(self, cost: BatchCost) -> BatchCost:

@@ -194,10 +194,11 @@ def _session() -> Iterator[Any]:
 
 def _has_driver(nvml: Any, error: Exception) -> bool:
     """Return whether an error came from a driver rather than from the lack of one."""
-    if not hasattr(error, "value"):
+    code = getattr(error, "value", None)
+    if code is None:
         return not isinstance(error, OSError | AttributeError)
     names = ("NVML_ERROR_LIBRARY_NOT_FOUND", "NVML_ERROR_DRIVER_NOT_LOADED")
-    return error.value not in [getattr(nvml, name, None) for name in names]
+    return code not in [getattr(nvml, name, None) for name in names]
 
 
 def _in_words(error: Exception) -> str:

@@ -156,23 +156,30 @@ def _how_many_fit(usable_bytes: int, fraction: float, cost: BatchCost, wanted: i
 
 
 def _how_many_lie_in_regions(regions: Sequence[int], cost: BatchCost, fits: int) -> int:
-    """Return the largest number of items, up to `fits`, whose largest tensors find room in single regions.
+    """Return the largest number of items, up to `fits`, of which two of the largest tensors lie in single regions.
 
-    A layer reads one tensor and writes another, so that two of the largest are alive together, unless it makes
-    up more than two thirds of an item's memory: then there is but one, the block that XLA takes, say.
+    A layer reads one tensor and writes another. Where two of the largest would be more than all of an item, they
+    are not alive together.
     """
     largest = cost.largest_tensor_bytes_per_item  # bytes an item
-    if not regions or not largest:
+    if not regions or not largest or cost.uncertainty * cost.bytes_per_item < 2 * largest:
         return fits
-    n_alive = 1 if 3 * largest > 2 * cost.bytes_per_item else 2
     least, most = 0, fits  # items; `least` are known to find room
     while least < most:
         middle = (least + most + 1) // 2
-        if sum(region // (middle * largest) for region in regions) >= n_alive:
+        if sum(region // (middle * largest) for region in regions) >= 2:
             least = middle
         else:
             most = middle - 1
     return least
+
+
+def is_in_one_piece(cost: BatchCost) -> bool:
+    """Return whether one tensor is most of an item's memory, as the block is that XLA takes.
+
+    There is then no second one beside it, and a growing pool takes a region as large as it needs.
+    """
+    return 3 * cost.largest_tensor_bytes_per_item > 2 * cost.bytes_per_item
 
 
 def _how_many_are_countable(cost: BatchCost) -> int | None:

@@ -142,11 +142,11 @@ class BatchCost:
             "largest_tensor_elements_per_item",
             "host_bytes_per_item",
         ):
-            value = getattr(self, name)
+            value: Any = getattr(self, name)
             if value is None and name == "host_bytes_per_item":
                 continue
             try:
-                number = operator.index(value)
+                number = operator.index(value)  # pyright: ignore[reportArgumentType] - it says which it is not
             except TypeError:
                 raise TypeError(f"{name} is {value!r} but must be an integer, a number of bytes.") from None
             if number < 0:

@@ -288,10 +288,10 @@ def test_the_regions_of_a_growing_pool_double_and_end_with_what_is_left():
     [
         # Two tensors of 64 items lie in the region of 128 MiB; of 96, as many as the sum would allow, none do.
         (1.0, 64),
-        # 48 · 1.3 is 62.4 MiB.
-        (1.3, 48),
-        # One block of 2 MiB an item, as of XLA.
-        (2.0, 64),
+        # Two of 1.3 MiB would be more than the 2 MiB of an item.
+        (1.3, 96),
+        # One block of 2 MiB an item, as of XLA: 300 · 0.9, less a quarter for gaps, hold 97.
+        (2.0, 96),
     ],
 )
 def test_tensors_must_lie_in_regions(largest_mib, size):

@@ -138,7 +138,7 @@ def _work(arguments: Sequence[str]) -> dict[str, Any]:
     model, make_items = made(name)
     if kind == "reference":
         expected = model.predict(_part(make_items(n_items_of(name, min(CAPS_MB))), 0, N_COMPARED), verbose=0)
-        np.savez(arguments[2], *map(np.asarray, _leaves(expected)))
+        np.savez(arguments[2], *(np.asarray(leaf, np.float32) for leaf in _leaves(expected)))
         return {}
     n_items = n_items_of(name, int(arguments[2]))
     items = make_items(n_items)
@@ -202,7 +202,7 @@ def _leaves(structure: Any) -> list[Any]:
 
 def _relative(found: Any, expected: np.ndarray) -> float:
     """Return the largest difference of the items compared, relative to the largest value."""
-    found = np.asarray(found)[: len(expected)].astype(np.float64)
+    found = np.asarray(found, np.float32)[: len(expected)]
     return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
