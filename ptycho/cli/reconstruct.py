@@ -75,9 +75,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _open(arguments: argparse.Namespace) -> tuple[Arm, ScanData, ComparisonSettings]:
     from ptycho.comparison import ComparisonSettings, check_arms, load_arm
     from ptycho.data import read_npz
-    from ptycho.models.legacy_bundle import is_legacy
+    from ptycho.models import is_model
 
-    if arguments.model_dir.is_file() and not is_legacy(arguments.model_dir):
+    if arguments.model_dir.is_file() and not is_model(arguments.model_dir):
         raise _errors.UsageError(
             f"{arguments.model_dir} is no model; name the folder of a training run, or a wts.h5.zip or "
             "baseline_model.h5."

@@ -131,8 +131,7 @@ def _add_positions(group: argparse._ActionsContainer) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Simulate and write; the work of `main` once the arguments are parsed."""
-    from ptycho.data import read_npz, write_npz
-    from ptycho.data.simulation import SimulationSettings, simulate
+    from ptycho.data import SimulationSettings, read_npz, simulate, write_npz
 
     _paths.check_output_file(arguments.output, overwrite=arguments.overwrite)
     settings = _flags.settings_from(arguments, SimulationSettings)

@@ -19,7 +19,19 @@ _BRIGHT_PERCENTILE = 99
 
 
 def probe_energy_ratio(scan: ScanData) -> float:
-    """Return Σ|probe|² over Σ amplitude² of the brightest frames (99th percentile)."""
+    """Compare the energy of the probe with that of the frames.
+
+    Σ|probe|² over Σ amplitude² of the brightest frames (99th percentile); see `consistent_probe`.
+
+    Parameters
+    ----------
+    scan : ScanData
+
+    Returns
+    -------
+    float
+        At least about 1 for a probe in the units of the frames.
+    """
     return _probe_energy(scan) / _bright_frame_energy(scan)
 
 

@@ -71,6 +71,11 @@ def write_npz(path: str | PathLike[str], scan: ScanData) -> None:
         The file to make, used as given: no suffix is added.
     scan : ScanData
         What to store.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; an older one is untouched.
     """
     y, x = scan.positions_yx.T
     arrays = {

@@ -33,6 +33,19 @@ class ScanData:
         The object patch under each frame, for supervised training.
     scan_index : (n,) int64, optional
         The scan that each frame came from.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ptycho.data import ScanData
+    >>> amplitude = np.sqrt(np.random.default_rng(1).poisson(5.0, (3, 64, 64)))
+    >>> positions_yx = np.array([[40.0, 40.0], [40.0, 52.5], [47.0, 45.0]])
+    >>> scan = ScanData(amplitude=amplitude, positions_yx=positions_yx, probe=np.ones((64, 64)))
+    >>> scan.n_frames, scan.patch_size, scan.amplitude.dtype.name
+    (3, 64, 'float32')
+    >>> scan.select([0, 2]).positions_yx
+    array([[40., 40.],
+           [47., 45.]])
     """
 
     amplitude: np.ndarray
@@ -65,6 +78,16 @@ class ScanData:
         """Return the frames at `indices`, in that order, with probe and object unchanged.
 
         The chosen frames are copied when `indices` is an array, as NumPy does.
+
+        Parameters
+        ----------
+        indices : (m,) int, or a mask (n,) bool
+            Which frames.
+
+        Returns
+        -------
+        ScanData
+            m frames.
         """
         chosen = np.asarray(indices)
         per_frame = {
@@ -81,6 +104,11 @@ class ScanData:
         """Return the scan scaled so that the mean over frames of Σ amplitude² is (N/2)².
 
         The probe is scaled by the same factor, so that the physics between the two is kept.
+
+        Returns
+        -------
+        ScanData
+            Amplitude (n, N, N) float32 and probe (N, N) complex64 in the units that networks take.
         """
         factor = self.normalisation
         return replace(

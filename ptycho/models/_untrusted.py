@@ -132,7 +132,7 @@ def _files_below(folder: Path) -> list[Path]:
 
 
 @contextmanager
-def open_zip(source: Path | bytes, name: str) -> Iterator[ZipMembers]:
+def open_zip(contents: Path | bytes, name: str) -> Iterator[ZipMembers]:
     """Open a zip archive, on disk or in memory, called `name` in messages.
 
     Raises
@@ -141,7 +141,7 @@ def open_zip(source: Path | bytes, name: str) -> Iterator[ZipMembers]:
         It is no zip archive, truncated, or declares sizes or names that no model has.
     """
     try:
-        zipped = zipfile.ZipFile(BytesIO(source) if isinstance(source, bytes) else source)
+        zipped = zipfile.ZipFile(BytesIO(contents) if isinstance(contents, bytes) else contents)
     except _ZIP_DAMAGE as error:
         raise DataError(
             f"{name} is no zip archive, or a truncated one ({error}); copy it again or name another file."
@@ -236,7 +236,7 @@ class Hdf5Numbers(Numbers):
 
 
 @contextmanager
-def open_hdf5(source: Path | bytes, name: str) -> Iterator[Hdf5Numbers]:
+def open_hdf5(contents: Path | bytes, name: str) -> Iterator[Hdf5Numbers]:
     """Open an HDF5 file, on disk or in memory, called `name` in messages.
 
     Raises
@@ -247,9 +247,9 @@ def open_hdf5(source: Path | bytes, name: str) -> Iterator[Hdf5Numbers]:
     import h5py
 
     try:
-        in_memory = isinstance(source, bytes)
-        n_bytes = len(source) if in_memory else source.stat().st_size
-        file = h5py.File(BytesIO(source) if in_memory else source, "r")
+        in_memory = isinstance(contents, bytes)
+        n_bytes = len(contents) if in_memory else contents.stat().st_size
+        file = h5py.File(BytesIO(contents) if in_memory else contents, "r")
     except _HDF5_DAMAGE as error:
         raise DataError(
             f"{name} is no HDF5 file, or a damaged one ({error}); copy it again or name another file."

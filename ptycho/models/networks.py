@@ -86,17 +86,37 @@ class Architecture:
         return self.gridsize**2
 
     def filters(self, count: int) -> int:
-        """Return `count` filters after scaling, at least one."""
+        """Return `count` filters after scaling, at least one.
+
+        Parameters
+        ----------
+        count : int
+            Filters at scale 1.
+
+        Returns
+        -------
+        int
+        """
         return max(1, round(count * self.n_filters_scale))
 
 
 def build_network(architecture: Architecture, *, precision: Precision = "float32") -> keras.Model:
-    """Return the untrained network of `architecture`.
+    """Build the untrained network of an architecture.
 
     Its input is amplitude (B, N, N, C) float32, normalised as `ScanData.normalised` does; its outputs are
-    the object's amplitude and phase in radians, both (B, N, N, C) float32. With `precision`
-    "mixed_bfloat16" the convolutions compute in bfloat16 on the same float32 weights: up to three times
-    the training speed where the hardware has bfloat16 units.
+    the object's amplitude and phase in radians, both (B, N, N, C) float32.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    precision : {"float32", "mixed_bfloat16"}
+        With the latter the convolutions compute in bfloat16 on the same float32 weights: up to three times
+        the training speed where the hardware has bfloat16 units.
+
+    Returns
+    -------
+    keras.Model
+        Weights as Keras's generators draw them.
     """
     build = _pinn if architecture.kind == "pinn" else _baseline
     network = build(architecture, precision)
