@@ -17,7 +17,7 @@ from typing import IO
 
 import numpy as np
 
-from ptycho.errors import DataError
+from ptycho.errors import DataError, SettingsError
 
 _ZIP = b"PK\x03\x04"
 _BZIP2 = b"BZh"
@@ -188,10 +188,10 @@ def _unpack_bzip2(path: Path, target: IO[bytes]) -> None:
 
 @contextmanager
 def errors_naming(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Put the file's name before the message of a `DataError` that its contents raise."""
+    """Put the file's name before what its contents are refused for, and make a `DataError` of it."""
     try:
         yield
-    except DataError as error:
+    except (DataError, SettingsError) as error:
         raise DataError(f"{path}: {error}") from error
 
 

@@ -2,6 +2,7 @@
 
 from ptycho.data.checks import check_plausible as check_plausible
 from ptycho.data.formats import detect_format as detect_format
+from ptycho.data.geometry import ScanGeometry as ScanGeometry
 from ptycho.data.illumination import consistent_probe as consistent_probe
 from ptycho.data.illumination import probe_energy_ratio as probe_energy_ratio
 from ptycho.data.npz import read_npz as read_npz
