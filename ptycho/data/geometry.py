@@ -54,20 +54,15 @@ class ScanGeometry:
         patch_size: int,
     ) -> ScanGeometry:
         """Return the geometry of a far field: the object's pixel is wavelength · distance / (N · detector pixel)."""
-        # Through the same checks as the result, before anything is divided.
-        known = cls(
-            object_pixel_m=1.0,
-            photon_energy_j=photon_energy_j,
-            detector_distance_m=detector_distance_m,
-            detector_pixel_m=detector_pixel_m,
-        )
-        side_m = fields.whole_number(patch_size, "patch_size", at_least=1) * known.detector_pixel_m
-        wavelength_m = PLANCK_TIMES_C_J_M / known.photon_energy_j
+        energy_j = fields.number(photon_energy_j, "photon_energy_j", above=0)
+        distance_m = fields.number(detector_distance_m, "detector_distance_m", above=0)
+        pixel_m = fields.number(detector_pixel_m, "detector_pixel_m", above=0)
+        side_m = fields.whole_number(patch_size, "patch_size", at_least=1) * pixel_m
         return cls(
-            object_pixel_m=wavelength_m * known.detector_distance_m / side_m,
-            photon_energy_j=known.photon_energy_j,
-            detector_distance_m=known.detector_distance_m,
-            detector_pixel_m=known.detector_pixel_m,
+            object_pixel_m=PLANCK_TIMES_C_J_M / energy_j * distance_m / side_m,
+            photon_energy_j=energy_j,
+            detector_distance_m=distance_m,
+            detector_pixel_m=pixel_m,
         )
 
     @property
