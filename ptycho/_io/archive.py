@@ -54,6 +54,10 @@ class Archive:
         """Return the shape of a member from its header alone."""
         return self._header(key)[0]
 
+    def dtype(self, key: str) -> np.dtype:
+        """Return the type of a member from its header alone."""
+        return self._header(key)[1]
+
     def is_pickled(self, key: str) -> bool:
         """Tell whether a member holds Python objects, which are never loaded."""
         return self._header(key)[1].hasobject

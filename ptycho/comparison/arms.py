@@ -14,7 +14,7 @@ import numpy as np
 
 from autobatch import Progress
 from ptycho._checks import fields
-from ptycho.data.reconstruction import read_reconstruction
+from ptycho.data import read_reconstruction
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
 from ptycho.image.placed import PlacedImage

@@ -77,7 +77,7 @@ class Reconstruction:
         return None
 
 
-def read_reconstruction(path: str | PathLike[str]) -> Reconstruction:
+def read_reconstruction_npz(path: str | PathLike[str]) -> Reconstruction:
     """Read ``reconstructed_object``, ``reconstructed_probe``, ``algorithm`` and what goes with them.
 
     ``computation_time_seconds``, ``positions_yx`` and ``coverage`` are optional. Nothing is ever unpickled.
@@ -103,7 +103,7 @@ def read_reconstruction(path: str | PathLike[str]) -> Reconstruction:
 
 
 def write_reconstruction(path: str | PathLike[str], reconstruction: Reconstruction) -> None:
-    """Write what `read_reconstruction` gives back; an existing file is replaced only when all is written."""
+    """Write what `read_reconstruction_npz` gives back; an existing file is replaced only when all is written."""
     arrays: dict[str, Any] = {
         "reconstructed_object": reconstruction.object,
         "reconstructed_probe": reconstruction.probe,
