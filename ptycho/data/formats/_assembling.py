@@ -42,7 +42,7 @@ def scan_of(parts: Parts, *, plausibility: bool = True) -> ScanData:
     if parts.probe is None:
         logger.warning(
             "%s: no probe; one is estimated from the mean frame, too small if the beam was out of focus",
-            parts.files[0],
+            parts.names,
         )
     scan = ScanData(
         amplitude=amplitude,
@@ -65,11 +65,11 @@ def reconstruction_of(parts: Parts, title: str) -> Reconstruction:
             "object" if parts.object_image is not None else "probe" if parts.probe is not None else "neither"
         )
         raise DataError(
-            f"{parts.files[0]} is {title} with {held} of object and probe but a finished reconstruction needs both; "
+            f"{parts.names} is {title} with {held} of object and probe but a finished reconstruction needs both; "
             "name another file."
         )
     if not np.isfinite(parts.object_image).all():
-        raise DataError(f"the object in {parts.files[0]} holds NaN or infinity; reconstruct it again.")
+        raise DataError(f"the object in {parts.names} holds NaN or infinity; reconstruct it again.")
     probe = strongest_mode(parts.probe)
     positions = None
     if parts.positions_yx is not None and parts.origin_yx is not None:
@@ -124,7 +124,7 @@ def _pairs(parts: Parts, n_frames: int, n_positions: int) -> tuple[np.ndarray, n
     if parts.frame_ids is None or parts.position_ids is None:
         if n_frames != n_positions:
             raise DataError(
-                f"there are {n_frames} frames but {n_positions} positions, in {' and '.join(parts.files)}; one "
+                f"there are {n_frames} frames but {n_positions} positions, in {parts.names}; one "
                 "position for each frame is needed, so name files of the same scan."
             )
         return np.arange(n_frames), np.arange(n_positions)
@@ -133,7 +133,7 @@ def _pairs(parts: Parts, n_frames: int, n_positions: int) -> tuple[np.ndarray, n
     wanted = np.array([where[int(parts.position_ids[row])] for row in rows], np.int64)
     if not rows.size:
         raise DataError(
-            f"no position has the number of a frame, in {' and '.join(parts.files)}; name files of the same scan."
+            f"no position has the number of a frame, in {parts.names}; name files of the same scan."
         )
     if rows.size < n_positions or rows.size < n_frames:
         logger.warning(
@@ -151,14 +151,14 @@ def _centres(parts: Parts, geometry: ScanGeometry | None, side: int) -> np.ndarr
     positions = np.asarray(parts.positions_yx, np.float64)
     if positions.ndim != 2 or positions.shape[1] != 2 or not len(positions):
         raise DataError(
-            f"the positions in {parts.files[0]} have shape {positions.shape} but must be (n, 2), row and column; "
+            f"the positions in {parts.names} have shape {positions.shape} but must be (n, 2), row and column; "
             "mend the file."
         )
     pixel = 1.0
     if parts.position_unit == "m":
         if geometry is None:
             raise DataError(
-                f"the positions in {parts.files[0]} are in metres but the size of the object's pixel is not known; "
+                f"the positions in {parts.names} are in metres but the size of the object's pixel is not known; "
                 "name a file that has photon energy, detector distance and detector pixel."
             )
         pixel = geometry.object_pixel_m
@@ -172,8 +172,7 @@ def _bad_pixels(parts: Parts, shape: tuple[int, ...]) -> np.ndarray | None:
     bad = parts.bad_pixels
     if bad is not None and bad.shape != shape[1:]:
         raise DataError(
-            f"the mask in {' and '.join(parts.files)} has shape {bad.shape} but the frames are {shape[1:]}; "
-            "mend the file."
+            f"the mask in {parts.names} has shape {bad.shape} but the frames are {shape[1:]}; mend the file."
         )
     return bad
 
@@ -182,14 +181,14 @@ def _refuse_cropped_object(parts: Parts, shape: tuple[int, ...], side: int) -> N
     """Cropping frames changes the object's pixel, so that a probe or object of the whole frames no longer fits."""
     if shape[1:] != (side, side) and (parts.probe is not None or parts.object_pixel_m is not None):
         raise DataError(
-            f"frames of {shape[1]}x{shape[2]} pixels would have to be cropped to {side}x{side}, but {parts.files[-1]} "
+            f"frames of {shape[1]}x{shape[2]} pixels would have to be cropped to {side}x{side}, but {parts.names} "
             "has a probe or an object's pixel size that belong to other frames; crop the frames and reconstruct again, "
             "or leave probe and object out."
         )
-    if parts.probe is not None and parts.probe.shape[-1] != side:
+    if parts.probe is not None and parts.probe.shape[-2:] != (side, side):
         raise DataError(
-            f"the probe in {' and '.join(parts.files)} is {parts.probe.shape[-1]} pixels wide but the frames are "
-            f"{side}; name files of the same scan."
+            f"the probe in {parts.names} has shape {parts.probe.shape} but the frames are {side}x{side}; name files of "
+            "the same scan."
         )
 
 
@@ -201,7 +200,7 @@ def _object_under(parts: Parts, centres: np.ndarray, side: int) -> np.ndarray | 
     if beyond > side / 4:
         logger.warning(
             "the object in %s is %dx%d but patches reach %.0f pixels beyond it; it is left out",
-            parts.files[-1],
+            parts.names,
             *image.shape,
             beyond,
         )

@@ -85,10 +85,11 @@ class FrameStack:
         """
         name = f"{path} in {file.name}"
         dtype, together = file.rows(path)
-        shape = file.shape(path) or ()
+        shape: tuple[int, ...] = file.shape(path) or (0,)
         _refuse_no_counts(name, shape, dtype)
         per_entry = int(np.prod(shape[1:-2]))
-        rows, columns = shape[-2:] if turned is None else turned(np.zeros((1, *shape[-2:]), dtype)).shape[1:]
+        image = np.zeros((1, *shape[-2:]), dtype)
+        sides = (image if turned is None else turned(image)).shape
 
         def blocks() -> Iterator[tuple[int, np.ndarray]]:
             entry_bytes = int(np.prod(shape[1:])) * dtype.itemsize
@@ -99,7 +100,7 @@ class FrameStack:
                 yield start * per_entry, counts if turned is None else turned(counts)
 
         return cls(
-            name=name, shape=(shape[0] * per_entry, sides[0], sides[1]), blocks=blocks, dark=dark, flat=flat
+            name=name, shape=(shape[0] * per_entry, sides[1], sides[2]), blocks=blocks, dark=dark, flat=flat
         )
 
     @property

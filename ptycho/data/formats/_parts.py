@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -61,6 +62,11 @@ class Parts:
     object_pixel_m: float | None = None
     scan_index: np.ndarray | None = None
     label: str | None = None
+
+    @property
+    def names(self) -> str:
+        """The names of the files, without their folders, for a message."""
+        return " and ".join(Path(name).name for name in self.files)
 
     def missing(self) -> list[str]:
         """Return what a scan needs and these parts do not have, in words."""

@@ -86,10 +86,10 @@ def read_scan(
             scan = found.scan(source, labels, plausibility)
             return scan if found.name == "npz" else consistent_probe(scan)
         logger.info("%s is %s", source, found.title)
+        parts = _joined(
+            _parts(found, container), source, [Path(one) for one in partners], stack, object_pixel_m
+        )
         with errors_naming(path):
-            parts = _joined(
-                _parts(found, container), source, [Path(one) for one in partners], stack, object_pixel_m
-            )
             return scan_of(parts, plausibility=plausibility)
 
 
@@ -115,8 +115,9 @@ def read_reconstruction(path: str | PathLike[str]) -> Reconstruction:
             raise DataError(
                 f"{path} is {found.title}, which is no finished reconstruction; name another file."
             )
+        parts = _parts(found, container)
         with errors_naming(path):
-            return reconstruction_of(_parts(found, container), found.title)
+            return reconstruction_of(parts, found.title)
 
 
 def _opened(path: Path, layout: str | None, stack: ExitStack) -> tuple[Any, Format]:
@@ -145,8 +146,7 @@ def _format_of(container: Any, path: str | PathLike[str]) -> Format:
     if found is None:
         raise DataError(
             f"{path} is {kind_of(container)} that holds {contents_of(container)}, which is no scan that is known here; "
-            f"pass one of the formats {', '.join(entry.name for entry in FORMATS)}, or write your arrays as an NPZ "
-            "(docs/formats.md)."
+            "pass one of the formats of docs/formats.md, or write your arrays as its NPZ."
         )
     return found
 
