@@ -46,6 +46,11 @@ def build_parser(prog: str = "ptycho-convert") -> argparse.ArgumentParser:
         help="side of the object's pixel, for files that do not tell it",
     )
     parser.add_argument(
+        "--transpose-frames",
+        action="store_true",
+        help="exchange rows and columns of the frames, as those need that MATLAB wrote",
+    )
+    parser.add_argument(
         "--object",
         metavar="FILE",
         type=Path,
@@ -76,6 +81,7 @@ def convert(arguments: argparse.Namespace) -> int:
         partners=arguments.partners,
         layout=layout,
         object_pixel_m=arguments.object_pixel_m,
+        transpose_frames=arguments.transpose_frames,
     )
     if finished is not None:
         scan = with_reconstruction(scan, finished)

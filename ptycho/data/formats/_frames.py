@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -59,8 +59,8 @@ class FrameStack:
     @classmethod
     def of_array(cls, name: str, counts: np.ndarray) -> FrameStack:
         """Return frames that are in memory or mapped, (n, rows, columns) or a raster (…, rows, columns)."""
-        _refuse_no_counts(name, counts.shape, counts.dtype)
-        flat = counts.reshape(-1, *counts.shape[-2:])
+        shape = _shape_of_counts(name, counts.shape, counts.dtype)
+        flat = counts.reshape(-1, shape[-2], shape[-1])
 
         def blocks() -> Iterator[tuple[int, np.ndarray]]:
             step = max(1, _BLOCK_BYTES // max(1, flat[0].nbytes))
@@ -75,38 +75,76 @@ class FrameStack:
         file: Hdf5File,
         path: str,
         *,
-        turned: Callable[[np.ndarray], np.ndarray] | None = None,
         dark: np.ndarray | None = None,
         flat: np.ndarray | None = None,
     ) -> FrameStack:
-        """Return the frames (n, rows, columns), or of a raster (…, rows, columns), at `path`.
-
-        `turned` is applied to each block (m, rows, columns) and may exchange its last axes.
-        """
+        """Return the frames (n, rows, columns), or of a raster (…, rows, columns), at `path`."""
         name = f"{path} in {file.name}"
         dtype, together = file.rows(path)
-        shape: tuple[int, ...] = file.shape(path) or (0,)
-        _refuse_no_counts(name, shape, dtype)
+        shape = _shape_of_counts(name, file.shape(path), dtype)
+        n_entries, rows, columns = shape[0], shape[-2], shape[-1]
         per_entry = int(np.prod(shape[1:-2]))
-        image = np.zeros((1, *shape[-2:]), dtype)
-        sides = (image if turned is None else turned(image)).shape
 
         def blocks() -> Iterator[tuple[int, np.ndarray]]:
             entry_bytes = int(np.prod(shape[1:])) * dtype.itemsize
             # Whole chunks, so that none is unpacked twice.
             step = together * max(1, _BLOCK_BYTES // max(1, entry_bytes * together))
-            for start in range(0, shape[0], step):
-                counts = file.read(path, start, start + step).reshape(-1, *shape[-2:])
-                yield start * per_entry, counts if turned is None else turned(counts)
+            for start in range(0, n_entries, step):
+                yield start * per_entry, file.read(path, start, start + step).reshape(-1, rows, columns)
 
         return cls(
-            name=name, shape=(shape[0] * per_entry, sides[1], sides[2]), blocks=blocks, dark=dark, flat=flat
+            name=name, shape=(n_entries * per_entry, rows, columns), blocks=blocks, dark=dark, flat=flat
+        )
+
+    @classmethod
+    def chain(cls, name: str, stacks: Sequence[FrameStack]) -> FrameStack:
+        """Return the frames of several stacks, one after the other, without their dark and flat fields."""
+        sizes = {stack.shape[1:] for stack in stacks}
+        if len(sizes) != 1:
+            raise DataError(
+                f"{name} has frames of {len(sizes)} sizes, {sorted(sizes)}, but one is needed; mend the file."
+            )
+
+        def blocks() -> Iterator[tuple[int, np.ndarray]]:
+            offset = 0
+            for stack in stacks:
+                for start, counts in stack.blocks():
+                    yield offset + start, counts
+                offset += stack.shape[0]
+
+        return cls(name=name, shape=(sum(stack.shape[0] for stack in stacks), *sizes.pop()), blocks=blocks)
+
+    def turned(self, turn: Callable[[np.ndarray], np.ndarray]) -> FrameStack:
+        """Return the frames with `turn` applied, which takes (m, rows, columns) and may exchange the last axes."""
+        image = turn(np.zeros((1, *self.shape[1:]), bool))
+
+        def blocks() -> Iterator[tuple[int, np.ndarray]]:
+            for start, counts in self.blocks():
+                yield start, turn(counts)
+
+        return FrameStack(
+            name=self.name,
+            shape=(self.shape[0], image.shape[1], image.shape[2]),
+            blocks=blocks,
+            dark=None if self.dark is None else turn(self.dark[np.newaxis])[0],
+            flat=None if self.flat is None else turn(self.flat[np.newaxis])[0],
         )
 
     @property
     def side(self) -> int:
         """Side N of the largest centred square with an even number of pixels."""
         return min(self.shape[1:]) // 2 * 2
+
+
+def oriented(number: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the turn that ptypy and PtyLab number 0 … 7: its binary digits transpose, flip rows, flip columns."""
+
+    def turn(images: np.ndarray) -> np.ndarray:
+        turned = images.swapaxes(-1, -2) if number & 4 else images
+        turned = turned[..., ::-1, :] if number & 2 else turned
+        return turned[..., ::-1] if number & 1 else turned
+
+    return turn
 
 
 def amplitude_and_mask(
@@ -177,9 +215,10 @@ def _corrected(counts: np.ndarray, stack: FrameStack, crop: tuple[slice, ...]) -
     return values
 
 
-def _refuse_no_counts(name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
-    if len(shape) < 3 or 0 in shape or dtype.kind not in "biuf":
+def _shape_of_counts(name: str, shape: tuple[int, ...] | None, dtype: np.dtype) -> tuple[int, ...]:
+    if shape is None or len(shape) < 3 or 0 in shape or dtype.kind not in "biuf":
         raise DataError(
             f"{name} is {dtype} of shape {shape} but must be real counts (n, rows, columns); name the file of the "
             "frames."
         )
+    return shape

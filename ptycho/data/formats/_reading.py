@@ -14,6 +14,7 @@ from ptycho._io.archive import Archive, errors_naming
 from ptycho.data.formats._assembling import reconstruction_of, scan_of
 from ptycho.data.formats._containers import contents_of, kind_of, open_container
 from ptycho.data.formats._format import Format
+from ptycho.data.formats._frames import oriented
 from ptycho.data.formats._partners import partners_of
 from ptycho.data.formats._parts import Parts
 from ptycho.data.formats._table import FORMATS
@@ -45,6 +46,7 @@ def read_scan(
     partners: Sequence[str | PathLike[str]] = (),
     layout: str | None = None,
     object_pixel_m: float | None = None,
+    transpose_frames: bool = False,
     labels: bool = True,
     plausibility: bool = True,
 ) -> ScanData:
@@ -64,6 +66,8 @@ def read_scan(
         Name of the format, where it should not be told from the contents.
     object_pixel_m : float, optional
         Side of the object's pixel in metres, for files that do not tell it, or tell it wrong.
+    transpose_frames : bool
+        Exchange rows and columns of the frames, as files need whose frames MATLAB wrote.
     labels, plausibility : bool
         As in `read_npz`.
 
@@ -89,6 +93,8 @@ def read_scan(
         parts = _joined(
             _parts(found, container), source, [Path(one) for one in partners], stack, object_pixel_m
         )
+        if transpose_frames:
+            parts = _with_transposed_frames(parts)
         with errors_naming(path):
             return scan_of(parts, plausibility=plausibility)
 
@@ -180,6 +186,12 @@ def _joined(
             logger.info("%s: taken from %s: %s", path, other.name, gained)
     _refuse_missing(parts, path)
     return parts
+
+
+def _with_transposed_frames(parts: Parts) -> Parts:
+    assert parts.frames is not None  # nothing is missing
+    bad = None if parts.bad_pixels is None else parts.bad_pixels.T
+    return replace(parts, frames=parts.frames.turned(oriented(4)), bad_pixels=bad)
 
 
 def _gives(found: Parts, parts: Parts) -> bool:
