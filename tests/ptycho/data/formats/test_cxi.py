@@ -9,44 +9,10 @@ import h5py
 import numpy as np
 import pytest
 from known_scan import assert_forward_model_agrees, forward
+from peer_writers import BASES, P, translations, write_cxi
 
 from ptycho.data import detect_format, read_reconstruction, read_scan
 from ptycho.errors import DataError
-
-P = 75e-6
-# Steps of rows and columns in (x, y, z): the default of CXI, and detectors mounted otherwise.
-BASES = {
-    "absent": None,
-    "default": [[0, -P, 0], [-P, 0, 0]],
-    "x positive": [[0, -P, 0], [P, 0, 0]],
-    "y positive": [[0, P, 0], [-P, 0, 0]],
-    "turned": [[P, 0, 0], [0, -P, 0]],
-}
-
-
-def _translations(known, basis) -> np.ndarray:
-    """Sample translations (n, 3) under which the probe moves along rows and columns as it does."""
-    steps = np.array(BASES["default"] if basis is None else basis) / P
-    return -known.metres_about() @ steps + np.array([3e-6, -1e-6, 0])
-
-
-def _write(path, known, *, basis=None, transpose_basis=False) -> None:
-    with h5py.File(path, "w") as file:
-        file["cxi_version"] = 160
-        detector = file.create_group("entry_1/instrument_1/detector_1")
-        detector.create_dataset(
-            "data", data=known.counts.astype(np.int32), chunks=(5, 8, 8), compression="gzip"
-        )
-        detector["distance"], detector["x_pixel_size"], detector["y_pixel_size"] = known.distance_m, P, P
-        mask = known.bad.astype(np.uint32)
-        mask[5, 5] = 0x1000
-        detector["mask"] = mask
-        if basis is not None:
-            detector["basis_vectors"] = np.transpose(basis) if transpose_basis else np.array(basis)
-        file["entry_1/instrument_1/source_1/energy"] = known.energy_j
-        file["entry_1/sample_1/geometry_1/translation"] = _translations(known, basis)
-        file["entry_1/data_1/data"] = h5py.SoftLink("/entry_1/instrument_1/detector_1/data")
-        file["entry_1/data_1/translation"] = h5py.SoftLink("/entry_1/sample_1/geometry_1/translation")
 
 
 def _change(path, key, value) -> None:
@@ -64,7 +30,7 @@ def _from_lowest(positions, side) -> np.ndarray:
 @pytest.mark.parametrize("transpose_basis", [False, True])
 @pytest.mark.parametrize("basis", BASES)
 def test_positions_follow_the_detector_s_basis(tmp_path, known, basis, transpose_basis):
-    _write(tmp_path / "a", known, basis=BASES[basis], transpose_basis=transpose_basis)
+    write_cxi(tmp_path / "a", known, basis=BASES[basis], transpose_basis=transpose_basis)
     scan = read_scan(tmp_path / "a")
     np.testing.assert_allclose(scan.positions_yx, _from_lowest(known.positions_yx, 16), atol=1e-6)
     np.testing.assert_allclose(scan.amplitude**2, known.clean, rtol=1e-6)
@@ -74,7 +40,7 @@ def test_positions_follow_the_detector_s_basis(tmp_path, known, basis, transpose
 
 
 def test_a_probe_that_is_missing_is_estimated_and_said(tmp_path, known, caplog):
-    _write(tmp_path / "a", known)
+    write_cxi(tmp_path / "a", known)
     scan = read_scan(tmp_path / "a")
     assert "no probe; one is estimated from the mean frame" in caplog.text
     # Its far field is the mean frame's, up to a factor.
@@ -84,8 +50,8 @@ def test_a_probe_that_is_missing_is_estimated_and_said(tmp_path, known, caplog):
 
 
 def test_the_order_of_pynx_is_turned(tmp_path, known, caplog):
-    _write(tmp_path / "a", known)
-    _change(tmp_path / "a", "entry_1/sample_1/geometry_1/translation", _translations(known, None).T)
+    write_cxi(tmp_path / "a", known)
+    _change(tmp_path / "a", "entry_1/sample_1/geometry_1/translation", translations(known, None).T)
     with caplog.at_level(logging.INFO):
         scan = read_scan(tmp_path / "a")
     np.testing.assert_allclose(scan.positions_yx, _from_lowest(known.positions_yx, 16), atol=1e-6)
@@ -93,7 +59,7 @@ def test_the_order_of_pynx_is_turned(tmp_path, known, caplog):
 
 
 def test_a_wavelength_is_preferred_and_one_pixel_size_is_enough(tmp_path, known):
-    _write(tmp_path / "a", known)
+    write_cxi(tmp_path / "a", known)
     _change(tmp_path / "a", "entry_1/instrument_1/source_1/energy", known.energy_j * 1.00116)
     _change(tmp_path / "a", "entry_1/instrument_1/source_1/wavelength", known.wavelength_m)
     _change(tmp_path / "a", "entry_1/instrument_1/detector_1/x_pixel_size", None)
@@ -102,7 +68,7 @@ def test_a_wavelength_is_preferred_and_one_pixel_size_is_enough(tmp_path, known)
 
 @pytest.mark.parametrize(("factor", "unit"), [(1.0, "eV"), (1e-3, "keV")])
 def test_an_energy_that_is_not_in_joules_is_known_by_its_size(tmp_path, known, caplog, factor, unit):
-    _write(tmp_path / "a", known)
+    write_cxi(tmp_path / "a", known)
     _change(tmp_path / "a", "entry_1/instrument_1/source_1/energy", known.energy_ev * factor)
     with caplog.at_level(logging.INFO):
         assert read_scan(tmp_path / "a").geometry.photon_energy_ev == pytest.approx(8000)
@@ -110,7 +76,7 @@ def test_an_energy_that_is_not_in_joules_is_known_by_its_size(tmp_path, known, c
 
 
 def test_background_and_efficiency_are_taken_out(tmp_path, known):
-    _write(tmp_path / "a", known)
+    write_cxi(tmp_path / "a", known)
     flat = np.linspace(0.5, 1, 256).reshape(16, 16)
     counts = known.counts.astype(np.float64) * flat + 3
     _change(tmp_path / "a", "entry_1/instrument_1/detector_1/data", counts)
@@ -120,13 +86,13 @@ def test_background_and_efficiency_are_taken_out(tmp_path, known):
 
 
 def test_a_raster_of_frames_is_one_after_the_other(tmp_path, known):
-    _write(tmp_path / "a", known)
+    write_cxi(tmp_path / "a", known)
     _change(tmp_path / "a", "entry_1/instrument_1/detector_1/data", known.counts.reshape(3, 4, 16, 16))
     np.testing.assert_allclose(read_scan(tmp_path / "a").amplitude ** 2, known.clean, rtol=1e-6)
 
 
 def test_frames_that_are_not_square_are_cropped_about_the_beam(tmp_path, known):
-    _write(tmp_path / "a", known)
+    write_cxi(tmp_path / "a", known)
     # 21 columns have their middle at 10, so that the 16 about it begin at 2.
     wide = np.pad(known.counts.astype(np.int32), ((0, 0), (0, 0), (2, 3)), constant_values=7)
     mask = np.pad(known.bad, ((0, 0), (2, 3))).astype(np.int8)
@@ -138,7 +104,7 @@ def test_frames_that_are_not_square_are_cropped_about_the_beam(tmp_path, known):
 
 
 def test_a_product_of_ptychodus_has_object_and_probe(tmp_path, known):
-    _write(tmp_path / "a", known)
+    write_cxi(tmp_path / "a", known)
     centre = np.array([-7e-7, 1.3e-6])
     with h5py.File(tmp_path / "a", "r+") as file:
         file["entry_1/process_1/program"] = "Ptychodus"
@@ -177,7 +143,7 @@ def test_a_product_of_ptychodus_has_object_and_probe(tmp_path, known):
     ],
 )
 def test_what_cannot_be_right_is_named(tmp_path, known, key, value, message):
-    _write(tmp_path / "a", known)
+    write_cxi(tmp_path / "a", known)
     _change(tmp_path / "a", key, value)
     with pytest.raises(DataError, match=message):
         read_scan(tmp_path / "a")

@@ -9,56 +9,10 @@ import h5py
 import numpy as np
 import pytest
 from known_scan import assert_forward_model_agrees, forward
+from peer_writers import CENTRE_YX, pinn_members, write_frames, write_product, write_training
 
 from ptycho.data import consistent_probe, detect_format, read_npz, read_reconstruction, read_scan
 from ptycho.errors import DataError
-
-CENTRE_YX = (-7e-7, 1.3e-6)
-
-
-def _product(path, known, *, older: bool = False, order=None) -> None:
-    """Write a product as ptychodus 1.7 does, or with the keys of 2024."""
-    order = np.arange(len(known.counts)) if order is None else np.asarray(order)
-    metres = known.metres_about(CENTRE_YX)[order]
-    with h5py.File(path, "w") as file:
-        file.attrs["probe_energy_eV" if older else "photon_energy_eV"] = known.energy_ev
-        file.attrs["detector_object_distance_m"] = known.distance_m
-        file["probe_position_y_m"], file["probe_position_x_m"] = metres.T
-        file["probe_position_indexes"] = order
-        file["object"] = known.image[None]
-        pixels = {"pixel_height_m": known.pixel_m, "pixel_width_m": known.pixel_m}
-        file["object"].attrs.update({"center_y_m": CENTRE_YX[0], "center_x_m": CENTRE_YX[1], **pixels})
-        file["probe"] = known.modes if older else known.modes[None]
-
-
-def _frames(path, known) -> None:
-    with h5py.File(path, "w") as file:
-        file.create_dataset("patterns", data=known.counts, compression="lzf", chunks=(5, 8, 8))
-        for side in ("height", "width"):
-            file["patterns"].attrs[f"detector_pixel_{side}_m"] = known.detector_pixel_m
-        file["indexes"] = np.arange(len(known.counts))
-        file["bad_pixels"] = known.bad
-
-
-def _training(path, known) -> None:
-    with h5py.File(path, "w") as file:
-        file["patterns"], file["bad_pixels"] = known.clean, known.bad
-        file["probe"], file["object"] = known.modes, known.image
-        file["probe_position_y_px"], file["probe_position_x_px"] = (known.positions_yx - 0.5).T
-        file["object_pixel_height_m"] = file["object_pixel_width_m"] = known.pixel_m
-        file["detector_object_distance_m"], file["photon_energy_eV"] = known.distance_m, known.energy_ev
-
-
-def _pinn_members(known) -> dict:
-    y, x = (known.positions_yx - 0.5).T
-    return {
-        "diff3d": known.clean,
-        "xcoords": x,
-        "ycoords": y,
-        "probeGuess": known.modes,
-        "objectGuess": known.image,
-        "bad_pixels": known.bad,
-    }
 
 
 def _assert_is_known(scan, known, order=slice(None)) -> None:
@@ -71,8 +25,8 @@ def _assert_is_known(scan, known, order=slice(None)) -> None:
 @pytest.mark.parametrize("older", [False, True])
 @pytest.mark.parametrize("opened", ["diffraction.h5", "product.h5"])
 def test_frames_and_product_beside_each_other_make_a_scan(tmp_path, known, caplog, older, opened):
-    _frames(tmp_path / "diffraction.h5", known)
-    _product(tmp_path / "product.h5", known, older=older)
+    write_frames(tmp_path / "diffraction.h5", known)
+    write_product(tmp_path / "product.h5", known, older=older)
     with caplog.at_level(logging.INFO):
         scan = read_scan(tmp_path / opened)
     _assert_is_known(scan, known)
@@ -86,8 +40,8 @@ def test_frames_and_product_beside_each_other_make_a_scan(tmp_path, known, caplo
 
 def test_frames_and_positions_are_paired_by_number(tmp_path, known):
     order = [9, 3, 0, 7, 5, 8, 11]
-    _frames(tmp_path / "scan_diffraction.h5", known)
-    _product(tmp_path / "scan_product.h5", known, order=order)
+    write_frames(tmp_path / "scan_diffraction.h5", known)
+    write_product(tmp_path / "scan_product.h5", known, order=order)
     _assert_is_known(read_scan(tmp_path / "scan_product.h5"), known, order)
 
 
@@ -97,7 +51,7 @@ def test_frames_and_a_table_of_positions_need_the_pixel(tmp_path, known, name, o
     metres = known.metres_about()
     rows, delimiter = (metres, ",") if name.endswith("csv") else (metres[:, ::-1], " ")
     np.savetxt(tmp_path / name, rows, delimiter=delimiter, fmt="%.18g")
-    _frames(tmp_path / "diffraction.h5", known)
+    write_frames(tmp_path / "diffraction.h5", known)
     path = tmp_path / (name if opened == "table" else opened)
     with pytest.raises(DataError, match=r"lack photon energy, detector distance.*--pixel-size"):
         read_scan(path)
@@ -108,19 +62,19 @@ def test_frames_and_a_table_of_positions_need_the_pixel(tmp_path, known, name, o
 
 
 def test_a_training_file_is_a_scan_of_its_own(tmp_path, known):
-    _training(tmp_path / "a.h5", known)
+    write_training(tmp_path / "a.h5", known)
     scan = read_scan(tmp_path / "a.h5")
     _assert_is_known(scan, known)
     assert scan.geometry.object_pixel_m == pytest.approx(known.pixel_m, rel=1e-6)
 
 
 def test_the_npz_for_ptychopinn_is_counts_half_a_pixel_lower(tmp_path, known):
-    np.savez(tmp_path / "a.npz", **_pinn_members(known))
+    np.savez(tmp_path / "a.npz", **pinn_members(known))
     _assert_is_known(read_scan(tmp_path / "a.npz"), known)
 
 
 def test_amplitudes_with_the_same_keys_stay_amplitudes(tmp_path, known):
-    members = {**_pinn_members(known), "diff3d": np.sqrt(known.clean), "probeGuess": known.modes[1]}
+    members = {**pinn_members(known), "diff3d": np.sqrt(known.clean), "probeGuess": known.modes[1]}
     np.savez(tmp_path / "a.npz", **members)
     assert detect_format(tmp_path / "a.npz") == "npz"
     np.testing.assert_array_equal(
@@ -129,7 +83,7 @@ def test_amplitudes_with_the_same_keys_stay_amplitudes(tmp_path, known):
 
 
 def test_a_product_alone_is_a_reconstruction_and_says_what_a_scan_lacks(tmp_path, known):
-    _product(tmp_path / "a.h5", known)
+    write_product(tmp_path / "a.h5", known)
     found = read_reconstruction(tmp_path / "a.h5")
     np.testing.assert_allclose(found.positions_yx, known.positions_yx, atol=1e-6)
     np.testing.assert_array_equal(found.object, known.image)
@@ -159,7 +113,7 @@ def test_a_product_in_npz_is_the_same(tmp_path, known):
 
 
 def test_several_layers_are_multiplied(tmp_path, known):
-    _product(tmp_path / "a.h5", known)
+    write_product(tmp_path / "a.h5", known)
     with h5py.File(tmp_path / "a.h5", "r+") as file:
         attributes = dict(file["object"].attrs)
         del file["object"]
@@ -169,8 +123,8 @@ def test_several_layers_are_multiplied(tmp_path, known):
 
 
 def test_an_object_that_is_a_stub_is_left_out(tmp_path, known, caplog):
-    _frames(tmp_path / "diffraction.h5", known)
-    _product(tmp_path / "product.h5", known)
+    write_frames(tmp_path / "diffraction.h5", known)
+    write_product(tmp_path / "product.h5", known)
     with h5py.File(tmp_path / "product.h5", "r+") as file:
         file["probe_position_y_m"][...] *= 3
     assert read_scan(tmp_path / "product.h5").object_guess is None
@@ -195,8 +149,8 @@ def test_an_object_that_is_a_stub_is_left_out(tmp_path, known, caplog):
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path, known, key, value, message):
-    _frames(tmp_path / "diffraction.h5", known)
-    _product(tmp_path / "product.h5", known)
+    write_frames(tmp_path / "diffraction.h5", known)
+    write_product(tmp_path / "product.h5", known)
     with h5py.File(tmp_path / "product.h5", "r+") as file:
         attributes = dict(file[key].attrs)
         del file[key]
