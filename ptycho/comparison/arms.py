@@ -230,13 +230,14 @@ def load_arm(
     max_predict_batch_size: int | None = None,
     max_groups: int | None = None,
 ) -> Arm:
-    """Open a model, of this project or of PtychoPINN, or the NPZ of a finished reconstruction.
+    """Open a model, of this project or of PtychoPINN, or a finished reconstruction.
 
     Parameters
     ----------
     path : path
         A folder written by ``ptycho-train``; PtychoPINN's ``wts.h5.zip`` or ``baseline_model.h5``, or a
-        folder that holds one, the latter at any depth; or an NPZ with `reconstructed_object`.
+        folder that holds one, the latter at any depth; or a file that
+        `ptycho.data.read_reconstruction` reads.
     label : str, optional
         Default: that of the model's role or the name of the algorithm.
     scan : ScanData, optional
@@ -261,7 +262,7 @@ def load_arm(
     """
     if not Path(path).exists():
         raise FileNotFoundError(
-            f"{path} does not exist; name a model's folder or file, or the NPZ of a finished reconstruction."
+            f"{path} does not exist; name a model's folder or file, or the file of a finished reconstruction."
         )
     if not is_bundle(path) and is_legacy(path):
         model = load_legacy(path, role)

@@ -18,6 +18,7 @@ from ptycho.data.formats._frames import oriented
 from ptycho.data.formats._partners import partners_of
 from ptycho.data.formats._parts import Parts
 from ptycho.data.formats._table import FORMATS
+from ptycho.data.geometry import ScanGeometry
 from ptycho.data.illumination import consistent_probe
 from ptycho.data.reconstruction import Reconstruction, read_reconstruction_npz
 from ptycho.data.scan import ScanData
@@ -87,7 +88,10 @@ def read_scan(
         container, found = _opened(source, layout, stack)
         if found.scan is not None:
             stack.close()
+            _refuse_options_of_parts(source, found, bool(partners), transpose_frames)
             scan = found.scan(source, labels, plausibility)
+            if object_pixel_m is not None:
+                scan = replace(scan, geometry=ScanGeometry(object_pixel_m=object_pixel_m))
             return scan if found.name == "npz" else consistent_probe(scan)
         logger.info("%s is %s", source, found.title)
         parts = _joined(
@@ -186,6 +190,14 @@ def _joined(
             logger.info("%s: taken from %s: %s", path, other.name, gained)
     _refuse_missing(parts, path)
     return parts
+
+
+def _refuse_options_of_parts(path: Path, found: Format, has_partners: bool, transposed: bool) -> None:
+    if has_partners or transposed:
+        option = "--with FILE" if has_partners else "--transpose-frames"
+        raise DataError(
+            f"{path} is {found.title}, whole and in its own order, so it takes no {option}; leave it out."
+        )
 
 
 def _with_transposed_frames(parts: Parts) -> Parts:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import struct
+import zlib
 
 import h5py
 import numpy as np
@@ -12,6 +14,7 @@ from peer_writers import fold_slice_variables, write_eiger, write_fold_slice, wr
 from scipy.io import savemat
 
 from ptycho.data import detect_format, read_reconstruction, read_scan
+from ptycho.data.formats._matlab import MatFile
 from ptycho.errors import DataError
 
 
@@ -86,13 +89,47 @@ def test_a_result_of_fold_slice_is_read_from_matlab_7_3(tmp_path, known):
     _assert_is_known_result(read_reconstruction(tmp_path / "a.mat"), known)
 
 
-def test_a_damaged_mat_file_is_named(tmp_path, known):
+@pytest.mark.parametrize("do_compression", [True, False])
+def test_variables_of_matlab_5_are_read_as_scipy_writes_them(tmp_path, do_compression):
+    rng = np.random.default_rng(2)
+    written = {
+        "counts": rng.integers(0, 60000, (3, 4, 5)).astype(np.uint16),
+        "field": rng.random((2, 7)) + 1j * rng.random((2, 7)),
+        "small": np.array([[3]], np.int8),
+        "single": rng.random((5, 1)).astype(np.float32),
+        "text": "not numbers",
+        "list": np.array([1, "a"], dtype=object),
+        "p": {"lambda": 1.5, "name": "x", "deep": {"a": np.arange(6.0).reshape(2, 3)}},
+    }
+    savemat(tmp_path / "a.mat", written, do_compression=do_compression)
+    file = MatFile(tmp_path / "a.mat")
+    assert file.keys == tuple(written)
+    for name in ("counts", "field", "small", "single"):
+        np.testing.assert_array_equal(file.read(name), written[name])
+        assert file.read(name).dtype == written[name].dtype
+    assert file.field("p", "lambda") == 1.5
+    assert file.field("p", "name") is None
+    assert file.field("counts", "lambda") is None
+    with pytest.raises(DataError, match="has no numbers called text; it holds counts, field"):
+        file.read("text")
+
+
+@pytest.mark.parametrize(("at", "reason"), [(2000, "incorrect data check"), (-40, "bytes where")])
+def test_a_damaged_mat_file_is_named(tmp_path, known, at, reason):
     savemat(tmp_path / "a.mat", fold_slice_variables(known), do_compression=True)
     content = bytearray((tmp_path / "a.mat").read_bytes())
-    content[2000] ^= 0xFF
-    (tmp_path / "a.mat").write_bytes(content)
-    with pytest.raises(DataError, match=r"a\.mat cannot be read .* the file is damaged, copy it again"):
+    content[at] ^= 0xFF
+    (tmp_path / "a.mat").write_bytes(content[:at] if at < 0 else content)
+    with pytest.raises(DataError, match=rf"a\.mat is damaged \(.*{reason}.*\); copy it again"):
         read_reconstruction(tmp_path / "a.mat")
+
+
+def test_a_bomb_in_a_mat_file_is_not_unpacked(tmp_path):
+    packed = zlib.compress(bytes(80 << 20), 9)
+    header = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
+    (tmp_path / "a.mat").write_bytes(header + struct.pack("<II", 15, len(packed)) + packed)
+    with pytest.raises(DataError, match="far larger than the file"):
+        MatFile(tmp_path / "a.mat")
 
 
 # ptypy
