@@ -7,6 +7,7 @@ import os
 import shutil
 import struct
 import tempfile
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -22,8 +23,16 @@ from ptycho.errors import DataError, SettingsError
 _ZIP = b"PK\x03\x04"
 _BZIP2 = b"BZh"
 # What zipfile, zlib and NumPy raise on damaged input; RuntimeError covers encrypted members and,
-# through NotImplementedError, unknown compression methods.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError)
+# through NotImplementedError, unknown compression methods. NumPy reads an array's header as a line of Python.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    SyntaxError,
+    tokenize.TokenError,
+)
 # A member in a ZIP file is preceded by 30 bytes, the last four of which tell how long the name and the extra
 # field are that come next (APPNOTE.TXT 6.3.10, section 4.3.7).
 _LOCAL_HEADER = struct.Struct("<26xHH")

@@ -93,13 +93,16 @@ class Hdf5File:
         group = self._find(path)
         if not isinstance(group, h5py.Group):
             return []
-        if len(group) > _MAX_ENTRIES:
+        with self._damage_named(path or "the root"):
+            n_entries = len(group)
+            # What no text can name, only damage or malice writes.
+            names = [key for key in group if isinstance(key, str)] if n_entries <= _MAX_ENTRIES else []
+        if n_entries > _MAX_ENTRIES:
             raise DataError(
-                f"{path or 'the root'} of {self.name} has {len(group)} entries but at most {_MAX_ENTRIES} are "
+                f"{path or 'the root'} of {self.name} has {n_entries} entries but at most {_MAX_ENTRIES} are "
                 "looked through; the file is not read any further."
             )
-        with self._damage_named(path or "the root"):
-            return list(group)
+        return names
 
     def shape(self, path: str) -> tuple[int, ...] | None:
         """Return the shape of the dataset at `path`, None if there is none."""

@@ -181,6 +181,12 @@ def test_what_is_missing_is_named_with_what_is_there(path):
         file.require(["entry/frames", "probe"])
 
 
+def test_names_that_are_no_text_are_passed_over(path):
+    _add(path, lambda file: file.create_group(b"\xff\xfe"))
+    with open_hdf5(path) as file:
+        assert file.keys() == ["entry"]
+
+
 def test_a_truncated_file_is_called_damaged(path):
     path.write_bytes(path.read_bytes()[:600])
     with pytest.raises(DataError, match="is no HDF5 file, or a damaged one"), open_hdf5(path):

@@ -277,6 +277,15 @@ def test_a_forged_shape_is_refused_before_memory_is_taken(tmp_path, scan):
         read_npz(path)
 
 
+@pytest.mark.parametrize("header", [b"{'shape': (2,\x01)}", b"{'shape': ((", b"{'shape': 1}", b"print(1)"])
+def test_a_header_that_is_no_header_is_called_damage(tmp_path, scan, header):
+    path = _saved(tmp_path / "scan.npz", {k: v for k, v in _members(scan).items() if k != "probeGuess"})
+    with zipfile.ZipFile(path, "a") as zipped:
+        zipped.writestr("probeGuess.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(DataError, match=r"probeGuess in .* cannot be unpacked .* the file is damaged"):
+        read_npz(path)
+
+
 def test_implausible_frames_are_refused_unless_told_otherwise(tmp_path, scan):
     path = _saved(tmp_path / "scan.npz", {**_members(scan), "diffraction": scan.amplitude**2})
     with pytest.raises(DataError, match=r"scan.npz: the frames hold .* counts \(intensity\)"):
