@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _open(arguments: argparse.Namespace) -> tuple[Arm, ScanData, ComparisonSettings]:
     from ptycho.comparison import ComparisonSettings, check_arms, load_arm
-    from ptycho.data import read_npz
+    from ptycho.data import read_scan
     from ptycho.models import is_model
 
     if arguments.model_dir.is_file() and not is_model(arguments.model_dir):
@@ -83,7 +83,7 @@ def _open(arguments: argparse.Namespace) -> tuple[Arm, ScanData, ComparisonSetti
             "baseline_model.h5."
         )
     # A truth is left out: scoring is the business of compare-models, and nothing here may depend on one.
-    scan = replace(read_npz(arguments.test_data, labels=False), object_guess=None)
+    scan = replace(read_scan(arguments.test_data, labels=False), object_guess=None)
     arm = load_arm(arguments.model_dir)
     settings = _flags.settings_from(arguments, ComparisonSettings, register="none")
     check_arms([arm], scan, settings)

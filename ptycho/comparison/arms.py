@@ -14,7 +14,7 @@ import numpy as np
 
 from autobatch import Progress
 from ptycho._checks import fields
-from ptycho.data.reconstruction import read_reconstruction
+from ptycho.data import read_reconstruction
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
 from ptycho.image.placed import PlacedImage
@@ -297,14 +297,14 @@ def load_arm(
     max_predict_batch_size: int | None = None,
     max_groups: int | None = None,
 ) -> Arm:
-    """Open a model, of this project or of PtychoPINN, or the NPZ of a finished reconstruction.
+    """Open a model, of this project or of PtychoPINN, or a finished reconstruction.
 
     Parameters
     ----------
     path : path
         A folder written by ``ptycho-train``; PtychoPINN's ``wts.h5.zip``, ``baseline_model.h5`` or another
-        of its files, or a folder that holds one at any depth (docs/formats.md); or an NPZ with
-        `reconstructed_object`.
+        of its files, or a folder that holds one at any depth (docs/formats.md); or a file that
+        `ptycho.data.read_reconstruction` reads.
     label : str, optional
         Default: that of the model's role or the name of the algorithm.
     scan : ScanData, optional
@@ -329,7 +329,7 @@ def load_arm(
     """
     if not Path(path).exists():
         raise FileNotFoundError(
-            f"{path} does not exist; name a model's folder or file, or the NPZ of a finished reconstruction."
+            f"{path} does not exist; name a model's folder or file, or the file of a finished reconstruction."
         )
     if role is None and Path(path).is_file() and not is_model(path):
         return _finished_arm(Path(path), label, [known for known in (scan, subset) if known is not None])

@@ -82,7 +82,7 @@ class Reconstruction:
         return None
 
 
-def read_reconstruction(path: str | PathLike[str]) -> Reconstruction:
+def read_reconstruction_npz(path: str | PathLike[str]) -> Reconstruction:
     """Read ``reconstructed_object``, ``reconstructed_probe``, ``algorithm`` and what goes with them.
 
     ``computation_time_seconds``, ``positions_yx`` and ``coverage`` are optional. Nothing is ever unpickled.

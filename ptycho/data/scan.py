@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ptycho.data.geometry import ScanGeometry
 from ptycho.errors import DataError
 
 
@@ -33,6 +34,11 @@ class ScanData:
         The object patch under each frame, for supervised training.
     scan_index : (n,) int64, optional
         The scan that each frame came from.
+    mask : (N, N) bool, optional
+        True where a pixel of the frames counts. The others, dead, hot or hidden, are zero in `amplitude`;
+        `with_mask` makes them so. Without a mask all count.
+    geometry : ScanGeometry, optional
+        Lengths in SI units, where they are known.
 
     Examples
     --------
@@ -54,6 +60,8 @@ class ScanData:
     object_guess: np.ndarray | None = None
     labels: np.ndarray | None = None
     scan_index: np.ndarray | None = None
+    mask: np.ndarray | None = None
+    geometry: ScanGeometry | None = None
 
     def __post_init__(self) -> None:
         """Convert to the contract's dtypes and refuse what breaks its shapes or is not finite."""
@@ -63,6 +71,12 @@ class ScanData:
                 object.__setattr__(self, name, read_only(_as_array(value, dtype, name)))
         _check_shapes(self)
         _check_values(self)
+        _check_mask(self)
+        if not isinstance(self.geometry, ScanGeometry | None):
+            raise DataError(
+                f"geometry is a {type(self.geometry).__name__} but must be None or a ScanGeometry; pass "
+                "ptycho.data.ScanGeometry(object_pixel_m=…)."
+            )
 
     @property
     def n_frames(self) -> int:
@@ -94,6 +108,19 @@ class ScanData:
             name: getattr(self, name)[chosen] for name in _PER_FRAME if getattr(self, name) is not None
         }
         return replace(self, **per_frame)
+
+    @property
+    def n_masked(self) -> int:
+        """Number of pixels of a frame that do not count."""
+        return 0 if self.mask is None else int(self.mask.size - np.count_nonzero(self.mask))
+
+    def with_mask(self, mask: ArrayLike) -> ScanData:
+        """Return the scan with only the pixels of `mask` (N, N) counting; the others are zero in a copy."""
+        kept = _as_array(mask, np.bool_, "mask")
+        if kept.shape != self.amplitude.shape[1:]:
+            # The constructor says what is wrong with it.
+            return replace(self, mask=kept)
+        return replace(self, amplitude=np.where(kept, self.amplitude, np.float32(0)), mask=kept)
 
     @property
     def normalisation(self) -> float:
@@ -135,6 +162,7 @@ _DTYPES = {
     "object_guess": np.complex64,
     "labels": np.complex64,
     "scan_index": np.int64,
+    "mask": np.bool_,
 }
 _PER_FRAME = ("amplitude", "positions_yx", "labels", "scan_index")
 
@@ -167,7 +195,13 @@ def _check_shapes(scan: ScanData) -> None:
             "crop or pad the frames to squares."
         )
     n, side = shape[0], shape[1]
-    expected = {"positions_yx": (n, 2), "probe": (side, side), "labels": (n, side, side), "scan_index": (n,)}
+    expected = {
+        "positions_yx": (n, 2),
+        "probe": (side, side),
+        "labels": (n, side, side),
+        "scan_index": (n,),
+        "mask": (side, side),
+    }
     for name, wanted in expected.items():
         value = getattr(scan, name)
         if value is not None and value.shape != wanted:
@@ -200,6 +234,21 @@ def _check_values(scan: ScanData) -> None:
         )
     if not scan.probe.any():
         raise DataError("the probe is zero everywhere but must light the object; store the probe estimate.")
+
+
+def _check_mask(scan: ScanData) -> None:
+    if scan.mask is None:
+        return
+    if not scan.mask.any():
+        raise DataError(
+            "mask is False everywhere but some pixels must count (True counts); invert it if it marks bad pixels."
+        )
+    lit = int(np.count_nonzero(scan.amplitude[:, ~scan.mask].any(axis=0)))
+    if lit:
+        raise DataError(
+            f"{lit} of the {scan.n_masked} pixels that mask leaves out (False) hold signal but must be zero in "
+            "amplitude; set them to zero with ScanData.with_mask, or invert the mask if it marks bad pixels."
+        )
 
 
 def _refuse_not_finite(name: str, row_is_finite: np.ndarray) -> None:
