@@ -53,7 +53,24 @@ class ScanGeometry:
         detector_pixel_m: float,
         patch_size: int,
     ) -> ScanGeometry:
-        """Return the geometry of a far field: the object's pixel is wavelength · distance / (N · detector pixel)."""
+        """Return the geometry of a far field: the object's pixel is wavelength · distance / (N · detector pixel).
+
+        Parameters
+        ----------
+        photon_energy_j, detector_distance_m, detector_pixel_m : float
+            In SI units.
+        patch_size : int
+            Side N of the frames in pixels.
+
+        Returns
+        -------
+        ScanGeometry
+
+        Raises
+        ------
+        SettingsError
+            A length or the energy is not a number above 0.
+        """
         energy_j = fields.number(photon_energy_j, "photon_energy_j", above=0)
         distance_m = fields.number(detector_distance_m, "detector_distance_m", above=0)
         pixel_m = fields.number(detector_pixel_m, "detector_pixel_m", above=0)

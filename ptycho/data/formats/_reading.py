@@ -30,6 +30,14 @@ logger = logging.getLogger(__name__)
 def detect_format(path: str | PathLike[str]) -> str:
     """Return the name of the format of a file (docs/formats.md), told from what it holds, never from its name.
 
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    str
+
     Raises
     ------
     FileNotFoundError
@@ -82,6 +90,17 @@ def read_scan(
         There is no such file.
     DataError
         The file is damaged, of no known format, or lacks what no partner has; the message says what.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from ptycho.data import SimulationSettings, read_scan, simulate, write_npz
+    >>> path = Path(tempfile.mkdtemp()) / "scan.npz"
+    >>> write_npz(path, simulate(SimulationSettings(object_shape_yx=(80, 90), step_px=12.0)))
+    >>> scan = read_scan(path)
+    >>> scan.amplitude.shape, scan.patch_size
+    ((6, 64, 64), 64)
     """
     source = Path(path)
     with ExitStack() as stack:
@@ -107,6 +126,14 @@ def read_reconstruction(path: str | PathLike[str]) -> Reconstruction:
     """Read a finished reconstruction: the project's own NPZ, or a file of another package with object and probe.
 
     Nothing is ever unpickled.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    Reconstruction
 
     Raises
     ------
