@@ -35,16 +35,13 @@ def build_parser(prog: str = "ptycho-reconstruct") -> argparse.ArgumentParser:
         help="folder of ptycho-train, or PtychoPINN's wts.h5.zip or baseline_model.h5",
     )
     inputs.add_argument("--test_data", type=Path, required=True, metavar="NPZ", help="scan to reconstruct")
-    _flags.add_crop_size(inputs)
-    _flags.add_self_consistency(inputs)
+    _flags.add_stitching(inputs)
 
     batches = parser.add_argument_group(
         "memory and batches (these change memory and speed, and the image by rounding alone)"
     )
     _flags.add_batch_size(batches, "--predict-batch-size", "frames predicted at once")
-    _flags.add_stitch_batch_size(batches)
-    _flags.add_batch_memo(batches)
-    _flags.add_device_flag(batches)
+    _flags.add_memory(batches)
 
     output = parser.add_argument_group("output")
     _flags.add_run_flags(output)
