@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
-from scipy.signal.windows import tukey
 
 from ptycho.errors import DataError
 from ptycho.evaluation.results import FrcCurve, FrcCurves, FrcCutoff, FrcCutoffs
@@ -87,8 +86,23 @@ def apodised(image: np.ndarray) -> np.ndarray:
     image : (H, W) real or complex
     """
     # (H, W); separable, so it fades along the borders that the transform joins.
-    window = np.outer(tukey(image.shape[0], TAPER_FRACTION), tukey(image.shape[1], TAPER_FRACTION))
+    window = np.outer(_tukey_window(image.shape[0]), _tukey_window(image.shape[1]))
     return window * (image - (window * image).sum() / window.sum())
+
+
+def _tukey_window(size: int) -> np.ndarray:
+    """Return the tapered cosine window (size,) float64, whose fading ends make up `TAPER_FRACTION` of it.
+
+    ``(1 + cos(π (2 n / (α (N - 1)) - 1))) / 2`` for the first α/2 of the N samples, mirrored at the end, else 1:
+    Harris 1978, https://doi.org/10.1109/PROC.1978.10837, equation 38. SciPy has it in a package that takes a
+    second to import.
+    """
+    n_fading = int(TAPER_FRACTION * (size - 1) / 2) + 1
+    fading = 0.5 * (1 + np.cos(np.pi * (2 * np.arange(n_fading) / (TAPER_FRACTION * (size - 1)) - 1)))
+    window = np.ones(size)
+    window[:n_fading] = fading
+    window[size - n_fading :] = fading[::-1]
+    return window
 
 
 def ring_correlation(first: np.ndarray, second: np.ndarray, rings: Rings) -> np.ndarray:

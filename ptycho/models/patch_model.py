@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -99,13 +100,27 @@ class PatchModel:
             gives a patch for each of C > 1 frames: these are averaged on the N x N pixels about that centre.
         """
         join = _polar if self.combine == "polar" else _rectangular
-        patches = join(*self.network.predict_on_batch(frames))
+        patches = join(*self._predict(frames))
         if patches.shape[-1] == 1:
             alone = patches[..., 0]
             return alone if self.support_size is None else alone * self._support_factor()
         from ptycho.models.physics import merge_patches
 
         return merge_patches(patches, offsets_yx, self.patch_size, support_size=self.support_size).numpy()
+
+    def _predict(self, frames: np.ndarray) -> list[np.ndarray]:
+        """Return the two images of frames (B, N, N, C), each (B, N, N, 1 or C) float32."""
+        import tensorflow as tf
+
+        return [image.numpy() for image in self._graph(tf.convert_to_tensor(frames, tf.float32))]
+
+    @cached_property
+    def _graph(self) -> Any:
+        """The network as one graph for every size of a batch, traced once; Keras traces each size anew."""
+        import tensorflow as tf
+
+        frames = tf.TensorSpec(self.network.inputs[0].shape, tf.float32)  # (None, N, N, C)
+        return tf.function(lambda batch: self.network(batch, training=False)).get_concrete_function(frames)
 
     def _support_factor(self) -> np.ndarray:
         """Return the factor (N, N) float32 of a patch that is alone."""

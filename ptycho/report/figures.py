@@ -484,4 +484,4 @@ def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as file:
-        figure.savefig(file, format="png", bbox_inches="tight", pad_inches=0.08)
+        figure.savefig(file, format="png")

@@ -5,6 +5,7 @@ import pytest
 from complex_objects import analytic_object, complex_noise, ramp_phasor
 
 from ptycho.errors import DataError
+from ptycho.evaluation import frc
 from ptycho.evaluation.frc import (
     Rings,
     apodised,
@@ -202,3 +203,10 @@ def test_the_half_set_frc_scores_covered_pixels_only():
     np.testing.assert_allclose(curves.phase.correlation, 1, atol=1e-9)
     with pytest.raises(DataError, match="not finite"):
         half_set_frc(spoilt, spoilt)
+
+
+@pytest.mark.parametrize("size", [16, 17, 64, 211])
+def test_the_window_is_scipys(size):
+    from scipy.signal.windows import tukey
+
+    np.testing.assert_allclose(frc._tukey_window(size), tukey(size, frc.TAPER_FRACTION), atol=1e-15)

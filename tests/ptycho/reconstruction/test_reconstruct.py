@@ -204,10 +204,10 @@ def test_a_batch_size_that_survived_an_oom_is_planned_the_next_time(scan, model,
         first = reconstruct(model, scan, InferenceSettings(crop_size=16, batch_memo=path))
     half = scan.n_frames // 2
     assert first.prediction.attempted_sizes[:2] == [scan.n_frames, half]
-    again = reconstruct(model, scan, InferenceSettings(crop_size=16, batch_memo=path))
-    assert (again.prediction.plan.limited_by, again.prediction.attempted_sizes[0]) == ("memo", half)
     plan = plan_inference(model, scan, InferenceSettings(crop_size=16, batch_memo=path)).batches
     assert (plan.limited_by, plan.batch_size) == ("memo", half)
+    again = reconstruct(model, scan, InferenceSettings(crop_size=16, batch_memo=path))
+    assert (again.prediction.plan.limited_by, again.prediction.attempted_sizes[0]) == ("memo", half)
     assert plan_inference(model, scan, InferenceSettings(crop_size=16)).batches.limited_by == "items"
 
 
