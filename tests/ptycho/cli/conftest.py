@@ -20,7 +20,7 @@ _PNG = bytes.fromhex(
 @pytest.fixture(autouse=True)
 def _models_once(monkeypatch):
     """Open each bundle once for as long as its files are the same: loading and tracing are most of a short run."""
-    monkeypatch.setattr("ptycho.comparison.arms.load_bundle", _known_bundle)
+    monkeypatch.setattr("ptycho.models.loading.load_bundle", _known_bundle)
 
 
 def _known_bundle(folder):
