@@ -216,6 +216,8 @@ def telling_line(exc: BaseException, *, width: int = 200) -> str:
     """
     lines = _text(exc).strip().split("\n")
     text = next((line.strip() for line in lines if _MEMORY_WORDS.search(line)), lines[0])
+    # An operation of a function puts the function's name first, which is TensorFlow's own invention.
+    text = re.sub(r"^\{\{function_node .*?\}\} ", "", text)
     line = f"{type(exc).__name__}: {text}" if text else type(exc).__name__
     return line if len(line) <= width else line[: width - 1] + "…"
 

@@ -5,8 +5,7 @@ from functools import cache
 
 import numpy as np
 
-from ptycho.data import ScanData
-from ptycho.data.simulation import defocused_probe, extract_patches, random_lines, raster_positions
+from ptycho.data import ScanData, defocused_probe, extract_patches, random_lines, raster_positions
 from ptycho.models.networks import Architecture, build_network
 
 

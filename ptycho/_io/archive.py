@@ -7,6 +7,7 @@ import os
 import shutil
 import struct
 import tempfile
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -17,13 +18,21 @@ from typing import IO
 
 import numpy as np
 
-from ptycho.errors import DataError
+from ptycho.errors import DataError, SettingsError
 
 _ZIP = b"PK\x03\x04"
 _BZIP2 = b"BZh"
 # What zipfile, zlib and NumPy raise on damaged input; RuntimeError covers encrypted members and,
-# through NotImplementedError, unknown compression methods.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError)
+# through NotImplementedError, unknown compression methods. NumPy reads an array's header as a line of Python.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    SyntaxError,
+    tokenize.TokenError,
+)
 # A member in a ZIP file is preceded by 30 bytes, the last four of which tell how long the name and the extra
 # field are that come next (APPNOTE.TXT 6.3.10, section 4.3.7).
 _LOCAL_HEADER = struct.Struct("<26xHH")
@@ -53,6 +62,10 @@ class Archive:
     def shape(self, key: str) -> tuple[int, ...]:
         """Return the shape of a member from its header alone."""
         return self._header(key)[0]
+
+    def dtype(self, key: str) -> np.dtype:
+        """Return the type of a member from its header alone."""
+        return self._header(key)[1]
 
     def is_pickled(self, key: str) -> bool:
         """Tell whether a member holds Python objects, which are never loaded."""
@@ -188,10 +201,10 @@ def _unpack_bzip2(path: Path, target: IO[bytes]) -> None:
 
 @contextmanager
 def errors_naming(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Put the file's name before the message of a `DataError` that its contents raise."""
+    """Put the file's name before what its contents are refused for, and make a `DataError` of it."""
     try:
         yield
-    except DataError as error:
+    except (DataError, SettingsError) as error:
         raise DataError(f"{path}: {error}") from error
 
 

@@ -192,14 +192,14 @@ def _plot_options(arguments: argparse.Namespace, result: ComparisonResult) -> Pl
 
 def _open(arguments: argparse.Namespace) -> _Job:
     from ptycho.comparison import ComparisonSettings, check_arms
-    from ptycho.data import read_npz, subsample
+    from ptycho.data import read_scan, subsample
 
     if arguments.demo:
         from ptycho.demo import demo_scan
 
         whole = demo_scan()
     else:
-        whole = read_npz(arguments.test_data, labels=False)
+        whole = read_scan(arguments.test_data, labels=False)
     settings = _flags.settings_from(
         arguments,
         ComparisonSettings,

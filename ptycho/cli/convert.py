@@ -1,4 +1,4 @@
-"""`ptycho-convert`: a scan in another layout, or an older one, as the project's own NPZ."""
+"""`ptycho-convert`: a scan in any format that is known here, as the project's own NPZ."""
 
 from __future__ import annotations
 
@@ -12,20 +12,43 @@ from ptycho.cli import _errors, _flags, _paths
 if TYPE_CHECKING:
     from ptycho.data import ScanData
 
-_LAYOUTS = ("npz", "tike")
-
 
 def build_parser(prog: str = "ptycho-convert") -> argparse.ArgumentParser:
     """Return the parser of `ptycho-convert`, called `prog` in its messages."""
     parser = _flags.argument_parser(
         prog,
-        "Convert a scan to the NPZ that the other commands read: amplitude frames with the DC term in the "
-        "middle, patch centres in pixels, and a probe on the scale of the frames.",
+        "Convert a scan to this project's NPZ: amplitude frames with the DC term in the middle, patch centres in "
+        "pixels, and a probe on the scale of the frames. What IN is, is told from what it holds; what it lacks is "
+        "taken from files beside it with the same stem.",
     )
     parser.add_argument("input", metavar="IN", type=Path, help="the scan to read; it is not changed")
     parser.add_argument("output", metavar="OUT", type=Path, help="the NPZ to write")
     parser.add_argument(
-        "--from", dest="layout", choices=_LAYOUTS, help="layout of IN (default: told from its keys)"
+        "--from",
+        dest="layout",
+        metavar="FORMAT",
+        help="name of IN's format (default: told from what it holds)",
+    )
+    parser.add_argument(
+        "--with",
+        dest="partners",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        default=[],
+        help="another file of the same scan, such as its positions; may be repeated (default: those beside IN)",
+    )
+    parser.add_argument(
+        "--pixel-size",
+        dest="object_pixel_m",
+        metavar="METRES",
+        type=_flags.positive,
+        help="side of the object's pixel, for files that do not tell it",
+    )
+    parser.add_argument(
+        "--transpose-frames",
+        action="store_true",
+        help="exchange rows and columns of the frames, as those need that MATLAB wrote",
     )
     parser.add_argument(
         "--object",
@@ -44,18 +67,24 @@ def convert(arguments: argparse.Namespace) -> int:
     from ptycho.data import (
         consistent_probe,
         detect_format,
-        read_npz,
         read_reconstruction,
-        read_tike,
+        read_scan,
         with_reconstruction,
         write_npz,
     )
 
     _paths.check_output_file(arguments.output, overwrite=arguments.overwrite)
+    finished = None if arguments.object is None else read_reconstruction(arguments.object)
     layout = arguments.layout or detect_format(arguments.input)
-    scan = {"npz": read_npz, "tike": read_tike}[layout](arguments.input)
-    if arguments.object is not None:
-        scan = with_reconstruction(scan, read_reconstruction(arguments.object))
+    scan = read_scan(
+        arguments.input,
+        partners=arguments.partners,
+        layout=layout,
+        object_pixel_m=arguments.object_pixel_m,
+        transpose_frames=arguments.transpose_frames,
+    )
+    if finished is not None:
+        scan = with_reconstruction(scan, finished)
     scan = consistent_probe(scan)
     with _errors.working():
         write_npz(arguments.output, scan)

@@ -35,16 +35,13 @@ def build_parser(prog: str = "ptycho-reconstruct") -> argparse.ArgumentParser:
         help="folder of ptycho-train, or PtychoPINN's wts.h5.zip or baseline_model.h5",
     )
     inputs.add_argument("--test_data", type=Path, required=True, metavar="NPZ", help="scan to reconstruct")
-    _flags.add_crop_size(inputs)
-    _flags.add_self_consistency(inputs)
+    _flags.add_stitching(inputs)
 
     batches = parser.add_argument_group(
         "memory and batches (these change memory and speed, and the image by rounding alone)"
     )
     _flags.add_batch_size(batches, "--predict-batch-size", "frames predicted at once")
-    _flags.add_stitch_batch_size(batches)
-    _flags.add_batch_memo(batches)
-    _flags.add_device_flag(batches)
+    _flags.add_memory(batches)
 
     output = parser.add_argument_group("output")
     _flags.add_run_flags(output)
@@ -74,16 +71,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _open(arguments: argparse.Namespace) -> tuple[Arm, ScanData, ComparisonSettings]:
     from ptycho.comparison import ComparisonSettings, check_arms, load_arm
-    from ptycho.data import read_npz
-    from ptycho.models.legacy_bundle import is_legacy
+    from ptycho.data import read_scan
+    from ptycho.models import is_model
 
-    if arguments.model_dir.is_file() and not is_legacy(arguments.model_dir):
+    if arguments.model_dir.is_file() and not is_model(arguments.model_dir):
         raise _errors.UsageError(
             f"{arguments.model_dir} is no model; name the folder of a training run, or a wts.h5.zip or "
             "baseline_model.h5."
         )
     # A truth is left out: scoring is the business of compare-models, and nothing here may depend on one.
-    scan = replace(read_npz(arguments.test_data, labels=False), object_guess=None)
+    scan = replace(read_scan(arguments.test_data, labels=False), object_guess=None)
     arm = load_arm(arguments.model_dir)
     settings = _flags.settings_from(arguments, ComparisonSettings, register="none")
     check_arms([arm], scan, settings)

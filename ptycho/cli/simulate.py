@@ -131,17 +131,16 @@ def _add_positions(group: argparse._ActionsContainer) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Simulate and write; the work of `main` once the arguments are parsed."""
-    from ptycho.data import read_npz, write_npz
-    from ptycho.data.simulation import SimulationSettings, simulate
+    from ptycho.data import SimulationSettings, read_scan, simulate, write_npz
 
     _paths.check_output_file(arguments.output, overwrite=arguments.overwrite)
     settings = _flags.settings_from(arguments, SimulationSettings)
-    object_image = None if arguments.object_file is None else read_npz(arguments.object_file).object_guess
+    object_image = None if arguments.object_file is None else read_scan(arguments.object_file).object_guess
     if arguments.object_file is not None and object_image is None:
         raise _errors.UsageError(
             f"{arguments.object_file} has no objectGuess to take; name another scan, or leave --object-file out."
         )
-    probe = None if arguments.probe_file is None else read_npz(arguments.probe_file).probe
+    probe = None if arguments.probe_file is None else read_scan(arguments.probe_file).probe
     scan = simulate(settings, object_image=object_image, probe=probe)
     with _errors.working():
         write_npz(arguments.output, scan)

@@ -149,7 +149,7 @@ def _add_start(group: argparse._ActionsContainer) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train and write; the work of `main` once the arguments are parsed."""
-    from ptycho.data import read_npz
+    from ptycho.data import read_scan
     from ptycho.models.bundle import is_bundle
     from ptycho.models.networks import Architecture
 
@@ -157,7 +157,7 @@ def run(arguments: argparse.Namespace) -> int:
     _paths.check_output_folder(folder)
     if is_bundle(folder) and not arguments.overwrite:
         raise _errors.UsageError(f"{folder} already holds a model; pass --overwrite to replace it.")
-    scans = [read_npz(path, labels=arguments.model == "baseline") for path in arguments.train_data]
+    scans = [read_scan(path, labels=arguments.model == "baseline") for path in arguments.train_data]
     architecture = Architecture(
         kind=arguments.model,
         patch_size=scans[0].patch_size,

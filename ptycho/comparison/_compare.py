@@ -61,6 +61,17 @@ def compare(
         If the arms do not fit the scan; before any work is done.
     KeyboardInterrupt
         Ctrl-C before there is an arm or a failure.
+
+    Examples
+    --------
+    >>> from ptycho.comparison import FinishedArm, compare
+    >>> from ptycho.data import SimulationSettings, simulate
+    >>> from ptycho.image import place_image
+    >>> scan = simulate(SimulationSettings(object_shape_yx=(100, 110), step_px=9.0))
+    >>> whole = place_image(scan.object_guess, origin_yx=(0, 0), shape_yx=(100, 110))
+    >>> result = compare([FinishedArm(label="the truth itself", image=whole)], scan)
+    >>> result.arms[0].label, result.arms[0].metrics.ssim.amplitude
+    ('the truth itself', 1.0)
     """
     settings = settings or ComparisonSettings()
     progress = progress or NoProgress()
@@ -133,6 +144,10 @@ def plan_arm(arm: Arm, scan: ScanData, settings: ComparisonSettings) -> Inferenc
     arm : Arm
     scan : ScanData
     settings : ComparisonSettings
+
+    Returns
+    -------
+    InferencePlan or None
 
     Raises
     ------

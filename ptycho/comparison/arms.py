@@ -14,12 +14,11 @@ import numpy as np
 
 from autobatch import Progress
 from ptycho._checks import fields
-from ptycho.data.reconstruction import read_reconstruction
+from ptycho.data import read_reconstruction
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
 from ptycho.image.placed import PlacedImage
-from ptycho.models.bundle import is_bundle, load_bundle
-from ptycho.models.legacy_bundle import is_legacy, load_legacy
+from ptycho.models.loading import is_model, load_model
 from ptycho.models.networks import ModelKind
 from ptycho.models.patch_model import PatchModel
 from ptycho.reconstruction import (
@@ -103,15 +102,63 @@ class Arm(ABC):
 
     @abstractmethod
     def check(self, scan: ScanData) -> None:
-        """Raise `DataError` if this arm cannot be compared on `scan`; runs nothing."""
+        """Raise `DataError` if this arm cannot be compared on `scan`; runs nothing.
+
+        Parameters
+        ----------
+        scan : ScanData
+            The scan to be compared on.
+
+        Raises
+        ------
+        DataError
+            Frames and model do not fit, or nothing says where a finished image lies.
+        """
 
     @abstractmethod
     def plan(self, scan: ScanData, settings: InferenceSettings) -> InferencePlan | None:
-        """Return what `make_image` would do; None if there is nothing to compute."""
+        """Return what `make_image` would do; None if there is nothing to compute.
+
+        Parameters
+        ----------
+        scan : ScanData
+        settings : InferenceSettings
+            Of the whole comparison; what an arm says itself goes before them.
+
+        Returns
+        -------
+        InferencePlan or None
+
+        Raises
+        ------
+        DataError
+            The arm does not fit the scan.
+        """
 
     @abstractmethod
     def make_image(self, scan: ScanData, settings: InferenceSettings, progress: Progress) -> ArmImage:
-        """Return the image of `scan`, computed if need be."""
+        """Return the image of `scan`, computed if need be.
+
+        Parameters
+        ----------
+        scan : ScanData
+        settings : InferenceSettings
+            Of the whole comparison; what an arm says itself goes before them.
+        progress : Progress
+            Display that gets one stage of an arm that is computed.
+
+        Returns
+        -------
+        ArmImage
+            Image (H, W) complex64 on the object's pixel grid, and the seconds that it took.
+
+        Raises
+        ------
+        DataError
+            The arm does not fit the scan.
+        autobatch.DoesNotFitError
+            Not even one group of frames fits into memory.
+        """
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -213,7 +260,17 @@ class FinishedArm(Arm):
         return "reconstruction"
 
     def check(self, scan: ScanData) -> None:
-        """Raise `DataError` if nothing can say where the image lies."""
+        """Raise `DataError` if nothing can say where the image lies.
+
+        Parameters
+        ----------
+        scan : ScanData
+
+        Raises
+        ------
+        DataError
+            It does not, and the scan has no truth to register it to.
+        """
         if self.image.origin_yx is None and scan.object_guess is None:
             raise DataError(
                 f"{self.label} does not say where its image lies and the scan has no objectGuess to register it to; "
@@ -240,14 +297,14 @@ def load_arm(
     max_predict_batch_size: int | None = None,
     max_groups: int | None = None,
 ) -> Arm:
-    """Open a model, of this project or of PtychoPINN, or the NPZ of a finished reconstruction.
+    """Open a model, of this project or of PtychoPINN, or a finished reconstruction.
 
     Parameters
     ----------
     path : path
         A folder written by ``ptycho-train``; PtychoPINN's ``wts.h5.zip``, ``baseline_model.h5`` or another
-        of its files, or a folder that holds one at any depth (docs/formats.md); or an NPZ with
-        `reconstructed_object`.
+        of its files, or a folder that holds one at any depth (docs/formats.md); or a file that
+        `ptycho.data.read_reconstruction` reads.
     label : str, optional
         Default: that of the model's role or the name of the algorithm.
     scan : ScanData, optional
@@ -272,27 +329,14 @@ def load_arm(
     """
     if not Path(path).exists():
         raise FileNotFoundError(
-            f"{path} does not exist; name a model's folder or file, or the NPZ of a finished reconstruction."
+            f"{path} does not exist; name a model's folder or file, or the file of a finished reconstruction."
         )
-    if not is_bundle(path) and is_legacy(path):
-        model = load_legacy(path, role)
-    elif Path(path).is_file():
-        if role is not None:
-            raise DataError(
-                f"{path} is no model but a {role} is wanted; name the folder of a training run, or a "
-                "wts.h5.zip or baseline_model.h5."
-            )
+    if role is None and Path(path).is_file() and not is_model(path):
         return _finished_arm(Path(path), label, [known for known in (scan, subset) if known is not None])
-    else:
-        model = load_bundle(path)
+    model = load_model(path, kind=role)
     kind = model.architecture.kind
-    if role is not None and kind != role:
-        raise DataError(
-            f"{path} holds a {kind} but a {role} is wanted; name another folder, or give the "
-            "model any label with --arm LABEL=PATH."
-        )
     return ModelArm(
-        label=label or ROLES[kind].label,
+        label=label or (ROLES[kind].label if kind in ROLES else kind),
         role=kind if label is None else role,
         model=model,
         predict_batch_size=predict_batch_size,

@@ -39,12 +39,34 @@ class Failure:
 
     @classmethod
     def stopped(cls, what: str) -> Failure:
-        """Return that of something that Ctrl-C kept from being finished."""
+        """Return that of something that Ctrl-C kept from being finished.
+
+        Parameters
+        ----------
+        what : str
+            The label of the arm, or what it is.
+
+        Returns
+        -------
+        Failure
+            Of kind "stopped".
+        """
         return cls(what, "stopped by Ctrl-C", "stopped")
 
     @classmethod
     def not_scored(cls, what: str) -> Failure:
-        """Return that of an arm that Ctrl-C kept from being scored."""
+        """Return that of an arm that Ctrl-C kept from being scored.
+
+        Parameters
+        ----------
+        what : str
+            The label of the arm.
+
+        Returns
+        -------
+        Failure
+            Of kind "not_scored".
+        """
         return cls(what, "not scored: stopped by Ctrl-C", "not_scored")
 
 

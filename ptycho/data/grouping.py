@@ -39,7 +39,18 @@ class Groups:
         return len(self.indices)
 
     def select(self, chosen: ArrayLike) -> Groups:
-        """Return the groups at `chosen`, in that order, their members unchanged."""
+        """Return the groups at `chosen`, in that order, their members unchanged.
+
+        Parameters
+        ----------
+        chosen : (m,) int
+            Numbers of groups.
+
+        Returns
+        -------
+        Groups
+            m of them.
+        """
         rows = np.asarray(chosen)
         return Groups(
             indices=self.indices[rows],

@@ -19,7 +19,19 @@ _BRIGHT_PERCENTILE = 99
 
 
 def probe_energy_ratio(scan: ScanData) -> float:
-    """Return Σ|probe|² over Σ amplitude² of the brightest frames (99th percentile)."""
+    """Compare the energy of the probe with that of the frames.
+
+    Σ|probe|² over Σ amplitude² of the brightest frames (99th percentile); see `consistent_probe`.
+
+    Parameters
+    ----------
+    scan : ScanData
+
+    Returns
+    -------
+    float
+        At least about 1 for a probe in the units of the frames.
+    """
     return _probe_energy(scan) / _bright_frame_energy(scan)
 
 
@@ -54,6 +66,22 @@ def consistent_probe(scan: ScanData) -> ScanData:
     )
     # Through float64: the factor may take |probe| from the smallest to the largest float32.
     return replace(scan, probe=(scan.probe.astype(np.complex128) * ratio**-0.5).astype(np.complex64))
+
+
+def probe_of_mean_frame(amplitude: np.ndarray) -> np.ndarray:
+    """Return a guess of the probe for frames (n, N, N) that come without one, (N, N) complex64.
+
+    It is the far field of flat phase whose amplitude is that of the mean frame: a focused beam, blurred by what
+    the object scatters. Its energy is that of the brightest frames.
+    """
+    side = amplitude.shape[-1]
+    mean = np.sqrt(np.einsum("nij,nij->ij", amplitude, amplitude, dtype=np.float64) / len(amplitude))
+    energies = np.einsum("nij,nij->n", amplitude, amplitude, dtype=np.float64)
+    probe = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(mean))) * side
+    if not energies.any():
+        return probe.astype(np.complex64)
+    bright = np.percentile(energies[energies > 0], _BRIGHT_PERCENTILE)
+    return (probe * np.sqrt(bright / np.sum(np.abs(probe) ** 2))).astype(np.complex64)
 
 
 def _probe_energy(scan: ScanData) -> float:

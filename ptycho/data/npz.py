@@ -11,6 +11,7 @@ import numpy as np
 from ptycho._io.archive import Archive, errors_naming, open_archive
 from ptycho._io.atomic import replacing
 from ptycho.data.checks import check_plausible
+from ptycho.data.geometry import ScanGeometry
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
 
@@ -18,8 +19,10 @@ logger = logging.getLogger(__name__)
 
 FRAME_KEYS = ("diffraction", "diff3d")
 _START_KEYS = ("xcoords_start", "ycoords_start")
-_OPTIONAL = {"object_guess": "objectGuess", "scan_index": "scan_index"}
-_KNOWN = {*FRAME_KEYS, *_START_KEYS, *_OPTIONAL.values(), "xcoords", "ycoords", "probeGuess", "Y"}
+# "valid_pixels" says which value counts; files with a "mask" disagree about it.
+_OPTIONAL = {"object_guess": "objectGuess", "scan_index": "scan_index", "mask": "valid_pixels"}
+_LENGTHS = ("object_pixel_m", "photon_energy_j", "detector_distance_m", "detector_pixel_m")
+_KNOWN = {*FRAME_KEYS, *_START_KEYS, *_OPTIONAL.values(), *_LENGTHS, "xcoords", "ycoords", "probeGuess", "Y"}
 
 
 def read_npz(path: str | PathLike[str], *, labels: bool = True, plausibility: bool = True) -> ScanData:
@@ -55,8 +58,10 @@ def read_npz(path: str | PathLike[str], *, labels: bool = True, plausibility: bo
     """
     with open_archive(Path(path)) as archive:
         fields = _read_fields(archive, labels=labels)
+        lengths = {name: _read_length(archive, name) for name in _LENGTHS if _usable(archive, name)}
     with errors_naming(path):
-        scan = ScanData(**fields)
+        geometry = ScanGeometry(**lengths) if "object_pixel_m" in lengths else None
+        scan = ScanData(**fields, geometry=geometry)
         if plausibility:
             check_plausible(scan)
     return scan
@@ -71,6 +76,11 @@ def write_npz(path: str | PathLike[str], scan: ScanData) -> None:
         The file to make, used as given: no suffix is added.
     scan : ScanData
         What to store.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; an older one is untouched.
     """
     y, x = scan.positions_yx.T
     arrays = {
@@ -83,7 +93,10 @@ def write_npz(path: str | PathLike[str], scan: ScanData) -> None:
         "objectGuess": scan.object_guess,
         "Y": scan.labels,
         "scan_index": scan.scan_index,
+        "valid_pixels": scan.mask,
     }
+    if scan.geometry is not None:
+        arrays.update({name: getattr(scan.geometry, name) for name in _LENGTHS})
     with replacing(Path(path)) as file:
         np.savez(file, **{key: array for key, array in arrays.items() if array is not None})
 
@@ -141,6 +154,16 @@ def _usable(archive: Archive, key: str) -> bool:
         logger.info("%s: %s is a pickled object (often None) and is left unread", archive.name, key)
         return False
     return True
+
+
+def _read_length(archive: Archive, key: str) -> float:
+    value = archive.read(key)
+    if value.size != 1 or value.dtype.kind not in "iuf":
+        raise DataError(
+            f"{key} in {archive.name} is {value.dtype} of shape {value.shape} but must be one number in SI units; "
+            "store it so, or leave it out."
+        )
+    return float(value.item())
 
 
 def _read_stack(archive: Archive, key: str, n_frames: int) -> np.ndarray:

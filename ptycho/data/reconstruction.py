@@ -56,6 +56,11 @@ class Reconstruction:
         *scans : ScanData
             A scan and subsets of it; the first with as many frames as there are positions tells.
 
+        Returns
+        -------
+        (float, float) or None
+            Row and column in pixels of the object.
+
         Raises
         ------
         DataError
@@ -77,10 +82,19 @@ class Reconstruction:
         return None
 
 
-def read_reconstruction(path: str | PathLike[str]) -> Reconstruction:
+def read_reconstruction_npz(path: str | PathLike[str]) -> Reconstruction:
     """Read ``reconstructed_object``, ``reconstructed_probe``, ``algorithm`` and what goes with them.
 
     ``computation_time_seconds``, ``positions_yx`` and ``coverage`` are optional. Nothing is ever unpickled.
+
+    Parameters
+    ----------
+    path : path
+        An NPZ file (docs/formats.md).
+
+    Returns
+    -------
+    Reconstruction
 
     Raises
     ------
@@ -103,7 +117,19 @@ def read_reconstruction(path: str | PathLike[str]) -> Reconstruction:
 
 
 def write_reconstruction(path: str | PathLike[str], reconstruction: Reconstruction) -> None:
-    """Write what `read_reconstruction` gives back; an existing file is replaced only when all is written."""
+    """Write what `read_reconstruction` gives back; an existing file is replaced only when all is written.
+
+    Parameters
+    ----------
+    path : path
+        The NPZ to make, used as given: no suffix is added.
+    reconstruction : Reconstruction
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; an older one is untouched.
+    """
     arrays: dict[str, Any] = {
         "reconstructed_object": reconstruction.object,
         "reconstructed_probe": reconstruction.probe,

@@ -51,7 +51,34 @@ def subsample_indices(n_frames: int, n_chosen: int, *, seed: int | None = None) 
 
 
 def subsample(scan: ScanData, n_chosen: int, *, seed: int | None = None) -> ScanData:
-    """Return `n_chosen` frames of `scan` drawn by `subsample_indices`; all of them without a copy."""
+    """Return frames of a scan drawn by `subsample_indices`; all of them without a copy.
+
+    Parameters
+    ----------
+    scan : ScanData
+    n_chosen : int
+        How many are wanted, at most as many as there are.
+    seed : int, optional
+        Of the draw; without one a fresh seed is drawn and logged.
+
+    Returns
+    -------
+    ScanData
+        In scan order, with probe and object unchanged.
+
+    Raises
+    ------
+    DataError
+        More frames are wanted than there are, or none.
+
+    Examples
+    --------
+    >>> from ptycho.data import SimulationSettings, simulate, subsample
+    >>> scan = simulate(SimulationSettings(object_shape_yx=(90, 100), step_px=8.0))
+    >>> subset = subsample(scan, 5, seed=1)
+    >>> scan.n_frames, subset.n_frames
+    (20, 5)
+    """
     if n_chosen == scan.n_frames:
         return scan
     return scan.select(subsample_indices(scan.n_frames, n_chosen, seed=seed))

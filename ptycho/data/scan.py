@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ptycho.data.geometry import ScanGeometry
 from ptycho.errors import DataError
 
 
@@ -33,6 +34,24 @@ class ScanData:
         The object patch under each frame, for supervised training.
     scan_index : (n,) int64, optional
         The scan that each frame came from.
+    mask : (N, N) bool, optional
+        True where a pixel of the frames counts. The others, dead, hot or hidden, are zero in `amplitude`;
+        `with_mask` makes them so. Without a mask all count.
+    geometry : ScanGeometry, optional
+        Lengths in SI units, where they are known.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ptycho.data import ScanData
+    >>> amplitude = np.sqrt(np.random.default_rng(1).poisson(5.0, (3, 64, 64)))
+    >>> positions_yx = np.array([[40.0, 40.0], [40.0, 52.5], [47.0, 45.0]])
+    >>> scan = ScanData(amplitude=amplitude, positions_yx=positions_yx, probe=np.ones((64, 64)))
+    >>> scan.n_frames, scan.patch_size, scan.amplitude.dtype.name
+    (3, 64, 'float32')
+    >>> scan.select([0, 2]).positions_yx
+    array([[40., 40.],
+           [47., 45.]])
     """
 
     amplitude: np.ndarray
@@ -41,6 +60,8 @@ class ScanData:
     object_guess: np.ndarray | None = None
     labels: np.ndarray | None = None
     scan_index: np.ndarray | None = None
+    mask: np.ndarray | None = None
+    geometry: ScanGeometry | None = None
 
     def __post_init__(self) -> None:
         """Convert to the contract's dtypes and refuse what breaks its shapes or is not finite."""
@@ -50,6 +71,12 @@ class ScanData:
                 object.__setattr__(self, name, read_only(_as_array(value, dtype, name)))
         _check_shapes(self)
         _check_values(self)
+        _check_mask(self)
+        if not isinstance(self.geometry, ScanGeometry | None):
+            raise DataError(
+                f"geometry is a {type(self.geometry).__name__} but must be None or a ScanGeometry; pass "
+                "ptycho.data.ScanGeometry(object_pixel_m=…)."
+            )
 
     @property
     def n_frames(self) -> int:
@@ -65,12 +92,50 @@ class ScanData:
         """Return the frames at `indices`, in that order, with probe and object unchanged.
 
         The chosen frames are copied when `indices` is an array, as NumPy does.
+
+        Parameters
+        ----------
+        indices : (m,) int, or a mask (n,) bool
+            Which frames.
+
+        Returns
+        -------
+        ScanData
+            m frames.
         """
         chosen = np.asarray(indices)
         per_frame = {
             name: getattr(self, name)[chosen] for name in _PER_FRAME if getattr(self, name) is not None
         }
         return replace(self, **per_frame)
+
+    @property
+    def n_masked(self) -> int:
+        """Number of pixels of a frame that do not count."""
+        return 0 if self.mask is None else int(self.mask.size - np.count_nonzero(self.mask))
+
+    def with_mask(self, mask: ArrayLike) -> ScanData:
+        """Let only some pixels of the frames count; the others are zero in a copy of the amplitude.
+
+        Parameters
+        ----------
+        mask : (N, N) bool
+            True where a pixel counts.
+
+        Returns
+        -------
+        ScanData
+
+        Raises
+        ------
+        DataError
+            The mask has another shape, or leaves no pixel.
+        """
+        kept = _as_array(mask, np.bool_, "mask")
+        if kept.shape != self.amplitude.shape[1:]:
+            # The constructor says what is wrong with it.
+            return replace(self, mask=kept)
+        return replace(self, amplitude=np.where(kept, self.amplitude, np.float32(0)), mask=kept)
 
     @property
     def normalisation(self) -> float:
@@ -81,6 +146,11 @@ class ScanData:
         """Return the scan scaled so that the mean over frames of Σ amplitude² is (N/2)².
 
         The probe is scaled by the same factor, so that the physics between the two is kept.
+
+        Returns
+        -------
+        ScanData
+            Amplitude (n, N, N) float32 and probe (N, N) complex64 in the units that networks take.
         """
         factor = self.normalisation
         return replace(
@@ -107,6 +177,7 @@ _DTYPES = {
     "object_guess": np.complex64,
     "labels": np.complex64,
     "scan_index": np.int64,
+    "mask": np.bool_,
 }
 _PER_FRAME = ("amplitude", "positions_yx", "labels", "scan_index")
 
@@ -139,7 +210,13 @@ def _check_shapes(scan: ScanData) -> None:
             "crop or pad the frames to squares."
         )
     n, side = shape[0], shape[1]
-    expected = {"positions_yx": (n, 2), "probe": (side, side), "labels": (n, side, side), "scan_index": (n,)}
+    expected = {
+        "positions_yx": (n, 2),
+        "probe": (side, side),
+        "labels": (n, side, side),
+        "scan_index": (n,),
+        "mask": (side, side),
+    }
     for name, wanted in expected.items():
         value = getattr(scan, name)
         if value is not None and value.shape != wanted:
@@ -172,6 +249,21 @@ def _check_values(scan: ScanData) -> None:
         )
     if not scan.probe.any():
         raise DataError("the probe is zero everywhere but must light the object; store the probe estimate.")
+
+
+def _check_mask(scan: ScanData) -> None:
+    if scan.mask is None:
+        return
+    if not scan.mask.any():
+        raise DataError(
+            "mask is False everywhere but some pixels must count (True counts); invert it if it marks bad pixels."
+        )
+    lit = int(np.count_nonzero(scan.amplitude[:, ~scan.mask].any(axis=0)))
+    if lit:
+        raise DataError(
+            f"{lit} of the {scan.n_masked} pixels that mask leaves out (False) hold signal but must be zero in "
+            "amplitude; set them to zero with ScanData.with_mask, or invert the mask if it marks bad pixels."
+        )
 
 
 def _refuse_not_finite(name: str, row_is_finite: np.ndarray) -> None:

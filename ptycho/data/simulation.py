@@ -6,10 +6,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.fft
-import scipy.ndimage
 
 from ptycho._checks import fields
+from ptycho.data.phantoms import defocused_probe, random_lines, random_positions, raster_positions
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
 
@@ -43,6 +42,13 @@ def simulate_scan(
     -------
     ScanData
         Amplitudes are square roots of counts; the probe is scaled to their units.
+
+    Raises
+    ------
+    ValueError
+        `photons_per_frame` is not positive.
+    DataError
+        A patch reaches outside the object.
     """
     if not photons_per_frame > 0:
         raise ValueError(f"photons_per_frame is {photons_per_frame} but must be positive; 1e5 is usual.")
@@ -65,15 +71,35 @@ def simulate_scan(
 
 
 def extract_patches(object_image: np.ndarray, positions_yx: np.ndarray, patch_size: int) -> np.ndarray:
-    """Return the patches (n, N, N) complex64 of `object_image` (H, W) centred at `positions_yx` (n, 2).
+    """Cut patches out of an object at sub-pixel positions.
 
     Sub-pixel positions are met by cubic spline interpolation, which keeps far more of the fine detail than
     a bilinear one.
+
+    Parameters
+    ----------
+    object_image : (H, W) complex64
+    positions_yx : (n, 2) float64
+        Patch centres in pixels of the object, row first.
+    patch_size : int
+        Side N of a patch in pixels.
+
+    Returns
+    -------
+    (n, N, N) complex64
+
+    Raises
+    ------
+    DataError
+        A patch reaches outside the object.
     """
+    # SciPy takes as long to load as all the rest of reading a scan, which needs none of it.
+    from scipy import ndimage
+
     image = np.asarray(object_image, dtype=np.complex64)
     positions = np.asarray(positions_yx, dtype=np.float64)
     _check_inside(image.shape, positions, patch_size)
-    coefficients = scipy.ndimage.spline_filter(
+    coefficients = ndimage.spline_filter(
         image,
         order=3,
         mode="mirror",
@@ -101,95 +127,12 @@ def _weighted_taps(windows: np.ndarray, weights: np.ndarray, size: int) -> np.nd
     return total
 
 
-def random_lines(
-    shape_yx: tuple[int, int], *, n_lines: int = 40, blur_px: float = 2.0, rng: np.random.Generator
-) -> np.ndarray:
-    """Return a single-material object (H, W) complex64 of random straight lines.
-
-    Its thickness t in [0, 1] is a sum of blurred lines across the field; the transmission is
-    ``exp((-0.9 + 1.8i) t)``, so amplitude and phase show the same structure as they do in one material.
-    """
-    from skimage.draw import line
-
-    height, width = shape_yx
-    thickness = np.zeros(shape_yx, np.float32)
-    reach = math.hypot(height, width)
-    for _ in range(n_lines):
-        y, x, angle = rng.uniform(0, height), rng.uniform(0, width), rng.uniform(0, math.pi)
-        step_y, step_x = reach * math.sin(angle), reach * math.cos(angle)
-        rows, columns = line(round(y - step_y), round(x - step_x), round(y + step_y), round(x + step_x))
-        inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-        thickness[rows[inside], columns[inside]] += 1.0
-    thickness = scipy.ndimage.gaussian_filter(thickness, blur_px)
-    return np.exp(np.complex64(-0.9 + 1.8j) * thickness / thickness.max())
-
-
-def defocused_probe(patch_size: int, *, aperture: float = 0.5, defocus: float = 12.0) -> np.ndarray:
-    """Return the probe (N, N) complex64 of a disc aperture with a quadratic phase.
-
-    Parameters
-    ----------
-    patch_size : int
-        Side N in pixels.
-    aperture : float
-        Radius of the disc in the far field as a fraction of the Nyquist frequency, in (0, 1].
-    defocus : float
-        Phase in radians at the rim of the aperture; it spreads the probe over the patch.
-    """
-    if not 0 < aperture <= 1:
-        raise ValueError(
-            f"aperture is {aperture} but must be in (0, 1], a fraction of the Nyquist frequency."
-        )
-    frequency = scipy.fft.fftfreq(patch_size) * 2 / aperture
-    radius_squared = np.add.outer(frequency**2, frequency**2)
-    # A rim of a few pixels instead of a sharp edge keeps the probe's rings inside the patch.
-    rim = np.clip((1 - np.sqrt(radius_squared)) * patch_size * aperture / 4 + 0.5, 0, 1)
-    pupil = rim * np.exp(1j * defocus * radius_squared)
-    probe = scipy.fft.fftshift(scipy.fft.ifft2(pupil))
-    return (probe / np.abs(probe).max()).astype(np.complex64)
-
-
-def raster_positions(
-    object_shape_yx: tuple[int, int],
-    patch_size: int,
-    *,
-    step_px: float,
-    jitter_px: float,
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """Return a jittered raster (n, 2) float64 of patch centres, row by row, over the whole object.
-
-    Every patch lies inside the object; `jitter_px` is the half-width of the uniform displacement.
-    """
-    low = patch_size / 2 + jitter_px
-    spans = [side - patch_size - 2 * jitter_px for side in object_shape_yx]
-    if min(spans) < 0 or step_px <= 0:
-        raise DataError(
-            f"an object of {object_shape_yx} pixels leaves no room for patches of {patch_size} with a step of "
-            f"{step_px} and a jitter of {jitter_px}; enlarge the object, or make step positive and jitter smaller."
-        )
-    rows, columns = (low + np.arange(0, span + 1e-9, step_px) for span in spans)
-    grid = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
-    return grid + rng.uniform(-jitter_px, jitter_px, grid.shape)
-
-
-def random_positions(
-    object_shape_yx: tuple[int, int], patch_size: int, *, n_positions: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Return `n_positions` patch centres (n, 2) float64, uniform over where patches fit the object."""
-    half = patch_size / 2
-    high = np.asarray(object_shape_yx) - half
-    if (high < half).any():
-        raise DataError(
-            f"an object of {object_shape_yx} pixels is smaller than a patch of {patch_size}; enlarge the object."
-        )
-    return rng.uniform(half, high, (n_positions, 2))
-
-
 def _far_field_intensity(exit_waves: np.ndarray) -> np.ndarray:
-    far_field = np.asarray(scipy.fft.fft2(exit_waves, norm="ortho", workers=-1))
+    from scipy import fft
+
+    far_field = np.asarray(fft.fft2(exit_waves, norm="ortho", workers=-1))
     intensity = np.real(far_field) ** 2 + np.imag(far_field) ** 2
-    return scipy.fft.fftshift(intensity, axes=(-2, -1))
+    return fft.fftshift(intensity, axes=(-2, -1))
 
 
 def _cubic_spline_weights(fraction: np.ndarray) -> np.ndarray:
@@ -305,6 +248,13 @@ def simulate(
     ------
     DataError
         The object leaves no room for the patches.
+
+    Examples
+    --------
+    >>> from ptycho.data import SimulationSettings, simulate
+    >>> scan = simulate(SimulationSettings(object_shape_yx=(80, 90), step_px=12.0, seed=7))
+    >>> scan.amplitude.shape, scan.positions_yx.shape, scan.object_guess.shape
+    ((6, 64, 64), (6, 2), (80, 90))
     """
     settings = settings or SimulationSettings()
     rng = np.random.default_rng(settings.seed)

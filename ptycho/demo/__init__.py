@@ -8,19 +8,35 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ptycho.data import SimulationSettings, simulate
 from ptycho.data.scan import ScanData
-from ptycho.data.simulation import SimulationSettings, simulate
 from ptycho.models.networks import ModelKind
 
 # Seeds 1 to 30 made the training scans.
-TEST_SEED = 2026
+_TEST_SEED = 2026
 
 
 def demo_scan() -> ScanData:
-    """Return the test scan: 64-pixel frames on a jittered raster over an object no network has seen."""
-    return simulate(SimulationSettings(seed=TEST_SEED, object_shape_yx=(256, 256), step_px=5.0))
+    """Simulate the test scan: a jittered raster over an object that no network has seen.
+
+    Returns
+    -------
+    ScanData
+        Frames (n, 64, 64) with the truth (256, 256); the same at every call.
+    """
+    return simulate(SimulationSettings(seed=_TEST_SEED, object_shape_yx=(256, 256), step_px=5.0))
 
 
 def model_folder(kind: ModelKind) -> Path:
-    """Return the folder of the shipped network."""
+    """Return where a shipped network lies.
+
+    Parameters
+    ----------
+    kind : {"pinn", "baseline"}
+
+    Returns
+    -------
+    pathlib.Path
+        A folder that `ptycho.load_model` reads.
+    """
     return Path(__file__).parent / kind

@@ -14,8 +14,8 @@ from ptycho.image.phase import (
     PhaseAlignMethod,
     PhaseRamp,
     continuous_phase,
+    detrended_phase,
     fit_phase_ramp,
-    levelled,
 )
 
 # Errors below this share of the data range are float64 rounding of equal inputs.
@@ -89,7 +89,7 @@ def align_pair(
     1. Both are cropped to the largest covered rectangle.
     2. The phase ramp of the reconstruction relative to the truth is removed (or its constant, for "mean").
     3. The amplitude is scaled by ``mean |truth| / mean |reconstruction|``.
-    4. The true phase is made continuous and levelled (its own plane or mean removed). The reconstruction's
+    4. The true phase is made continuous and detrended (its own plane or mean removed). The reconstruction's
        phase is that image plus the *wrapped* difference, so that a wrap in one of them is not an error of 2π.
 
     Parameters
@@ -132,7 +132,7 @@ def aligned_fields(
         Pixels of `image` that mean something; default all. Others get values that mean nothing.
     phase_align : "plane" or "mean"
     true_phase : (H, W) float64, optional
-        What `level_phase` returned for `true`, if it is at hand.
+        What `flattened_phase` returned for `true`, if it is at hand.
 
     Returns
     -------
@@ -149,18 +149,18 @@ def aligned_fields(
     scale = float(true_amplitude[inside].mean() / mean) if mean > 0 else 1.0
     error = np.angle(ramp.removed_from(image) * true.conj())  # (H, W) radians, wrapped
     if true_phase is None:
-        true_phase = level_phase(true, method=phase_align)
+        true_phase = flattened_phase(true, method=phase_align)
     # As truth plus error, so that equal images have errors of exactly zero and the ideal figures.
     amplitude = true_amplitude + _without_rounding(scale * modulus - true_amplitude, true_amplitude)
     error = _without_rounding(error, np.array([0, np.pi]))
     return ScoredImages(amplitude, true_amplitude, true_phase + error, true_phase, error), ramp, scale
 
 
-def level_phase(image: np.ndarray, *, method: PhaseAlignMethod) -> np.ndarray:
+def flattened_phase(image: np.ndarray, *, method: PhaseAlignMethod) -> np.ndarray:
     """Return the phase (H, W) float64 of an image, in radians, continuous and without its own plane or mean."""
     # The ramp goes as phasors first: what is left wraps less, often not at all.
     flat = fit_phase_ramp(image, method=method).removed_from(image)
-    return levelled(continuous_phase(flat), method=method)
+    return detrended_phase(continuous_phase(flat), method=method)
 
 
 def _without_rounding(error: np.ndarray, truth: np.ndarray) -> np.ndarray:

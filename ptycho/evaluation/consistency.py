@@ -63,6 +63,15 @@ def measure_consistency(
         As `ptycho.stitching.Canvas.overlap_variance`.
     phase_align, frc_sigma
         As in `ptycho.evaluation.compare_images`.
+
+    Returns
+    -------
+    SelfConsistency
+
+    Raises
+    ------
+    DataError
+        A value that both halves cover is not finite.
     """
     known = np.isfinite(overlap_variance)
     modulus = float(np.abs(image[known]).mean(dtype=np.float64)) if known.any() else 0.0

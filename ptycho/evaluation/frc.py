@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter1d
 from ptycho.errors import DataError
 from ptycho.evaluation.results import FrcCurve, FrcCurves, FrcCutoff, FrcCutoffs
 from ptycho.image.cropping import largest_rectangle, whole_image
-from ptycho.image.phase import PhaseAlignMethod, continuous_phase, fit_phase_ramp, levelled
+from ptycho.image.phase import PhaseAlignMethod, continuous_phase, detrended_phase, fit_phase_ramp
 
 MIN_SIDE_PX = 16
 TAPER_FRACTION = 0.2
@@ -261,6 +261,11 @@ def half_set_frc(
     phase_align, frc_sigma
         As in `ptycho.evaluation.compare_images`.
 
+    Returns
+    -------
+    FrcCurves
+        Over rings in cycles per pixel.
+
     Raises
     ------
     DataError
@@ -277,6 +282,6 @@ def half_set_frc(
     one = fit_phase_ramp(one, method=phase_align).removed_from(one)
     two = fit_phase_ramp(two * one.conj(), method=phase_align).removed_from(two)
     # The second phase is the first plus the wrapped difference: a wrap in one of them alone is no disagreement.
-    phase = levelled(continuous_phase(one), method=phase_align)
+    phase = detrended_phase(continuous_phase(one), method=phase_align)
     phases = (phase, phase + np.angle(two * one.conj()))
     return compute_frc((np.abs(one), np.abs(two)), phases, frc_sigma=frc_sigma)

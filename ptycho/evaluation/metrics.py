@@ -66,6 +66,16 @@ def compare_images(
     ------
     DataError
         Shapes differ, nothing is covered, values are not finite, an image is zero, a setting is wrong.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ptycho.evaluation import compare_images
+    >>> y, x = np.mgrid[:40, :50] / 8
+    >>> truth = (1 + 0.3 * np.sin(x + y)) * np.exp(0.4j * np.cos(x - 2 * y))
+    >>> metrics = compare_images(0.5 * truth * np.exp(0.02j * x + 1j), truth)
+    >>> round(metrics.ssim.phase, 6), round(metrics.amplitude_scale, 6)
+    (1.0, 2.0)
     """
     if min(ms_ssim_sigma, frc_sigma) < 0:
         raise DataError(
@@ -94,6 +104,11 @@ def seen_images(metrics: ImageMetrics, *, ms_ssim_sigma: float) -> SeenImages:
     metrics : ImageMetrics
     ms_ssim_sigma : float
         The same as in the call that returned them.
+
+    Returns
+    -------
+    SeenImages
+        Float64 arrays of one shape per metric.
     """
     if metrics.convention == "ptychopinn":
         return seen_by_ptychopinn(metrics.images, ms_ssim_sigma=ms_ssim_sigma)

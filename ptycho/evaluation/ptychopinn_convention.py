@@ -24,7 +24,7 @@ from ptycho.evaluation.results import (
     SeenImages,
 )
 from ptycho.image.cropping import Rectangle, centre_crop
-from ptycho.image.phase import PhaseAlignMethod, PhaseRamp, levelled
+from ptycho.image.phase import PhaseAlignMethod, PhaseRamp, detrended_phase
 
 _TRIM_PX = 2
 _PEAK = 255.0
@@ -91,7 +91,36 @@ def compare_by_ptychopinn(
     ms_ssim_sigma: float = 1.0,
     frc_sigma: float = 0.0,
 ) -> ImageMetrics:
-    """Place and score a raw reconstruction: `place_by_ptychopinn`, then `score_by_ptychopinn`."""
+    """Place and score a raw reconstruction as PtychoPINN does, for continuity with its older tables.
+
+    The scanned window is cut out of the truth, both are centre-cropped to their smaller sides, and what is left is
+    scored by the ptychopinn convention (docs/metrics.md).
+
+    Parameters
+    ----------
+    reconstruction : (h, w) complex
+        As stitched, centred on the mean position.
+    truth : (H, W) complex
+        The whole object.
+    positions_yx : (n, 2) float64
+        Patch centres in pixels of the truth, row first.
+    crop_size : int
+        Side M of the stitched crops, in pixels.
+    phase_align : "plane" or "mean"
+        What is removed from each wrapped phase separately.
+    ms_ssim_sigma, frc_sigma : float
+        Gaussian smoothing of the amplitudes in pixels, of the FRC curves in rings.
+
+    Returns
+    -------
+    ImageMetrics
+        Its window is in pixels of the truth.
+
+    Raises
+    ------
+    DataError
+        No window is left, shapes are under 11 pixels, values are not finite, or an image is zero throughout.
+    """
     placed = place_by_ptychopinn(reconstruction, truth, positions_yx, crop_size=crop_size)
     metrics = score_by_ptychopinn(
         placed.reconstruction,
@@ -191,7 +220,7 @@ def _prepared(
             raise DataError(
                 f"{name} is zero throughout or holds values that are not finite; it cannot be scored."
             )
-    phases = [levelled(np.angle(part), method=phase_align) for part in (image, true)]
+    phases = [detrended_phase(np.angle(part), method=phase_align) for part in (image, true)]
     scale = float(np.abs(true).mean() / np.abs(image).mean())
     images = ScoredImages(scale * np.abs(image), np.abs(true), phases[0], phases[1], phases[0] - phases[1])
     return images, scale

@@ -17,7 +17,13 @@ FrequencyUnit = Literal["cycles/pixel", "ring"]
 
 @dataclass(frozen=True)
 class ChannelPair:
-    """One figure for the amplitude and one for the phase; None where it is not defined (a note says why)."""
+    """One figure for the amplitude and one for the phase; None where it is not defined (a note says why).
+
+    Attributes
+    ----------
+    amplitude, phase : float or None
+        In the unit of the figure.
+    """
 
     amplitude: float | None
     phase: float | None
@@ -46,7 +52,15 @@ class FrcCutoff:
 
 @dataclass(frozen=True)
 class FrcCutoffs:
-    """Cut-offs of one curve; the bit criteria are None where the convention has none."""
+    """Cut-offs of one curve; the bit criteria are None where the convention has none.
+
+    Attributes
+    ----------
+    half, one_seventh : FrcCutoff
+        Of the thresholds 0.5 and 1/7.
+    half_bit, one_bit : FrcCutoff or None
+        Of the bit criteria.
+    """
 
     half: FrcCutoff
     one_seventh: FrcCutoff
@@ -100,7 +114,18 @@ class FrcCurves:
     one_bit: np.ndarray | None = None
 
     def cutoffs(self, name: str) -> tuple[FrcCutoff | None, FrcCutoff | None]:
-        """Return the cut-off `name`, a field of `FrcCutoffs`, of amplitude and of phase, None where there is none."""
+        """Return one cut-off of the two real images.
+
+        Parameters
+        ----------
+        name : {"half", "one_seventh", "half_bit", "one_bit"}
+            A field of `FrcCutoffs`.
+
+        Returns
+        -------
+        amplitude, phase : FrcCutoff or None
+            None where the curve has none.
+        """
         amplitude, phase = (
             None if curve.cutoffs is None else getattr(curve.cutoffs, name)
             for curve in (self.amplitude, self.phase)

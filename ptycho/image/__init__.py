@@ -9,8 +9,8 @@ from ptycho.image.cropping import window_of_positions as window_of_positions
 from ptycho.image.phase import PhaseAlignMethod as PhaseAlignMethod
 from ptycho.image.phase import PhaseRamp as PhaseRamp
 from ptycho.image.phase import continuous_phase as continuous_phase
+from ptycho.image.phase import detrended_phase as detrended_phase
 from ptycho.image.phase import fit_phase_ramp as fit_phase_ramp
-from ptycho.image.phase import levelled as levelled
 from ptycho.image.placed import PlacedImage as PlacedImage
 from ptycho.image.placed import place_image as place_image
 from ptycho.image.placed import shift_image as shift_image

@@ -11,7 +11,15 @@ from ptycho.errors import DataError
 
 @dataclass(frozen=True)
 class Rectangle:
-    """Rows ``row_start … row_stop - 1`` and columns ``column_start … column_stop - 1`` of an image."""
+    """Rows ``row_start … row_stop - 1`` and columns ``column_start … column_stop - 1`` of an image.
+
+    Attributes
+    ----------
+    row_start, row_stop : int
+        First row, and the one behind the last.
+    column_start, column_stop : int
+        First column, and the one behind the last.
+    """
 
     row_start: int
     row_stop: int
@@ -39,7 +47,18 @@ class Rectangle:
         return slice(self.row_start, self.row_stop), slice(self.column_start, self.column_stop)
 
     def moved_by(self, offset_yx: tuple[int, int]) -> Rectangle:
-        """Return the rectangle so many rows further down and columns further right."""
+        """Return the rectangle so many rows further down and columns further right.
+
+        Parameters
+        ----------
+        offset_yx : (int, int)
+            Rows and columns, in pixels.
+
+        Returns
+        -------
+        Rectangle
+            Of the same shape.
+        """
         rows, columns = offset_yx
         return Rectangle(
             self.row_start + rows,
@@ -49,12 +68,32 @@ class Rectangle:
         )
 
     def of(self, image: np.ndarray) -> np.ndarray:
-        """Return the rectangle's view of `image` (H, W)."""
+        """Cut the rectangle out of an image.
+
+        Parameters
+        ----------
+        image : (H, W) array
+
+        Returns
+        -------
+        (h, w) array
+            A view.
+        """
         return image[self.slices]
 
 
 def whole_image(shape_yx: tuple[int, int]) -> Rectangle:
-    """Return the rectangle that holds every pixel."""
+    """Return the rectangle that holds every pixel.
+
+    Parameters
+    ----------
+    shape_yx : (int, int)
+        Rows and columns.
+
+    Returns
+    -------
+    Rectangle
+    """
     return Rectangle(0, shape_yx[0], 0, shape_yx[1])
 
 
@@ -72,6 +111,11 @@ def window_of_positions(positions_yx: np.ndarray, *, crop_size: int, shape_yx: t
         Side M of the crop in pixels.
     shape_yx : (int, int)
         Shape of the image; the window is cut to it.
+
+    Returns
+    -------
+    Rectangle
+        In pixels of the image.
 
     Raises
     ------
@@ -94,7 +138,20 @@ def window_of_positions(positions_yx: np.ndarray, *, crop_size: int, shape_yx: t
 
 
 def object_window(centres_yx: np.ndarray, crop_size: int) -> Rectangle:
-    """Return the pixels of the object under any central crop of M pixels of patches at `centres_yx` (n, 2)."""
+    """Return the pixels of the object under any central crop of these patches.
+
+    Parameters
+    ----------
+    centres_yx : (n, 2) float64
+        Patch centres in pixels of the object, row first.
+    crop_size : int
+        Side M of the crops.
+
+    Returns
+    -------
+    Rectangle
+        May reach beyond any image of the object.
+    """
     low = np.floor(centres_yx.min(axis=0)).astype(int) - crop_size // 2
     high = np.floor(centres_yx.max(axis=0)).astype(int) - crop_size // 2 + crop_size + 1
     return Rectangle(int(low[0]), int(high[0]), int(low[1]), int(high[1]))
@@ -110,6 +167,10 @@ def largest_rectangle(mask: np.ndarray) -> Rectangle:
     ----------
     mask : (H, W) bool
         True where the image is covered.
+
+    Returns
+    -------
+    Rectangle
 
     Raises
     ------
@@ -141,7 +202,18 @@ def largest_rectangle(mask: np.ndarray) -> Rectangle:
 
 
 def centre_crop(image: np.ndarray, shape_yx: tuple[int, int]) -> np.ndarray:
-    """Return the central `shape_yx` pixels, starting at ``(size - target) // 2``.
+    """Cut the central pixels out of an image, starting at ``(size - target) // 2``.
+
+    Parameters
+    ----------
+    image : (H, W) array
+    shape_yx : (int, int)
+        Rows h and columns w that are wanted.
+
+    Returns
+    -------
+    (h, w) array
+        A view.
 
     Raises
     ------

@@ -35,13 +35,32 @@ class PhaseRamp:
     slope_yx: tuple[float, float] = (0.0, 0.0)
 
     def phasor(self, shape_yx: tuple[int, int]) -> np.ndarray:
-        """Return ``exp(i · ramp)``, (H, W) complex128."""
+        """Return ``exp(i · ramp)``.
+
+        Parameters
+        ----------
+        shape_yx : (int, int)
+            Rows H and columns W.
+
+        Returns
+        -------
+        (H, W) complex128
+        """
         y, x = centred_coordinates(shape_yx)
         column = np.exp(1j * (self.offset + self.slope_yx[0] * y))  # (H,): H + W exponentials, not H W
         return column[:, None] * np.exp(1j * self.slope_yx[1] * x)
 
     def removed_from(self, field: np.ndarray) -> np.ndarray:
-        """Return `field` (H, W) with the ramp taken out of its phase, complex128."""
+        """Take the ramp out of the phase of an image.
+
+        Parameters
+        ----------
+        field : (H, W) complex
+
+        Returns
+        -------
+        (H, W) complex128
+        """
         return field * self.phasor((field.shape[0], field.shape[1])).conj()
 
 
@@ -64,6 +83,19 @@ def fit_phase_ramp(field: np.ndarray, *, method: PhaseAlignMethod = "plane") -> 
         The phasors.
     method : "plane" or "mean"
         Fit offset and slope, or the offset alone.
+
+    Returns
+    -------
+    PhaseRamp
+        Radians, and radians per pixel.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ptycho.image import PhaseRamp, fit_phase_ramp
+    >>> ramp = fit_phase_ramp(PhaseRamp(0.5, (0.02, -0.3)).phasor((40, 50)))
+    >>> round(ramp.offset, 6), [round(slope, 6) for slope in ramp.slope_yx]
+    (0.5, [0.02, -0.3])
     """
     if method == "mean":
         return PhaseRamp(float(np.angle(field.sum(dtype=np.complex128))))
@@ -95,7 +127,8 @@ def continuous_phase(field: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    (H, W) float64, radians, measured from the mean direction.
+    (H, W) float64
+        Radians, measured from the mean direction.
     """
     phase = np.angle(fit_phase_ramp(field, method="mean").removed_from(field))
     # Unwrapping may go wrong where the phase is noise, so it is done only where it must be.
@@ -110,13 +143,20 @@ def _unwrapped(phase: np.ndarray) -> np.ndarray:
     return np.asarray(unwrap_phase(phase, rng=0), dtype=np.float64)
 
 
-def levelled(phase: np.ndarray, *, method: PhaseAlignMethod) -> np.ndarray:
+def detrended_phase(phase: np.ndarray, *, method: PhaseAlignMethod) -> np.ndarray:
     """Return a real phase image minus its least-squares plane ("plane") or its mean ("mean").
 
     Parameters
     ----------
     phase : (H, W) float
         Radians, free of wraps that matter.
+    method : "plane" or "mean"
+        What is taken off.
+
+    Returns
+    -------
+    (H, W) float64
+        Radians, of mean 0.
     """
     level = phase - phase.mean(dtype=np.float64)
     if method == "mean":

@@ -41,7 +41,20 @@ class PlacedImage:
     def of_coverage(
         cls, values: np.ndarray, coverage: np.ndarray, origin_yx: tuple[float, float] | None
     ) -> PlacedImage:
-        """Return a stitched image; a pixel is covered where more than a thousandth of a patch lies on it."""
+        """Return a stitched image; a pixel is covered where more than a thousandth of a patch lies on it.
+
+        Parameters
+        ----------
+        values : (H, W) complex64
+        coverage : (H, W) float32
+            How many patches lie on each pixel.
+        origin_yx : (float, float) or None
+            Pixel of the surrounding frame under ``values[0, 0]``.
+
+        Returns
+        -------
+        PlacedImage
+        """
         return cls(values, coverage > COVERED_ABOVE, origin_yx, coverage)
 
     @property
@@ -51,6 +64,16 @@ class PlacedImage:
 
     def in_window(self, window: Rectangle) -> PlacedImage:
         """Return the image in the frame of `window`, in its middle if it is not known where it lies.
+
+        Parameters
+        ----------
+        window : Rectangle
+            In pixels of the surrounding frame.
+
+        Returns
+        -------
+        PlacedImage
+            As large as the window, zero and not covered where it held nothing.
 
         Raises
         ------
@@ -73,6 +96,21 @@ class PlacedImage:
         """Return the image with its content moved by `offset_yx` pixels (down, right) within its frame.
 
         How many patches lie where is not carried along.
+
+        Parameters
+        ----------
+        offset_yx : (float, float)
+            Pixels down and right.
+
+        Returns
+        -------
+        PlacedImage
+            In the same frame.
+
+        Raises
+        ------
+        DataError
+            No pixel is covered, or the offset is not finite.
         """
         values, covered = place(self.values, offset_yx, self.shape_yx, self.covered)
         return replace(self, values=values, covered=covered, coverage=None)
@@ -101,17 +139,30 @@ def place_image(
     shape_yx : (int, int)
         Shape of the new frame.
     mask : (h, w) bool, optional
-        Valid pixels of the source; default all.
+        Valid pixels of the image; default all.
 
     Returns
     -------
     PlacedImage
-        In the dtype of the source (integers as float64), its origin that of the new frame.
+        In the dtype of the image (integers as float64), its origin that of the new frame.
 
     Raises
     ------
     DataError
         Image and mask do not fit together, the origin is not finite, or no pixel is valid.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ptycho.image import place_image
+    >>> placed = place_image(np.ones((2, 3)), origin_yx=(1, 2), shape_yx=(4, 6))
+    >>> placed.values
+    array([[0., 0., 0., 0., 0., 0.],
+           [0., 0., 1., 1., 1., 0.],
+           [0., 0., 1., 1., 1., 0.],
+           [0., 0., 0., 0., 0., 0.]])
+    >>> int(placed.covered.sum())
+    6
     """
     values, covered = place(image, origin_yx, shape_yx, whole_mask(image) if mask is None else mask)
     return PlacedImage(values, covered, (0.0, 0.0))
@@ -120,8 +171,26 @@ def place_image(
 def shift_image(
     image: np.ndarray, offset_yx: tuple[float, float], *, mask: np.ndarray | None = None
 ) -> PlacedImage:
-    """Move the content of `image` (H, W) by `offset_yx` pixels (down, right) within its own frame.
+    """Move the content of an image within its own frame.
 
     See `place_image`; content that leaves the frame is lost, what enters is not covered.
+
+    Parameters
+    ----------
+    image : (H, W) real or complex
+        Finite where `mask` is true.
+    offset_yx : (float, float)
+        Pixels down and right.
+    mask : (H, W) bool, optional
+        Valid pixels; default all.
+
+    Returns
+    -------
+    PlacedImage
+
+    Raises
+    ------
+    DataError
+        Image and mask do not fit together, the offset is not finite, or no pixel is valid.
     """
     return place_image(image, origin_yx=offset_yx, shape_yx=(image.shape[0], image.shape[1]), mask=mask)

@@ -99,6 +99,16 @@ def register(
     DataError
         Shapes differ, an image is not complex or not finite where its mask is true, a mask is empty,
         `max_shift_px` is not positive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ptycho.data import random_lines
+    >>> from ptycho.image import register
+    >>> image = random_lines((60, 70), rng=np.random.default_rng(3))
+    >>> found = register(np.roll(image, (3, -2), axis=(0, 1)), image, max_shift_px=8)
+    >>> found.plausible, [round(offset) for offset in found.offset_yx]
+    (True, [-3, 2])
     """
     if not max_shift_px > 0:
         raise DataError(f"max_shift_px is {max_shift_px} but must be a positive number of pixels.")
@@ -129,7 +139,26 @@ def register(
 
 
 def aligned(moving: np.ndarray, registration: Registration, *, mask: np.ndarray | None = None) -> PlacedImage:
-    """Return `moving` (H, W) shifted by the registration, if plausible; its phase is left as it is."""
+    """Shift an image by what its registration found, if that is plausible; its phase is left as it is.
+
+    Parameters
+    ----------
+    moving : (H, W) complex
+        The image that was registered.
+    registration : Registration
+    mask : (H, W) bool, optional
+        Pixels that mean something; default all.
+
+    Returns
+    -------
+    PlacedImage
+        In the frame of the reference.
+
+    Raises
+    ------
+    DataError
+        Image and mask do not fit together, or no pixel is valid.
+    """
     return shift_image(moving, registration.applied_offset_yx, mask=mask)
 
 

@@ -88,7 +88,7 @@ def _extended(image: np.ndarray, valid: np.ndarray) -> np.ndarray:
 
 
 def _overlap(start: int, size: int, target: int) -> tuple[slice, slice]:
-    """Return the slice of the new frame and that of the source that hold the same pixels."""
+    """Return the slice of the new frame and that of the image that hold the same pixels."""
     low, high = max(start, 0), min(start + size, target)
     high = max(low, high)
     return slice(low, high), slice(low - start, high - start)

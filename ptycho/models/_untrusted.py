@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ptycho._io.hdf5 import HDF5_DAMAGE, keeps_numbers_elsewhere, opened_hdf5
 from ptycho.errors import DataError
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ _PIECE_BYTES = 1 << 20
 # What zipfile and zlib raise on damaged input; RuntimeError covers encrypted members and, through
 # NotImplementedError, unknown compression methods.
 _ZIP_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, OSError)
-_HDF5_DAMAGE = (OSError, KeyError, ValueError, TypeError, RuntimeError)
 
 
 class ZipMembers:
@@ -132,7 +132,7 @@ def _files_below(folder: Path) -> list[Path]:
 
 
 @contextmanager
-def open_zip(source: Path | bytes, name: str) -> Iterator[ZipMembers]:
+def open_zip(contents: Path | bytes, name: str) -> Iterator[ZipMembers]:
     """Open a zip archive, on disk or in memory, called `name` in messages.
 
     Raises
@@ -141,7 +141,7 @@ def open_zip(source: Path | bytes, name: str) -> Iterator[ZipMembers]:
         It is no zip archive, truncated, or declares sizes or names that no model has.
     """
     try:
-        zipped = zipfile.ZipFile(BytesIO(source) if isinstance(source, bytes) else source)
+        zipped = zipfile.ZipFile(BytesIO(contents) if isinstance(contents, bytes) else contents)
     except _ZIP_DAMAGE as error:
         raise DataError(
             f"{name} is no zip archive, or a truncated one ({error}); copy it again or name another file."
@@ -189,7 +189,7 @@ class Numbers:
         self._refuse_missing(path, layer)
         try:
             values = np.asarray(self._values(path), np.float32)
-        except _HDF5_DAMAGE as error:
+        except HDF5_DAMAGE as error:
             raise self._damaged(path, error) from error
         if not np.isfinite(values).all():
             raise DataError(f"layer {layer} in {self.name} has NaN or infinite weights; train it anew.")
@@ -223,7 +223,7 @@ class Hdf5Numbers(Numbers):
         found = self._groups.get(group)
         try:
             value = None if found is None else found.attrs.get(attribute)
-        except _HDF5_DAMAGE as error:
+        except HDF5_DAMAGE as error:
             raise self._damaged(f"attribute {attribute}", error) from error
         values = [] if value is None else np.ravel(np.asarray(value, dtype=object)).tolist()
         return [text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text) for text in values]
@@ -236,7 +236,7 @@ class Hdf5Numbers(Numbers):
 
 
 @contextmanager
-def open_hdf5(source: Path | bytes, name: str) -> Iterator[Hdf5Numbers]:
+def open_hdf5(contents: Path | bytes, name: str) -> Iterator[Hdf5Numbers]:
     """Open an HDF5 file, on disk or in memory, called `name` in messages.
 
     Raises
@@ -244,17 +244,8 @@ def open_hdf5(source: Path | bytes, name: str) -> Iterator[Hdf5Numbers]:
     DataError
         It is no HDF5 file, truncated, or links to something outside itself.
     """
-    import h5py
-
-    try:
-        in_memory = isinstance(source, bytes)
-        n_bytes = len(source) if in_memory else source.stat().st_size
-        file = h5py.File(BytesIO(source) if in_memory else source, "r")
-    except _HDF5_DAMAGE as error:
-        raise DataError(
-            f"{name} is no HDF5 file, or a damaged one ({error}); copy it again or name another file."
-        ) from error
-    with file:
+    with opened_hdf5(contents, name) as file:
+        n_bytes = len(contents) if isinstance(contents, bytes) else contents.stat().st_size
         yield Hdf5Numbers(file, name, n_bytes)
 
 
@@ -288,7 +279,7 @@ def _everything_in(file: h5py.File, name: str) -> tuple[dict[str, Any], dict[str
                     waiting.append(path)
     except DataError:
         raise
-    except _HDF5_DAMAGE as error:
+    except HDF5_DAMAGE as error:
         raise DataError(f"{name} cannot be read ({error}); the file is damaged, copy it again.") from error
     return datasets, groups
 
@@ -304,7 +295,7 @@ def _refuse_way_out(link: Any, path: str, name: str) -> None:
 
 
 def _refuse_outside_storage(dataset: h5py.Dataset, path: str, name: str) -> None:
-    if dataset.external or dataset.is_virtual:
+    if keeps_numbers_elsewhere(dataset):
         raise DataError(
             f"{path} in {name} keeps its numbers in another file, which no trained model does; "
             "the file is not read any further."

@@ -37,9 +37,15 @@ def bundle_files(folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def save_bundle(folder: str | os.PathLike[str], model: PatchModel) -> None:
-    """Write `model` into `folder`, which is made if need be.
+    """Write a model into a folder, as plain data.
 
     The description is renamed into place last: a folder that has one is complete.
+
+    Parameters
+    ----------
+    folder : path
+        Made if need be.
+    model : PatchModel
 
     Raises
     ------
@@ -96,34 +102,34 @@ def load_bundle(folder: str | os.PathLike[str]) -> PatchModel:
     DataError
         If the folder holds no model, or one that is damaged or from a later version.
     """
-    source = Path(folder)
-    if not source.is_dir():
-        raise DataError(f"{source} is not a folder; name the output folder of ptycho-train.")
-    if not is_bundle(source):
+    place = Path(folder)
+    if not place.is_dir():
+        raise DataError(f"{place} is not a folder; name the output folder of ptycho-train.")
+    if not is_bundle(place):
         raise DataError(
-            f"{source} holds no model ({_DESCRIPTION} is missing); name the output folder of ptycho-train, or of "
+            f"{place} holds no model ({_DESCRIPTION} is missing); name the output folder of ptycho-train, or of "
             "a run of PtychoPINN with its wts.h5.zip or baseline_model.h5."
         )
-    description = _read_description(source / _DESCRIPTION)
+    description = _read_description(place / _DESCRIPTION)
     try:
         architecture = Architecture(**description["architecture"])
         training = description["training"]
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{source / _DESCRIPTION} does not describe a model: {error}") from error
-    _refuse_missing_bytes(source / _WEIGHTS, architecture)
+        raise DataError(f"{place / _DESCRIPTION} does not describe a model: {error}") from error
+    _refuse_missing_bytes(place / _WEIGHTS, architecture)
     network = build_network(architecture)
     try:
         with warnings.catch_warnings():
             # Keras only warns of weights it does not find and leaves random numbers in their place.
             warnings.simplefilter("error", UserWarning)
-            network.load_weights(source / _WEIGHTS)
+            network.load_weights(place / _WEIGHTS)
     except (OSError, ValueError, KeyError, UserWarning) as error:
         reason = str(error).splitlines()[0]
         raise DataError(
-            f"the weights in {source / _WEIGHTS} do not fit the {architecture.kind} described beside them "
+            f"the weights in {place / _WEIGHTS} do not fit the {architecture.kind} described beside them "
             f"({reason}); copy the folder again or train anew."
         ) from error
-    return PatchModel(network, architecture, _read_probe(source / _PROBE, architecture.patch_size), training)
+    return PatchModel(network, architecture, _read_probe(place / _PROBE, architecture.patch_size), training)
 
 
 def _refuse_missing_bytes(path: Path, architecture: Architecture) -> None:

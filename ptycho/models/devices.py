@@ -16,9 +16,18 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def computing_on(device: str | None) -> Iterator[None]:
-    """Place what is built and run inside the block on `device` ("CPU", "GPU:i"; None for TensorFlow's choice).
+    """Place what is built and run inside the block on a device.
 
     Memory growth is turned on before the first use, unless the environment says otherwise.
+
+    Parameters
+    ----------
+    device : str or None
+        "CPU" or "GPU:i"; None for TensorFlow's own choice.
+
+    Yields
+    ------
+    None
 
     Raises
     ------

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 ModelKind = Literal["pinn", "baseline"]
 Precision = Literal["float32", "mixed_bfloat16"]
 
+# Which kinds learn from labels.
+_SUPERVISED: frozenset[ModelKind] = frozenset({"baseline"})
 _BORDER_CHANNELS = 4
 # One halving more for each doubling of N, so that the innermost features are always 8 x 8 pixels.
 _PINN_FILTERS = {64: (32, 64, 128), 128: (16, 32, 64, 128), 256: (8, 16, 32, 64, 128)}
@@ -81,24 +83,49 @@ class Architecture:
             )
 
     @property
+    def is_supervised(self) -> bool:
+        """Whether the network learns from labelled patches; the others learn from diffraction alone."""
+        return self.kind in _SUPERVISED
+
+    @property
     def n_channels(self) -> int:
         """Frames C that enter the network together."""
         return self.gridsize**2
 
     def filters(self, count: int) -> int:
-        """Return `count` filters after scaling, at least one."""
+        """Return `count` filters after scaling, at least one.
+
+        Parameters
+        ----------
+        count : int
+            Filters at scale 1.
+
+        Returns
+        -------
+        int
+        """
         return max(1, round(count * self.n_filters_scale))
 
 
 def build_network(architecture: Architecture, *, precision: Precision = "float32") -> keras.Model:
-    """Return the untrained network of `architecture`.
+    """Build the untrained network of an architecture.
 
     Its input is amplitude (B, N, N, C) float32, normalised as `ScanData.normalised` does; its outputs are
-    the object's amplitude and phase in radians, both (B, N, N, C) float32. With `precision`
-    "mixed_bfloat16" the convolutions compute in bfloat16 on the same float32 weights: up to three times
-    the training speed where the hardware has bfloat16 units.
+    the object's amplitude and phase in radians, both (B, N, N, C) float32.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    precision : {"float32", "mixed_bfloat16"}
+        With the latter the convolutions compute in bfloat16 on the same float32 weights: up to three times
+        the training speed where the hardware has bfloat16 units.
+
+    Returns
+    -------
+    keras.Model
+        Weights as Keras's generators draw them.
     """
-    build = _pinn if architecture.kind == "pinn" else _baseline
+    build = {"pinn": _pinn, "baseline": _baseline}[architecture.kind]
     network = build(architecture, precision)
     # By default Keras compiles predictions with XLA, anew for every batch size; for these networks that takes
     # seconds and computes no faster.

@@ -98,6 +98,11 @@ class PatchModel:
         offsets_yx : (B, C, 2) float64
             Position of each frame relative to the centre of its group, in pixels; only read if the network
             gives a patch for each of C > 1 frames: these are averaged on the N x N pixels about that centre.
+
+        Returns
+        -------
+        (B, N, N) complex64
+            Transmission of the object under the frame, or about the centre of the group.
         """
         join = _polar if self.combine == "polar" else _rectangular
         patches = join(*self._predict(frames))
@@ -145,10 +150,20 @@ def _rectangular(real: np.ndarray, imaginary: np.ndarray) -> np.ndarray:
 
 
 def collapse_reason(patches: np.ndarray) -> str | None:
-    """Return in words why `patches` (B, N, N) complex64 look like those of a collapsed network, else None.
+    """Say in words why patches look like those of a collapsed network.
 
     A collapsed network puts out nearly the same constant whatever it is shown; it happens without an error.
     Looks at the central half of each patch: spread within patches and between them, against the mean modulus.
+
+    Parameters
+    ----------
+    patches : (B, N, N) complex64
+        A batch of what the network put out.
+
+    Returns
+    -------
+    str or None
+        None for patches that look alive.
     """
     quarter = patches.shape[1] // 4
     centre = patches[:, quarter:-quarter, quarter:-quarter]

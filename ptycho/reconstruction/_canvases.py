@@ -42,7 +42,18 @@ class CanvasLayout:
 
     @classmethod
     def of(cls, centres_yx: np.ndarray, settings: InferenceSettings) -> CanvasLayout:
-        """Return the layout that `settings` ask for."""
+        """Return the layout that `settings` ask for.
+
+        Parameters
+        ----------
+        centres_yx : (n, 2) float64
+            Where the patches lie, in pixels of the object, row first.
+        settings : InferenceSettings
+
+        Returns
+        -------
+        CanvasLayout
+        """
         return cls(centres_yx, settings.crop_size, settings.self_consistency, settings.mean_centred)
 
     @property
@@ -63,17 +74,19 @@ class CanvasLayout:
         return n_parts * one + canvas_bytes(shape_yx, crop_size=self.crop_size)
 
     def check_memory(self) -> None:
-        """Raise ValueError, naming the most extreme position, if memory does not hold the canvases."""
+        """Refuse canvases that memory does not hold.
+
+        Raises
+        ------
+        ValueError
+            Names the bytes needed and free, and the most extreme position.
+        """
         try:
             check_canvas_memory(self.n_bytes, self.window.shape_yx, self.centres_yx)
         except ValueError as error:
             if not self.self_consistency:
                 raise
             raise ValueError(f"{error} A sixth is enough with --no-self-consistency.") from error
-
-    def canvases(self) -> CanvasSet:
-        """Make the canvases."""
-        return CanvasSet(self)
 
 
 class CanvasSet:

@@ -75,7 +75,7 @@ def reconstruct(
     settings = settings or InferenceSettings()
     _warn_of_untrusted_pixels(model, settings.crop_size, label)
     groups = _groups(model, scan, settings)
-    canvases = CanvasLayout.of(groups.centres_yx, settings).canvases()
+    canvases = CanvasSet(CanvasLayout.of(groups.centres_yx, settings))
     canvases.warm_up()
     stream = _Stream(model, scan, groups, canvases, settings, observer)
     prediction = run_in_batches(
@@ -169,7 +169,20 @@ def _groups(model: PatchModel, scan: ScanData, settings: InferenceSettings) -> G
 
 
 def check_crop_fits(crop_size: int, patch_size: int) -> None:
-    """Raise `DataError` if a crop is larger than the frames."""
+    """Refuse a crop that is larger than the frames.
+
+    Parameters
+    ----------
+    crop_size : int
+        Side M in pixels.
+    patch_size : int
+        Side N of the frames in pixels.
+
+    Raises
+    ------
+    DataError
+        M > N.
+    """
     if crop_size > patch_size:
         raise DataError(
             f"stitch_crop_size is {crop_size} but must satisfy 0 < M <= N = {patch_size}; "
@@ -178,7 +191,18 @@ def check_crop_fits(crop_size: int, patch_size: int) -> None:
 
 
 def check_fits(model: PatchModel, scan: ScanData) -> None:
-    """Raise `DataError` if the frames of `scan` are not those that `model` takes."""
+    """Refuse a scan whose frames are not those that a model takes.
+
+    Parameters
+    ----------
+    model : PatchModel
+    scan : ScanData
+
+    Raises
+    ------
+    DataError
+        Frames have another size, or there are too few of them to form a group.
+    """
     if scan.patch_size != model.patch_size:
         raise DataError(
             f"the scan has frames of {scan.patch_size}x{scan.patch_size} pixels but the "

@@ -97,6 +97,11 @@ class InferenceRun:
             The scan that was reconstructed.
         label : str
             Name of the model.
+
+        Returns
+        -------
+        Reconstruction
+            With positions in the pixel frame of its image.
         """
         assert self.image.origin_yx is not None  # `reconstruct` always knows it
         return Reconstruction(

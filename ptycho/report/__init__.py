@@ -3,12 +3,13 @@
 from ptycho.report._artifacts import ArtifactOptions as ArtifactOptions
 from ptycho.report._artifacts import write_artifacts as write_artifacts
 from ptycho.report._artifacts import write_report as write_report
-from ptycho.report.figures import PlotOptions as PlotOptions
+from ptycho.report.curve_figures import plot_frc as plot_frc
+from ptycho.report.curve_figures import plot_half_sets as plot_half_sets
+from ptycho.report.curve_figures import plot_loss_curve as plot_loss_curve
 from ptycho.report.figures import plot_comparison as plot_comparison
 from ptycho.report.figures import plot_errors as plot_errors
-from ptycho.report.figures import plot_frc as plot_frc
-from ptycho.report.figures import plot_loss_curve as plot_loss_curve
 from ptycho.report.figures import plot_reconstruction as plot_reconstruction
 from ptycho.report.figures import write_plots as write_plots
+from ptycho.report.options import PlotOptions as PlotOptions
 from ptycho.report.patch_dump import dumping as dumping
 from ptycho.report.run_report import RunInfo as RunInfo

@@ -1,12 +1,17 @@
-"""Images on axes that somebody else has made: colours, titles, scale bars."""
+"""Figures, and images on their axes: size, colours, titles, scale bars; with `_curves` all that draws by matplotlib."""
 
 from __future__ import annotations
 
+import os
+import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ptycho._io.atomic import replacing
+from ptycho.errors import DataError
 from ptycho.report._curves import LARGE_PT, SMALL_PT, TEXT_PT
 from ptycho.report._panels import ColourScale, plain, scale_bar_px, shortened
 
@@ -18,6 +23,47 @@ if TYPE_CHECKING:
 
 AMPLITUDE_MAP, COVERAGE_MAP, SPREAD_MAP = "gray", "viridis", "magma"
 SIGNED_MAP, CYCLIC_MAP = "RdBu_r", "twilight_shifted"
+PANEL_INCHES, _FIGURE_INCHES = 3.1, 20.0
+_DPI = 150
+
+
+def new_figure(width_inches: float, height_inches: float) -> Figure:
+    """Make an empty figure without pyplot, so that nothing is shared with a caller's own plots."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width_inches, height_inches), dpi=_DPI, layout="compressed")
+
+
+def grid(window: Rectangle, *, n_rows: int, n_columns: int) -> tuple[Figure, np.ndarray]:
+    """Make a figure of panels in the proportions of `window`; a masked pixel will show as hatched."""
+    if not n_columns:
+        raise DataError("the comparison has no arm to plot; see its failures for the reasons.")
+    height, width = window.shape_yx
+    widest = PANEL_INCHES * min(max(1.0, (width / height) ** 0.5), 1.5)
+    widest = max(PANEL_INCHES, min(widest, _FIGURE_INCHES / n_columns))
+    panel_height = min(widest * height / width, 1.6 * PANEL_INCHES)
+    panel_width = max(min(widest, panel_height * width / height), PANEL_INCHES / 2.5)
+    figure = new_figure(panel_width * n_columns + 1.2, (panel_height + 0.3) * n_rows + 0.7)
+    axes = figure.subplots(n_rows, n_columns, squeeze=False)
+    for ax in axes.flat:
+        ax.set(xticks=[], yticks=[])
+        # Masked pixels are transparent and let this show.
+        ax.patch.set(facecolor="0.85", edgecolor="0.6", hatch="////", linewidth=0)
+    return figure, axes
+
+
+def caption(figure: Figure, text: str) -> None:
+    """Write sentences below a figure, as wide as it is."""
+    per_line = int(figure.get_figwidth() * 72 / (0.52 * SMALL_PT))
+    figure.supxlabel(plain(textwrap.fill(text, per_line)), fontsize=SMALL_PT, color="0.25")
+
+
+def save(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Write a PNG that appears whole or not at all."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as file:
+        figure.savefig(file, format="png")
 
 
 def show(ax: Axes, image: np.ma.MaskedArray, scale: ColourScale, colour_map: str, window: Rectangle) -> None:
@@ -76,7 +122,7 @@ def note(ax: Axes, text: str) -> None:
     ax.text(0.98, 0.02, text, transform=ax.transAxes, ha="right", va="bottom", fontsize=SMALL_PT, bbox=box)
 
 
-def say_instead(ax: Axes, text: str) -> None:
+def placeholder(ax: Axes, text: str) -> None:
     """Write `text` into a panel that has nothing to show."""
     ax.patch.set(facecolor="white", hatch=None)
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center")

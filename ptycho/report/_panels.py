@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ptycho.errors import DataError
-from ptycho.evaluation.alignment import aligned_fields, level_phase
+from ptycho.evaluation.alignment import aligned_fields, flattened_phase
 from ptycho.image.phase import PhaseAlignMethod
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _NEARLY_A_TURN = 1.5 * math.pi
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """One column of a figure, uncovered pixels masked, (h, w) the window after `thinned`.
+    """One column of a figure, uncovered pixels masked, (h, w) the window after `decimated`.
 
     Attributes
     ----------
@@ -86,17 +86,19 @@ def panels_of(result: ComparisonResult) -> list[Panel]:
     instead of the scored rectangle, so that a reader also sees what was left out.
     """
     method = result.settings.phase_align
-    images = [(arm.label, thinned(arm.aligned.values), thinned(arm.aligned.covered)) for arm in result.arms]
+    images = [
+        (arm.label, decimated(arm.aligned.values), decimated(arm.aligned.covered)) for arm in result.arms
+    ]
     if result.truth is None:
         return [_alone(*image, method) for image in images]
-    truth = thinned(result.truth).astype(np.complex128)
-    true_phase = level_phase(truth, method=method)
+    truth = decimated(result.truth).astype(np.complex128)
+    true_phase = flattened_phase(truth, method=method)
     arms = [_beside_truth(*image, truth, true_phase, method) for image in images]
     nowhere = np.zeros(truth.shape, bool)
     return [*arms, Panel(TRUTH_LABEL, _masked(np.abs(truth), nowhere), _masked(true_phase, nowhere))]
 
 
-def thinned(image: np.ndarray) -> np.ndarray:
+def decimated(image: np.ndarray) -> np.ndarray:
     """Return every k-th row and column of `image` (H, W), k the least that leaves 1200 a side."""
     step = -(-max(image.shape) // _MOST_PIXELS)
     return image[::step, ::step]
@@ -105,7 +107,7 @@ def thinned(image: np.ndarray) -> np.ndarray:
 def _alone(label: str, image: np.ndarray, covered: np.ndarray, method: PhaseAlignMethod) -> Panel:
     field = np.where(covered, image, 0).astype(np.complex128)
     return Panel(
-        label, _masked(np.abs(field), ~covered), _masked(level_phase(field, method=method), ~covered)
+        label, _masked(np.abs(field), ~covered), _masked(flattened_phase(field, method=method), ~covered)
     )
 
 

@@ -23,7 +23,24 @@ DUMP_SCHEMA_VERSION = 1
 
 @contextmanager
 def dumping(folder: str | os.PathLike[str]) -> Iterator[PatchDump]:
-    """Give an observer of batches (`ModelArm.observer`) whose files appear in `folder` at the end."""
+    """Give an observer of batches whose files appear in a folder at the end of the block.
+
+    Parameters
+    ----------
+    folder : path
+        Made if there is none; an earlier dump in it is replaced.
+
+    Yields
+    ------
+    callable
+        Takes frames (B, N, N, C), centres (B, 2) and patches (B, N, N) of a batch: `ModelArm.observer`, or the
+        `observer` of `reconstruct`.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be made or the disk is full; then nothing has been changed.
+    """
     with staged_files(folder, replaces=(DUMP_FILE, STATISTICS_FILE)) as stage:
         dump = PatchDump(stage)
         yield dump

@@ -28,7 +28,7 @@ class PatchSums(Protocol):
     @values.setter
     def values(self, values: np.ndarray) -> None: ...
 
-    def source(self, patches: Any) -> Any:
+    def sliceable(self, patches: Any) -> Any:
         """Return patches in the form that is cheapest to slice; it shares their memory."""
         ...
 
@@ -44,8 +44,8 @@ class PatchSums(Protocol):
         """Do all that can fail, without a change to the sums."""
         ...
 
-    def commit(self, staged: Any, splats: np.ndarray) -> np.ndarray:
-        """Add what was staged, and its weights to the point map `splats`; returns which were finite, (n,)."""
+    def commit(self, staged: Any, corner_weights: np.ndarray) -> np.ndarray:
+        """Add what was staged, and its weights to the point map `corner_weights`; returns which were finite, (n,)."""
         ...
 
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ptycho.stitching._geometry import Placement, crop_start
-from ptycho.stitching._sources import (
+from ptycho.stitching._patch_reading import (
     CropReader,
     aligned_empty,
-    as_source,
     is_tensor,
     mapped_file,
     release_pages,
+    sliceable,
 )
 
 if TYPE_CHECKING:
@@ -55,9 +55,9 @@ class CpuSums:
         self._n_threads = n_threads
         self.values = np.zeros(shape_yx, dtype=dtype)  # (H, W); zero pages cost nothing until touched
 
-    def source(self, patches: Any) -> Any:
+    def sliceable(self, patches: Any) -> Any:
         """Return an eager tensor as the NumPy array that shares its memory, a file as a reader of crops."""
-        return np.asarray(patches) if is_tensor(patches) else as_source(patches, self._crop_size)
+        return np.asarray(patches) if is_tensor(patches) else sliceable(patches, self._crop_size)
 
     def batch_bytes(self, patches: Any) -> tuple[int, int]:
         """Temporary bytes per patch: a copy of the crop, unless the kernel can read the patches in place."""
@@ -72,15 +72,15 @@ class CpuSums:
 
     def stage(self, patches: Any, placement: Placement) -> tuple[np.ndarray, Placement]:
         """Bring the patches into the form that the kernel reads; nothing is added yet."""
-        source = self.source(patches)
-        if _in_place(source):
-            return source, placement
-        if not isinstance(source, CropReader):
-            source = CropReader(source, self._crop_size)
-        return np.ascontiguousarray(source[:]), placement  # (n, M, M) complex64
+        crops = self.sliceable(patches)
+        if _in_place(crops):
+            return crops, placement
+        if not isinstance(crops, CropReader):
+            crops = CropReader(crops, self._crop_size)
+        return np.ascontiguousarray(crops[:]), placement  # (n, M, M) complex64
 
-    def commit(self, staged: tuple[np.ndarray, Placement], splats: np.ndarray) -> np.ndarray:
-        """Add staged patches here and their weights to `splats`; returns (n,) bool, False if not finite."""
+    def commit(self, staged: tuple[np.ndarray, Placement], corner_weights: np.ndarray) -> np.ndarray:
+        """Add staged patches here and their weights to `corner_weights`; returns (n,) bool, False if not finite."""
         patches, placement = staged
         status = np.zeros(len(placement), np.uint8)  # (n,), UNSEEN
         if len(placement) == 0:
@@ -93,7 +93,7 @@ class CpuSums:
         def add_band(begin: int, end: int) -> None:
             kernels.add_band(
                 reals,
-                splats,
+                corner_weights,
                 floats,
                 patches.shape[1],
                 first,
@@ -110,9 +110,9 @@ class CpuSums:
         return status == kernels.FINITE
 
 
-def add_splats(splats: np.ndarray, placement: Placement, finite: np.ndarray) -> None:
+def add_corner_weights(corner_weights: np.ndarray, placement: Placement, finite: np.ndarray) -> None:
     """Add the bilinear weights of finite patches to their point map (H - M + 1, W - M + 1) float64."""
-    load_kernels().add_splats(splats, placement.top_left, placement.fraction, finite)
+    load_kernels().add_corner_weights(corner_weights, placement.top_left, placement.fraction, finite)
 
 
 def add_squares(
@@ -146,21 +146,21 @@ def add_squares(
 
 
 def box_sum(
-    splats: np.ndarray, shape_yx: tuple[int, int], crop_size: int, n_threads: int | None
+    corner_weights: np.ndarray, shape_yx: tuple[int, int], crop_size: int, n_threads: int | None
 ) -> np.ndarray:
     """Return the weight of every canvas pixel: (H, W) float64, the M x M box sum of the point map."""
     weights = np.empty(shape_yx)  # (H, W) float64, every row written by one band
     nothing = np.empty((0, shape_yx[1]), np.complex64)
-    _box_blocks(weights, nothing, nothing, splats, crop_size, n_threads)
+    _box_blocks(weights, nothing, nothing, corner_weights, crop_size, n_threads)
     return weights
 
 
 def weighted_mean(
-    values: np.ndarray, splats: np.ndarray, crop_size: int, n_threads: int | None
+    values: np.ndarray, corner_weights: np.ndarray, crop_size: int, n_threads: int | None
 ) -> np.ndarray:
     """Return ``values / (1e-9 + weight)``, 0 where the weight is at most 1e-9: (H, W) complex64."""
     image = aligned_empty(values.shape)
-    _box_blocks(np.empty((0, values.shape[1])), image, values, splats, crop_size, n_threads)
+    _box_blocks(np.empty((0, values.shape[1])), image, values, corner_weights, crop_size, n_threads)
     return image
 
 
@@ -168,18 +168,18 @@ def _box_blocks(
     weights: np.ndarray,
     image: np.ndarray,
     values: np.ndarray,
-    splats: np.ndarray,
+    corner_weights: np.ndarray,
     crop_size: int,
     n_threads: int | None,
 ) -> None:
     kernels = load_kernels()
     reals, value_reals = image.view(np.float32), _read_only(values, _real_of(values.dtype))  # (H, 2 W)
-    n_blocks = -(-(splats.shape[0] + crop_size - 1) // crop_size)  # H / M, rounded up
+    n_blocks = -(-(corner_weights.shape[0] + crop_size - 1) // crop_size)  # H / M, rounded up
 
     def box_blocks(begin: int, end: int) -> None:
-        kernels.box_blocks(weights, reals, value_reals, WEIGHT_FLOOR, splats, crop_size, begin, end)
+        kernels.box_blocks(weights, reals, value_reals, WEIGHT_FLOOR, corner_weights, crop_size, begin, end)
 
-    run_bands(box_blocks, _even_bands(n_blocks, min(n_blocks, _n_bands(splats.size, n_threads))))
+    run_bands(box_blocks, _even_bands(n_blocks, min(n_blocks, _n_bands(corner_weights.size, n_threads))))
 
 
 def extract(image: np.ndarray, placement: Placement, crop_size: int) -> np.ndarray:

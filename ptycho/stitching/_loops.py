@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from ptycho.stitching._compiling import compiled
-from ptycho.stitching._vectors import FINITE, add_band, add_splats
+from ptycho.stitching._vectors import FINITE, add_band, add_corner_weights
 
-__all__ = ["FINITE", "add_band", "add_splats", "box_blocks", "extract", "square_band"]
+__all__ = ["FINITE", "add_band", "add_corner_weights", "box_blocks", "extract", "square_band"]
 
 
 @compiled
@@ -36,9 +36,9 @@ def _box_row(out, points, side, scratch):
     reach, length = 0, 1
     while True:
         if side & length:
-            source = doubled[side - reach : side - reach + width]  # sums that end `reach` columns before j
+            shifted = doubled[side - reach : side - reach + width]  # sums that end `reach` columns before j
             for j in range(width):
-                out[j] += source[j]
+                out[j] += shifted[j]
             reach += length
         if 2 * length > side:
             return
@@ -51,7 +51,7 @@ def _box_row(out, points, side, scratch):
 
 
 @compiled
-def box_blocks(weights, image, values, floor, splats, side, first_block, last_block):
+def box_blocks(weights, image, values, floor, corner_weights, side, first_block, last_block):
     """Box-sum the point map into pixel weights and divide the sums by them, in blocks of `side` rows.
 
     A vertical window is the tail of one block of rows plus the head of the next. Blocks are counted from
@@ -64,11 +64,11 @@ def box_blocks(weights, image, values, floor, splats, side, first_block, last_bl
     image : (H, 2 W) float32, or (0, 2 W)
         Receives ``values / (floor + weight)``, or 0 where the weight is at most `floor`, unless it is empty.
     values : (H, 2 W) float32 or float64
-    splats : (H - side + 1, W - side + 1) float64
+    corner_weights : (H - side + 1, W - side + 1) float64
     first_block, last_block : int
         Rows ``first_block * side`` … ``last_block * side - 1`` are written.
     """
-    height, width = splats.shape[0] + side - 1, splats.shape[1] + side - 1
+    height, width = corner_weights.shape[0] + side - 1, corner_weights.shape[1] + side - 1
     # Heads and tails of blocks: a window costs the same whatever its height, as in van Herk's running maximum
     # (doi:10.1016/0167-8655(92)90069-C), and like it takes nothing away again.
     tails = np.zeros((side + 1, width))  # rows r … side - 1 of the block before, added up
@@ -80,8 +80,8 @@ def box_blocks(weights, image, values, floor, splats, side, first_block, last_bl
         head[:] = 0.0
         for r in range(side):
             row = block * side + r
-            if row < splats.shape[0]:
-                _box_row(current[r], splats[row], side, scratch)
+            if row < corner_weights.shape[0]:
+                _box_row(current[r], corner_weights[row], side, scratch)
             else:
                 current[r, :] = 0.0
             if block >= first_block and row < height:

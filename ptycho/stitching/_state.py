@@ -18,7 +18,8 @@ from ptycho.errors import DataError
 
 _FORMAT = "ptycho-canvas"
 _VERSION = 1
-_ARRAYS = ("values", "splats", "squares")
+# Field of the state -> key in the file.
+_ARRAYS = {"values": "values", "corner_weights": "splats", "squares": "squares"}
 # What NumPy and zipfile raise for a file that is damaged or something else.
 _UNREADABLE = (
     zipfile.BadZipFile,
@@ -49,7 +50,7 @@ class CanvasState:
         Object (row, column) of pixel (0, 0).
     values : (H, W) complex64 or complex128
         Sums of shifted crops.
-    splats : (H - M + 1, W - M + 1) float64
+    corner_weights : (H - M + 1, W - M + 1) float64
         Bilinear weights of the crops' first pixels; their M x M box sum is the weight of a pixel.
     squares : (H, W) float64, optional
         Sums of squared moduli.
@@ -62,7 +63,7 @@ class CanvasState:
     crop_size: int
     origin_yx: tuple[float, float]
     values: np.ndarray
-    splats: np.ndarray
+    corner_weights: np.ndarray
     squares: np.ndarray | None
     n_added: int
     n_rejected: int
@@ -106,7 +107,7 @@ class CanvasState:
             crop_size=self.crop_size,
             origin_yx=self.origin_yx,
             values=self.values + other.values,
-            splats=self.splats + other.splats,
+            corner_weights=self.corner_weights + other.corner_weights,
             squares=squares,
             n_added=self.n_added + other.n_added,
             n_rejected=self.n_rejected + other.n_rejected,
@@ -129,7 +130,8 @@ class CanvasState:
             raise ValueError(
                 'the canvas holds sums that overflowed; stitch again with accumulate="float64", or scale the patches.'
             )
-        fields = self._arrays() | {
+        arrays = {_ARRAYS[name]: array for name, array in self._arrays().items()}
+        fields = arrays | {
             "format": np.array(_FORMAT),
             "version": np.array(_VERSION),
             "crop_size": np.array(self.crop_size),
@@ -192,7 +194,7 @@ def _as_state(fields: dict[str, np.ndarray]) -> CanvasState:
         crop_size=_whole(fields["crop_size"]),
         origin_yx=(origin_y, origin_x),
         values=np.ascontiguousarray(fields["values"]),
-        splats=np.ascontiguousarray(fields["splats"]),
+        corner_weights=np.ascontiguousarray(fields["splats"]),
         squares=None if "squares" not in fields else np.ascontiguousarray(fields["squares"]),
         n_added=_whole(fields["counts"][0]),
         n_rejected=_whole(fields["counts"][1]),
@@ -215,11 +217,11 @@ def _check(state: CanvasState, path: str | os.PathLike[str]) -> None:
         )
     if not np.isfinite(state.origin_yx).all():
         raise DataError(f"{path} holds the origin {state.origin_yx}, which is not finite; save it again.")
-    splats_shape = tuple(side - state.crop_size + 1 for side in shape)
+    corners_shape = tuple(side - state.crop_size + 1 for side in shape)
     # A second moment is kept in double precision only.
     precisions = (np.complex64, np.complex128) if state.squares is None else (np.complex128,)
     _check_array(state.values, "values", precisions, shape, path)
-    _check_array(state.splats, "splats", (np.float64,), splats_shape, path)
+    _check_array(state.corner_weights, "splats", (np.float64,), corners_shape, path)
     if state.squares is not None:
         _check_array(state.squares, "squares", (np.float64,), shape, path)
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptycho.stitching._cpu import add_splats
+from ptycho.stitching._cpu import add_corner_weights
 from ptycho.stitching._geometry import Placement, crop_start
-from ptycho.stitching._sources import CropReader, aligned_empty, as_source, is_tensor
+from ptycho.stitching._patch_reading import CropReader, aligned_empty, is_tensor, sliceable
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -76,9 +76,9 @@ class TensorFlowSums:
         scratch = np.zeros(self._flat.shape[0] - values.size, values.dtype)
         self._flat = tf.convert_to_tensor(np.concatenate([values.ravel(), scratch]))
 
-    def source(self, patches: Any) -> Any:
+    def sliceable(self, patches: Any) -> Any:
         """Return `patches` as they are, a file as a reader of crops: tensors are sliced where they live."""
-        return as_source(patches, self._crop_size)
+        return sliceable(patches, self._crop_size)
 
     def batch_bytes(self, patches: Any) -> tuple[int, int]:
         """Device memory for a batch: bytes per patch, and bytes whatever the number of patches."""
@@ -116,19 +116,22 @@ class TensorFlowSums:
 
     def _loaded(self, patches: Any) -> Any:
         """Return a tensor as it is, anything else as its crops alone in an array that can be handed over."""
-        source = self.source(patches)
-        if is_tensor(source):
-            return source
-        crops = source if isinstance(source, CropReader) else CropReader(source, self._crop_size)
+        crops = self.sliceable(patches)
+        if is_tensor(crops):
+            return crops
+        if not isinstance(crops, CropReader):
+            crops = CropReader(crops, self._crop_size)
         loaded = aligned_empty(crops.shape)
         loaded[...] = crops[:]
         return loaded
 
-    def commit(self, staged: tuple[tf.Tensor, tf.Tensor, Placement], splats: np.ndarray) -> np.ndarray:
-        """Replace the sums by the staged ones and add the weights to `splats`; returns which were finite."""
+    def commit(
+        self, staged: tuple[tf.Tensor, tf.Tensor, Placement], corner_weights: np.ndarray
+    ) -> np.ndarray:
+        """Replace the sums by the staged ones and add the weights to `corner_weights`; returns which were finite."""
         self._flat, finite_tensor, placement = staged
         finite = finite_tensor.numpy()
-        add_splats(splats, placement, finite)
+        add_corner_weights(corner_weights, placement, finite)
         return finite
 
 

@@ -304,28 +304,30 @@ def _add_narrow(canvas, at, canvas_stride, patches, start, stride, side, begin, 
 
 
 @compiled
-def _add_splat(splats, top_left, fraction, row_begin, row_end):
+def _add_corner_weight(corner_weights, top_left, fraction, row_begin, row_end):
     """Add one patch's weights to the rows `row_begin` … `row_end - 1` of the point map."""
     left, f_x = top_left[1], fraction[1]
     for down in range(2):
         row = top_left[0] + down
         weight = fraction[0] if down else 1.0 - fraction[0]
         if weight > 0 and row_begin <= row < row_end:  # no row below the map where f is 0
-            splats[row, left] += weight * (1.0 - f_x)
+            corner_weights[row, left] += weight * (1.0 - f_x)
             if f_x > 0:
-                splats[row, left + 1] += weight * f_x
+                corner_weights[row, left + 1] += weight * f_x
 
 
 @compiled
-def add_splats(splats, top_left, fraction, finite):
+def add_corner_weights(corner_weights, top_left, fraction, finite):
     """Add each finite patch's four bilinear weights to the (H - M + 1, W - M + 1) float64 point map."""
     for p in range(finite.size):
         if finite[p]:
-            _add_splat(splats, top_left[p], fraction[p], 0, splats.shape[0])
+            _add_corner_weight(corner_weights, top_left[p], fraction[p], 0, corner_weights.shape[0])
 
 
 @compiled
-def add_band(canvas, splats, patches, size, first, side, top_left, fraction, status, row_begin, row_end):
+def add_band(
+    canvas, corner_weights, patches, size, first, side, top_left, fraction, status, row_begin, row_end
+):
     """Add to rows `row_begin` … `row_end - 1` of canvas and point map whatever the patches put there.
 
     While one patch is added, the canvas rows that the next one will change are prefetched, and its crop too
@@ -336,7 +338,7 @@ def add_band(canvas, splats, patches, size, first, side, top_left, fraction, sta
     ----------
     canvas : (2 H W,) float32 or float64
         Interleaved sums, changed in place inside the band only.
-    splats : (H - M + 1, W - M + 1) float64
+    corner_weights : (H - M + 1, W - M + 1) float64
         Point map of the weights, likewise.
     patches : (2 n N N,) float32
         Interleaved patches.
@@ -349,7 +351,7 @@ def add_band(canvas, splats, patches, size, first, side, top_left, fraction, sta
     status : (n,) uint8
         UNSEEN on entry; becomes FINITE or REJECTED. Bands may race for it: they write the same value.
     """
-    n, stride, canvas_stride = status.size, 2 * size, 2 * (splats.shape[1] + side - 1)  # 2 W
+    n, stride, canvas_stride = status.size, 2 * size, 2 * (corner_weights.shape[1] + side - 1)  # 2 W
     crop_offset = first * stride + 2 * first  # from a patch's first float to its crop's
     following = _next_in_band(top_left, 0, side, row_begin, row_end)
     while following < n:
@@ -363,7 +365,7 @@ def add_band(canvas, splats, patches, size, first, side, top_left, fraction, sta
         upcoming = min(following, n - 1)
         next_start = upcoming * size * stride + crop_offset
         next_at = canvas_stride * top_left[upcoming, 0] + 2 * top_left[upcoming, 1]
-        _add_splat(splats, top_left[p], fraction[p], row_begin, row_end)
+        _add_corner_weight(corner_weights, top_left[p], fraction[p], row_begin, row_end)
         top, at = top_left[p, 0], canvas_stride * top_left[p, 0] + 2 * top_left[p, 1]
         shares = _shares(fraction[p, 0], fraction[p, 1])
         begin, end = max(row_begin - top, 0), min(row_end - top, side + 1 if fraction[p, 0] > 0 else side)

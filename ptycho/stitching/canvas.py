@@ -6,40 +6,20 @@ import functools
 import logging
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ptycho.stitching import _checks, _cpu, _memory
-from ptycho.stitching._backend import make_sums
-from ptycho.stitching._geometry import Placement, canvas_around, place
-from ptycho.stitching._sources import as_array_like
+from ptycho.stitching._canvas_sums import CanvasSums
+from ptycho.stitching._geometry import canvas_around, place
+from ptycho.stitching._patch_reading import as_array_like
 from ptycho.stitching._state import CanvasState, read_state
 
 logger = logging.getLogger(__name__)
 
-_REMEMBERED_INDICES = 5
 
-
-@dataclass(frozen=True)
-class StagedPatches:
-    """Patches ready to be added; adding them needs no more memory and cannot fail half-way."""
-
-    payload: Any
-    placement: Placement
-
-
-@dataclass(frozen=True)
-class BatchLimits:
-    """What a batch of n patches takes: ``fixed_bytes + n bytes_per_patch``, and the largest sensible n."""
-
-    bytes_per_patch: int
-    fixed_bytes: int
-    largest_batch: int | None
-
-
-class Canvas:
+class Canvas(CanvasSums):
     """Running sums of sub-pixel shifted patches and of their weights.
 
     A patch adds its central M x M pixels, shifted by a bilinear kernel, to the (M + 1) x (M + 1) canvas
@@ -80,6 +60,18 @@ class Canvas:
     Notes
     -----
     Patches are not scaled: values or sums beyond 1e38 overflow to infinity, which `save` refuses.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ptycho.stitching import Canvas
+    >>> positions_yx = np.array([[10.0, 10.0], [12.5, 14.0]])
+    >>> canvas = Canvas((24, 26), crop_size=8, backend="cpu")
+    >>> canvas.add(np.ones((2, 16, 16), np.complex64), positions_yx)
+    >>> canvas.n_added, float(canvas.coverage().max())
+    (2, 2.0)
+    >>> canvas.image()[10, 10].round(3).item()
+    (1+0j)
     """
 
     def __init__(
@@ -106,11 +98,11 @@ class Canvas:
         dtype = np.dtype(np.complex64 if accumulate == "float32" else np.complex128)
         self._make_sums(backend, dtype, overlap_variance=overlap_variance, jit_compile=jit_compile)
         height, width = self.shape_yx
-        self._splats = np.zeros((height - self.crop_size + 1, width - self.crop_size + 1))
+        self._corner_weights = np.zeros((height - self.crop_size + 1, width - self.crop_size + 1))
         self._squares = np.zeros(self.shape_yx) if overlap_variance else None
         self.n_added = 0
         self.n_rejected = 0
-        self.first_rejected: tuple[int, ...] = ()
+        self.first_rejected = ()
 
     @classmethod
     def around(
@@ -132,6 +124,11 @@ class Canvas:
             Patch centres in pixels of the object, (y, x), n >= 1.
         crop_size, backend, accumulate, overlap_variance, n_threads, jit_compile
             As for `Canvas`.
+
+        Returns
+        -------
+        Canvas
+            Square and empty.
 
         Raises
         ------
@@ -192,39 +189,6 @@ class Canvas:
         self.commit(self.stage_placed(patches, self.place(patches, positions_yx)))
         self.warn_of_rejected(since=before)
 
-    def place(self, patches: Any, positions_yx: np.ndarray) -> Placement:
-        """Find where each patch lands, with all the refusals of `add`; the canvas stays as it is."""
-        n_patches, patch_size = _checks.check_patches(patches)
-        _checks.check_crop_size(self.crop_size, patch_size)
-        positions = _checks.check_positions(positions_yx)
-        _checks.check_counts(n_patches, len(positions))
-        return place(positions, shape_yx=self.shape_yx, origin_yx=self.origin_yx, crop_size=self.crop_size)
-
-    def stage_placed(self, patches: Any, placement: Placement) -> StagedPatches:
-        """Do all of `add` that can run out of memory; the canvas stays as it is."""
-        return StagedPatches(self._sums.stage(patches, placement), placement)
-
-    def commit(self, staged: StagedPatches) -> None:
-        """Add what `stage_placed` returned; call it once for each."""
-        placement = staged.placement
-        finite = self._sums.commit(staged.payload, self._splats)
-        if self._squares is not None:
-            _cpu.add_squares(self._squares, staged.payload, finite, self.crop_size, self._n_threads)
-        rejected = np.flatnonzero(~finite) + (self.n_added + self.n_rejected)
-        room = _REMEMBERED_INDICES - len(self.first_rejected)
-        self.first_rejected += tuple(rejected[: max(room, 0)].tolist())
-        self.n_rejected += rejected.size
-        self.n_added += len(placement) - rejected.size
-
-    def source(self, patches: Any) -> Any:
-        """Return `patches` in the form that is cheapest to slice for staging; it shares their memory."""
-        return self._sums.source(patches)
-
-    def batch_limits(self, patches: Any) -> BatchLimits:
-        """Return what staging some of `patches` takes."""
-        per_patch, fixed = self._sums.batch_bytes(patches)
-        return BatchLimits(per_patch, fixed, self._sums.largest_batch(patches))
-
     @property
     def n_bytes(self) -> int:
         """Memory of the sums and weights, whatever the number of patches."""
@@ -236,26 +200,38 @@ class Canvas:
             overlap_variance=self._squares is not None,
         )
 
-    @property
-    def device(self) -> str | None:
-        """Where the sums live, as `autobatch.run_in_batches` spells it."""
-        return self._sums.device
-
     def image(self) -> np.ndarray:
-        """Return the weighted mean of the patches: (H, W) complex64, 0 where no patch lies.
+        """Return the weighted mean of the patches.
 
         It is ``sum / (1e-9 + weight)``; a weight of up to 1e-9 counts as none.
+
+        Returns
+        -------
+        (H, W) complex64
+            0 where no patch lies.
         """
-        return _cpu.weighted_mean(self._sums.values, self._splats, self.crop_size, self._n_threads)
+        return _cpu.weighted_mean(self._sums.values, self._corner_weights, self.crop_size, self._n_threads)
 
     def coverage(self) -> np.ndarray:
-        """Return the sum of the weights, that is how many patches lie on a pixel: (H, W) float32."""
-        return _cpu.box_sum(self._splats, self.shape_yx, self.crop_size, self._n_threads).astype(np.float32)
+        """Return the sum of the weights, that is how many patches lie on a pixel.
+
+        Returns
+        -------
+        (H, W) float32
+        """
+        return _cpu.box_sum(self._corner_weights, self.shape_yx, self.crop_size, self._n_threads).astype(
+            np.float32
+        )
 
     def overlap_variance(self) -> np.ndarray:
-        """Return how much patches disagree: (H, W) float32, variance of the complex value over the patches.
+        """Return how much patches disagree: the variance of the complex value over the patches on a pixel.
 
-        NaN where no more than one patch lies. Needs no ground truth: consistent patches give 0.
+        Needs no ground truth: consistent patches give 0.
+
+        Returns
+        -------
+        (H, W) float32
+            NaN where no more than one patch lies.
 
         Raises
         ------
@@ -264,7 +240,7 @@ class Canvas:
         """
         if self._squares is None:
             raise ValueError("this canvas keeps no second moment; make it with overlap_variance=True.")
-        weights = _cpu.box_sum(self._splats, self.shape_yx, self.crop_size, self._n_threads)
+        weights = _cpu.box_sum(self._corner_weights, self.shape_yx, self.crop_size, self._n_threads)
         known = weights > 1 + 1e-6
         safe = np.where(known, weights, 1.0)
         variance = self._squares / safe - np.abs(self._sums.values / safe) ** 2
@@ -284,6 +260,11 @@ class Canvas:
         -------
         (n, M, M) complex128
             The bilinearly interpolated crop of the image at each position.
+
+        Raises
+        ------
+        ValueError
+            The image has another shape, or a crop leaves the canvas.
         """
         positions = _checks.check_positions(positions_yx)
         if np.shape(image) != self.shape_yx:
@@ -300,6 +281,16 @@ class Canvas:
 
         Floating-point addition does not associate: merging shards in another order may change the last bit.
         `merged` fixes the order.
+
+        Parameters
+        ----------
+        other : Canvas
+            Left as it is.
+
+        Raises
+        ------
+        ValueError
+            Crop size, shape, origin, precision or the presence of a second moment differ.
         """
         self._set_state(self.state().plus(other.state()))
 
@@ -308,6 +299,22 @@ class Canvas:
         """Return the sum of shards, with the same bits in whatever order they are given.
 
         They are added in an order fixed by their contents, so it does not matter which worker ends first.
+
+        Parameters
+        ----------
+        shards : iterable of Canvas
+            Of one layout; left as they are.
+        backend : {None, "cpu", "tensorflow"}
+            Where the sums of the result live.
+
+        Returns
+        -------
+        Canvas
+
+        Raises
+        ------
+        ValueError
+            There is no shard, or their layouts differ.
         """
         states = sorted((shard.state() for shard in shards), key=CanvasState.digest)
         if not states:
@@ -317,7 +324,20 @@ class Canvas:
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the canvas to an NPZ file, atomically; adding may go on after `load`."""
+        """Write the canvas to an NPZ file, atomically; adding may go on after `load`.
+
+        Parameters
+        ----------
+        path : path
+            The file, used as given: no suffix is added.
+
+        Raises
+        ------
+        ValueError
+            A sum is not finite: it has overflowed.
+        OSError
+            The file cannot be written; an older one is untouched.
+        """
         self.state().write(path)
 
     @classmethod
@@ -325,6 +345,18 @@ class Canvas:
         cls, path: str | os.PathLike[str], *, backend: str | None = None, n_threads: int | None = None
     ) -> Canvas:
         """Read what `save` wrote.
+
+        Parameters
+        ----------
+        path : path
+        backend : {None, "cpu", "tensorflow"}
+            As for `Canvas`.
+        n_threads : int, optional
+            As for `Canvas`.
+
+        Returns
+        -------
+        Canvas
 
         Raises
         ------
@@ -335,21 +367,14 @@ class Canvas:
         """
         return cls._from_state(read_state(path), backend, n_threads)
 
-    def state(self) -> CanvasState:
-        """Return the sums and counts; the arrays are the canvas' own."""
-        return CanvasState(
-            crop_size=self.crop_size,
-            origin_yx=self.origin_yx,
-            values=self._sums.values,
-            splats=self._splats,
-            squares=self._squares,
-            n_added=self.n_added,
-            n_rejected=self.n_rejected,
-            first_rejected=self.first_rejected,
-        )
-
     def warn_of_rejected(self, *, since: int = 0) -> None:
-        """Log a warning if more than `since` patches have been left out as not finite."""
+        """Log a warning if more than `since` patches have been left out as not finite.
+
+        Parameters
+        ----------
+        since : int
+            Value of `n_rejected` that has been told already.
+        """
         if self.n_rejected > since:
             logger.warning(
                 "%d of %d patches hold an infinity or a NaN inside the crop and were left out "
@@ -373,25 +398,3 @@ class Canvas:
         canvas._make_sums(backend, state.values.dtype, overlap_variance=state.squares is not None)
         canvas._set_state(state)
         return canvas
-
-    def _make_sums(
-        self, backend: str | None, dtype: np.dtype, *, overlap_variance: bool, jit_compile: bool = False
-    ) -> None:
-        if overlap_variance:
-            # Second moments are kept on the CPU only.
-            backend = _checks.check_choice(backend, (None, "cpu"), "backend") or "cpu"
-        self._dtype = dtype
-        self._sums = make_sums(
-            backend,
-            self.shape_yx,
-            crop_size=self.crop_size,
-            dtype=dtype,
-            n_threads=self._n_threads,
-            jit_compile=jit_compile,
-        )
-
-    def _set_state(self, state: CanvasState) -> None:
-        self._sums.values = state.values
-        self._splats, self._squares = state.splats, state.squares
-        self.n_added, self.n_rejected = state.n_added, state.n_rejected
-        self.first_rejected = state.first_rejected[:_REMEMBERED_INDICES]

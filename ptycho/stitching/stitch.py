@@ -9,7 +9,7 @@ import numpy as np
 
 from autobatch import BatchCost, run_in_batches
 from ptycho.stitching import _checks
-from ptycho.stitching._sources import CropReader, as_array_like, is_tensor
+from ptycho.stitching._patch_reading import CropReader, as_array_like, is_tensor
 from ptycho.stitching.canvas import Canvas
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ def add_in_batches(
         when memory runs out; None is one batch up to 1,000 patches, else "auto".
     progress : Progress, optional
         Display that gets one stage called `label`, counting patches.
+    label : str
+        What the stage is called.
     warn : bool
         Log a warning if patches were left out as not finite. Pass False where a stream of such calls ends
         with one `Canvas.warn_of_rejected`.
@@ -70,11 +72,11 @@ def add_in_batches(
     """
     patches = as_array_like(patches, "patches")
     placement = canvas.place(patches, positions_yx)
-    source = canvas.source(patches)
+    sliceable = canvas.sliceable(patches)
     n_patches, rejected_before = len(placement), canvas.n_rejected
-    limits = canvas.batch_limits(source)
+    limits = canvas.batch_limits(sliceable)
     run = run_in_batches(
-        lambda start, stop: canvas.stage_placed(source[start:stop], placement[start:stop]),
+        lambda start, stop: canvas.stage_placed(sliceable[start:stop], placement[start:stop]),
         n_patches,
         commit=lambda _start, _stop, staged: canvas.commit(staged),
         batch_size=_first_size(batch_size, n_patches),
@@ -129,6 +131,18 @@ def stitch_patches(
     TypeError, ValueError
         For a wrong dtype, shape, count, crop size or batch size, a position that is not finite, or a canvas
         that would not fit into memory; all before any work is done.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ptycho.stitching import stitch_patches
+    >>> patches = np.full((3, 16, 16), 2 + 1j, np.complex64)
+    >>> offsets_xy = np.array([[0.0, 0.0], [4.5, 0.0], [0.0, 3.0]])
+    >>> image = stitch_patches(patches, offsets_xy, crop_size=8)
+    >>> image.shape
+    (16, 16)
+    >>> complex(image[7, 7].round(3))
+    (2+1j)
     """
     _checks.check_eager(patches, offsets_xy)
     flat = _without_channel(as_array_like(patches, "patches"))

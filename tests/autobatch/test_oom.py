@@ -148,6 +148,12 @@ def test_a_graphs_error_is_told_by_the_line_about_memory():
     assert told.startswith("ResourceExhaustedError: {{function_node __wrapped__Conv2D")
 
 
+def test_the_name_of_a_function_node_is_left_out():
+    text = "{{function_node __inference_call_24}} OOM when allocating tensor with shape[192] by allocator bfc"
+    told = telling_line(tf_error("ResourceExhaustedError", text))
+    assert told == "ResourceExhaustedError: OOM when allocating tensor with shape[192] by allocator bfc"
+
+
 def test_the_telling_line_is_short():
     assert telling_line(MemoryError("one\ntwo")) == "MemoryError: one"
     assert telling_line(MemoryError()) == "MemoryError"

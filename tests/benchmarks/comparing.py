@@ -23,8 +23,7 @@ REPEATS = 2
 
 def write_scan(path: Path, n_frames: int = N_FRAMES) -> None:
     """Write frames of a small simulated scan again and again, at positions of a larger raster, without a truth."""
-    from ptycho.data import ScanData, write_npz
-    from ptycho.data.simulation import SimulationSettings, simulate
+    from ptycho.data import ScanData, SimulationSettings, simulate, write_npz
 
     few = simulate(SimulationSettings(object_shape_yx=(256, 256), step_px=5.0, seed=5))
     rows = int(np.sqrt(n_frames))

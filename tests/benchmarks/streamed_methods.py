@@ -63,7 +63,7 @@ class OurCanvas:
         self._canvas = Canvas((side, side), crop_size=crop_size, backend=backend)
         if backend == "cpu":
             _map_pages(self._canvas.state().values)
-        _map_pages(self._canvas.state().splats)
+        _map_pages(self._canvas.state().corner_weights)
 
     def add(self, stream: PatchStream, positions_yx: np.ndarray) -> int:
         run = add_in_batches(self._canvas, stream, positions_yx, batch_size=self._batch_size)

@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import pytest
+from known_scan import KnownScan, make_known_scan
 
 from autobatch import keras_model_cost
 from ptycho.data import ScanData
@@ -68,3 +69,17 @@ def siemens() -> Path:
     if not SHARED.exists():
         pytest.skip("the measured data are not beside this checkout")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def known() -> KnownScan:
+    """A scan of which everything is known, with two modes and three bad pixels; never changed."""
+    return make_known_scan()
+
+
+@pytest.fixture
+def peer_files() -> Path:
+    """The folder with files that other packages wrote."""
+    if not (SHARED / "peer-files").exists():
+        pytest.skip("the files of other packages are not beside this checkout")
+    return SHARED / "peer-files"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ptycho.comparison import ComparisonSettings, FinishedArm, ModelArm, compare
-from ptycho.data.simulation import SimulationSettings
+from ptycho.data import SimulationSettings
 from ptycho.errors import SettingsError
 from ptycho.image.placed import PlacedImage
 from ptycho.models.networks import Architecture

@@ -26,8 +26,8 @@ logger = logging.getLogger(__name__)
 
 def is_legacy(path: str | os.PathLike[str]) -> bool:
     """Return whether `path` is a file of PtychoPINN's with a model, or a folder that holds one."""
-    source = Path(path)
-    return is_model_file(source) if source.is_file() else bool(models_in(source))
+    place = Path(path)
+    return is_model_file(place) if place.is_file() else bool(models_in(place))
 
 
 def load_legacy(path: str | os.PathLike[str], role: ModelKind | None = None) -> PatchModel:
@@ -95,7 +95,7 @@ def _check_images(outlined: Built, meaning: Meaning) -> None:
         counts <= expected and max(counts) == max(expected)
     ):
         raise DataError(
-            f"{meaning.graph.source} gives images of shapes {shapes} but a {meaning.kind} of N = {side} and "
+            f"{meaning.graph.name} gives images of shapes {shapes} but a {meaning.kind} of N = {side} and "
             f"{channels} frames gives {max(expected)} of {side} x {side}; {FOREIGN_NETWORK}"
         )
 

@@ -78,16 +78,16 @@ def _member(members: Members, end: str) -> str | None:
     return found[0] if found else None
 
 
-def _no_network(source: str, names: Sequence[str]) -> str:
-    torch = [name for name in names if name.endswith(TORCH_SUFFIXES) or name.endswith("/data.pkl")]
+def _no_network(name: str, members: Sequence[str]) -> str:
+    torch = [member for member in members if member.endswith((*TORCH_SUFFIXES, "/data.pkl"))]
     if torch:
-        return f"{source} holds a model of PyTorch ({torch[0]}); {OTHER_BACKEND}"
-    programs = [name for name in names if PurePosixPath(name).name == PROGRAM]
+        return f"{name} holds a model of PyTorch ({torch[0]}); {OTHER_BACKEND}"
+    programs = [member for member in members if PurePosixPath(member).name == PROGRAM]
     if programs:
-        return f"{source} holds a SavedModel ({programs[0]}) without {METADATA}; {STORED_AS_CODE}"
-    held = ", ".join(names[:20]) or "nothing"
+        return f"{name} holds a SavedModel ({programs[0]}) without {METADATA}; {STORED_AS_CODE}"
+    held = ", ".join(members[:20]) or "nothing"
     return (
-        f"{source} has no member {_KERAS}; it holds {held}. Name a file that PtychoPINN saved a model in, or "
+        f"{name} has no member {_KERAS}; it holds {held}. Name a file that PtychoPINN saved a model in, or "
         f"{WAY_OUT}."
     )
 
@@ -156,7 +156,7 @@ def _open_keras_hdf5(file: Path, stack: ExitStack) -> Saved:
 
 
 def _open_saved_model(members: Members, folder: str, stack: ExitStack) -> Saved:
-    source = f"{members.name}/{folder}{METADATA}"
-    graph = parse_graph(description_in(members.read(folder + METADATA), source), source)
+    name = f"{members.name}/{folder}{METADATA}"
+    graph = parse_graph(description_in(members.read(folder + METADATA), name), name)
     numbers = open_checkpoint(members, folder, stack)
     return Saved(graph, numbers, weight_paths(numbers, graph.convolutions()))

@@ -77,13 +77,13 @@ class Graph:
     layers : dict of str to Layer
     outputs : tuple of str
         Names of the layers that give the model's outputs.
-    source : str
+    name : str
         Where it was read from, for messages.
     """
 
     layers: Mapping[str, Layer]
     outputs: tuple[str, ...]
-    source: str
+    name: str
 
     def ancestors(self, ends: Iterable[str]) -> list[Layer]:
         """Return the layers that `ends` depend on, themselves included, each after those that feed it.
@@ -107,7 +107,7 @@ class Graph:
         return [layer.name for layer in self.layers.values() if layer.kind == CONVOLUTION]
 
 
-def parse_graph(text: str | bytes, source: str) -> Graph:
+def parse_graph(text: str | bytes, name: str) -> Graph:
     """Return the graph in a ``config.json`` or ``model_config``.
 
     Raises
@@ -118,7 +118,7 @@ def parse_graph(text: str | bytes, source: str) -> Graph:
     try:
         if len(text) > MAX_TEXT:
             raise ValueError(f"{len(text)} characters, more than {MAX_TEXT}")
-        return _graph_of(json.loads(text)["config"], source)
+        return _graph_of(json.loads(text)["config"], name)
     except (
         ValueError,
         KeyError,
@@ -129,12 +129,12 @@ def parse_graph(text: str | bytes, source: str) -> Graph:
         RecursionError,
     ) as error:
         raise DataError(
-            f"{source} does not describe a functional Keras model ({type(error).__name__}: {error}); "
+            f"{name} does not describe a functional Keras model ({type(error).__name__}: {error}); "
             "name a model that PtychoPINN saved."
         ) from error
 
 
-def _graph_of(config: Mapping[str, Any], source: str) -> Graph:
+def _graph_of(config: Mapping[str, Any], name: str) -> Graph:
     entries = config["layers"]
     if len(entries) > _MAX_LAYERS:
         raise ValueError(f"{len(entries)} layers, more than {_MAX_LAYERS}")
@@ -147,7 +147,7 @@ def _graph_of(config: Mapping[str, Any], source: str) -> Graph:
     outputs = config["output_layers"]
     # A single output is [name, node, tensor], several are a list of those.
     outputs = [outputs] if isinstance(outputs[0], str) else outputs
-    graph = Graph(layers, tuple(str(output[0]) for output in outputs), source)
+    graph = Graph(layers, tuple(str(output[0]) for output in outputs), name)
     unknown = {name for layer in layers.values() for name in layer.inbound} | set(graph.outputs)
     if unknown := unknown - layers.keys():
         raise ValueError(f"layers {sorted(unknown)} are used but not described")

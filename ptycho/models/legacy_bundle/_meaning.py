@@ -67,7 +67,7 @@ def meaning_of(graph: Graph) -> Meaning:
             "baseline", graph, (graph.outputs[0], graph.outputs[1]), side, channels, "polar", False
         )
     raise DataError(
-        f"{graph.source} has {len(graph.outputs)} outputs and no layers {_AMPLITUDE}, {_PHASE}, {_OBJECT} and "
+        f"{graph.name} has {len(graph.outputs)} outputs and no layers {_AMPLITUDE}, {_PHASE}, {_OBJECT} and "
         f"{_PLACED}, but a baseline has two outputs, amplitude and phase, and a PINN has these layers; "
         f"{FOREIGN_NETWORK}"
     )
@@ -78,7 +78,7 @@ def _pinn(graph: Graph) -> Meaning:
     joined, placed = graph.layers[_OBJECT], graph.layers[_PLACED]
     if joined.kind != "CombineComplexLayer" or len(joined.inbound) != 2 or placed.kind not in _PLACING:
         raise DataError(
-            f"layers {_OBJECT} and {_PLACED} in {graph.source} are a {joined.kind} of {len(joined.inbound)} "
+            f"layers {_OBJECT} and {_PLACED} in {graph.name} are a {joined.kind} of {len(joined.inbound)} "
             f"images and a {placed.kind} but must be a CombineComplexLayer of two and one of "
             f"{', '.join(_PLACING)}; {FOREIGN_NETWORK}"
         )
@@ -143,6 +143,6 @@ def _input_shape(graph: Graph, ends: tuple[str, ...]) -> tuple[int, int]:
         ):
             return height, channels
     raise DataError(
-        f"the input of {graph.source} has shape {shape} but must be (batch, N, N, C), C a square number; "
+        f"the input of {graph.name} has shape {shape} but must be (batch, N, N, C), C a square number; "
         f"{FOREIGN_NETWORK}"
     )

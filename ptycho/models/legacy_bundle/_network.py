@@ -68,14 +68,14 @@ def build(graph: Graph, ends: tuple[str, str]) -> Built:
     import keras
 
     layers = graph.ancestors(ends)
-    builder = _Builder(graph.source)
+    builder = _Builder(graph.name)
     for layer in layers:
         builder.add(layer)
     values = builder.values
     inputs = [layer.name for layer in layers if layer.kind == "InputLayer"]
     if len(inputs) != 1 or any(isinstance(values[end], np.ndarray) for end in ends):
         raise DataError(
-            f"the images of {graph.source} depend on {len(inputs)} inputs but must on one, the frames; "
+            f"the images of {graph.name} depend on {len(inputs)} inputs but must on one, the frames; "
             f"{FOREIGN_NETWORK}"
         )
     network = keras.Model(values[inputs[0]], [values[end] for end in ends])
@@ -87,17 +87,17 @@ def build(graph: Graph, ends: tuple[str, str]) -> Built:
 class _Builder:
     """The tensors and constants made so far, by the names of their layers."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, name: str) -> None:
         self.values: dict[str, Any] = {}
         self.convolutions: dict[str, Any] = {}
-        self._source = source
+        self._name = name
         self._side = 0
         self._n_constant_bytes = 0
 
     def add(self, layer: Layer) -> None:
         make = _MAKERS.get(layer.kind)
         if make is None:
-            raise DataError(f"layer {layer.name} in {self._source} is a {layer.kind}; {_reason(layer)}")
+            raise DataError(f"layer {layer.name} in {self._name} is a {layer.kind}; {_reason(layer)}")
         if layer.n_calls > 1 or layer.options:
             raise self._refusal(layer, f"is called {layer.n_calls} times with {dict(layer.options or {})}")
         for setting, expected in _FIXED.get(layer.kind, {}).items():
@@ -127,7 +127,7 @@ class _Builder:
         self.values[layer.name] = value
 
     def _refusal(self, layer: Layer, what: str) -> DataError:
-        return DataError(f"layer {layer.name} in {self._source} {what}; {FOREIGN_NETWORK}")
+        return DataError(f"layer {layer.name} in {self._name} {what}; {FOREIGN_NETWORK}")
 
 
 def _reason(layer: Layer) -> str:

@@ -27,7 +27,7 @@ _INDEX, _DATA = "variables/variables.index", "variables/variables.data-00000-of-
 _VALUE = ".ATTRIBUTES/VARIABLE_VALUE"
 
 
-def description_in(metadata: bytes, source: str) -> str:
+def description_in(metadata: bytes, name: str) -> str:
     """Return the description of the whole network in a ``keras_metadata.pb``.
 
     Raises
@@ -45,7 +45,7 @@ def description_in(metadata: bytes, source: str) -> str:
         raise ValueError("no node called root")
     except (ValueError, KeyError, IndexError) as error:
         raise DataError(
-            f"{source} does not describe a Keras model ({type(error).__name__}: {error}); "
+            f"{name} does not describe a Keras model ({type(error).__name__}: {error}); "
             "name a model that PtychoPINN saved."
         ) from error
 
@@ -133,13 +133,13 @@ def open_checkpoint(members: Members, folder: str, stack: ExitStack) -> Checkpoi
         content = members.read(folder + member)
         (scratch / name).write_bytes(content)
         n_bytes += len(content)
-    source = f"{members.name}/{folder}variables"
+    name = f"{members.name}/{folder}variables"
     try:
         reader = tf.train.load_checkpoint(os.fspath(scratch / "numbers"))
-        return CheckpointNumbers(reader, source, n_bytes)
+        return CheckpointNumbers(reader, name, n_bytes)
     except (tf.errors.OpError, ValueError, RuntimeError) as error:
         reason = str(error).replace(f"{scratch}/", "")
-        raise DataError(f"{source} cannot be read ({reason}); the file is damaged, copy it again.") from error
+        raise DataError(f"{name} cannot be read ({reason}); the file is damaged, copy it again.") from error
 
 
 def weight_paths(numbers: Numbers, convolutions: Sequence[str]) -> dict[str, tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -113,11 +114,13 @@ def test_quiet_says_nothing(tike, tmp_path, capsys):
         (("tike.npz", "none/out.npz"), "none does not exist"),
         (("tike.npz", "tike.npz/out.npz"), "is a file but the output needs a folder"),
         (("tike.npz", "out.npz", "--from", "npz"), "has no diffraction frames; it holds data, scan, probe"),
-        (("epie.npz", "out.npz"), "which is neither a scan of this package"),
+        (("epie.npz", "out.npz"), "which is no scan that is known here"),
         (("epie.npz", "out.npz", "--from", "tike"), "has no data, scan, probe"),
         (("tike.npz", "out.npz", "--object", "tike.npz"), "has no reconstructed_object"),
         (("tike.npz", "out.npz", "--object", "none.npz"), "none.npz: No such file"),
-        (("text", "out.npz"), "is not an NPZ archive"),
+        (("text", "out.npz"), "text is none of the files that are read here: it begins with b'hello'"),
+        (("tike.npz", "out.npz", "--from", "pdf"), "'pdf' is no format that is known here; pass one of"),
+        (("tike.npz", "out.npz", "--from", "cxi"), "is an NPZ archive, which a CXI file never is"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(
@@ -140,12 +143,33 @@ def test_a_failure_to_write_is_code_1(tike, tmp_path, capsys, monkeypatch):
     assert [entry.name for entry in tmp_path.iterdir()] == ["tike.npz"]
 
 
-def test_an_unknown_layout_names_the_known_ones(tike, tmp_path, capsys):
-    with pytest.raises(SystemExit):
-        main([str(tike), str(tmp_path / "out.npz"), "--from", "cxi"])
-    shown = capsys.readouterr().err
-    assert "'npz'" in shown
-    assert "'tike'" in shown
+def test_files_of_other_packages_need_no_flag(known, tmp_path, capsys):
+    path = tmp_path / "scan.cxi"
+    with h5py.File(path, "w") as file:
+        detector = file.create_group("entry_1/instrument_1/detector_1")
+        detector["data"], detector["distance"] = known.clean, known.distance_m
+        detector["x_pixel_size"] = known.detector_pixel_m
+        file["entry_1/instrument_1/source_1/energy"] = known.energy_j
+        file["entry_1/sample_1/geometry_1/translation"] = np.pad(
+            known.metres_about()[:, ::-1], ((0, 0), (0, 1))
+        )
+    assert main([str(path), str(tmp_path / "out.npz")]) == 0
+    assert "12 frames of 16x16 from cxi, centres y 8.0 to" in capsys.readouterr().out
+    scan = read_npz(tmp_path / "out.npz")
+    np.testing.assert_allclose(scan.amplitude**2, known.clean, rtol=1e-5)
+    assert scan.geometry.object_pixel_m == pytest.approx(known.pixel_m)
+
+
+def test_frames_and_positions_in_two_files_are_named(known, tmp_path, capsys):
+    np.save(tmp_path / "frames.npy", known.clean)
+    np.savetxt(tmp_path / "where.csv", known.metres_about(), delimiter=",")
+    argv = ["frames.npy", "out.npz", "--with", "where.csv"]
+    argv = [str(tmp_path / word) if "." in word else word for word in argv]
+    assert "frames.npy and where.csv lack photon energy" in _fails(capsys, *argv, "--quiet")
+    assert main([*argv, "--pixel-size", str(known.pixel_m)]) == 0
+    scan = read_npz(tmp_path / "out.npz")
+    expected = known.positions_yx - known.positions_yx.min(axis=0) + 8
+    np.testing.assert_allclose(scan.positions_yx, expected, atol=1e-6)
 
 
 def test_the_measured_siemens_star_is_converted(tmp_path, capsys):

@@ -9,8 +9,7 @@ from complex_objects import analytic_object
 from autobatch.testing import inject_oom
 from ptycho.cli.reconstruct import main
 from ptycho.comparison.arms import load_arm
-from ptycho.data import read_npz, read_reconstruction, write_npz
-from ptycho.data.simulation import SimulationSettings, simulate
+from ptycho.data import SimulationSettings, read_npz, read_reconstruction, simulate, write_npz
 from ptycho.models.bundle import save_bundle
 from ptycho.models.networks import Architecture, build_network
 from ptycho.models.patch_model import PatchModel

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from ptycho.cli.train import build_parser, main
-from ptycho.data import write_npz
-from ptycho.data.simulation import SimulationSettings, simulate
+from ptycho.data import SimulationSettings, simulate, write_npz
 from ptycho.models import _fitting, training
 from ptycho.models.bundle import load_bundle
 from ptycho.models.networks import Architecture

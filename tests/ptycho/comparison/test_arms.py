@@ -1,8 +1,11 @@
 """What a path on the command line is taken for: a model, or a finished reconstruction."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from oracle_model import lopsided_scan
+from peer_writers import write_frames, write_product
 from ptychopinn_files import (
     baseline_description,
     pinn_description,
@@ -11,7 +14,7 @@ from ptychopinn_files import (
 )
 
 from ptycho.comparison.arms import FinishedArm, load_arm
-from ptycho.data import subsample
+from ptycho.data import read_scan, subsample
 from ptycho.errors import DataError
 from ptycho.image import PlacedImage
 from ptycho.models.bundle import save_bundle
@@ -83,6 +86,18 @@ def test_an_npz_is_a_finished_reconstruction(tmp_path):
     arm = load_arm(path)
     assert arm.label == "ePIE"
     np.testing.assert_array_equal(arm.image.values, image.astype(np.complex64))
+
+
+def test_a_file_of_another_package_is_a_finished_reconstruction(tmp_path, known):
+    write_product(tmp_path / "product.h5", known)
+    write_frames(tmp_path / "diffraction.h5", known)
+    scan = read_scan(tmp_path / "diffraction.h5")
+    moved = dataclasses.replace(
+        scan, positions_yx=scan.positions_yx + np.array([2.0, -3.0]), object_guess=None
+    )
+    arm = load_arm(tmp_path / "product.h5", scan=moved)
+    assert (arm.label, arm.image.origin_yx) == ("ptychodus", (2.0, -3.0))
+    np.testing.assert_array_equal(arm.image.values, known.image)
 
 
 @pytest.mark.spec("CM-2.10")

@@ -9,8 +9,7 @@ from autobatch.testing import inject_oom
 from ptycho.comparison import ComparisonSettings, FinishedArm, ModelArm, check_arms, compare
 from ptycho.comparison._placing import Placer
 from ptycho.comparison._scoring import Scorer
-from ptycho.data import ScanData
-from ptycho.data.simulation import extract_patches
+from ptycho.data import ScanData, extract_patches
 from ptycho.errors import DataError
 from ptycho.image.placed import PlacedImage, shift_image
 from ptycho.image.registration import register

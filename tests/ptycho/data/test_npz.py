@@ -8,11 +8,12 @@ import os
 import pickle  # noqa: TID251 - the test's attack
 import tracemalloc
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from ptycho.data import read_npz, write_npz
+from ptycho.data import ScanGeometry, read_npz, write_npz
 from ptycho.errors import DataError
 
 NAMES = ("amplitude", "positions_yx", "probe", "object_guess", "labels", "scan_index")
@@ -59,6 +60,32 @@ def test_written_keys_and_axes_are_those_of_the_format(tmp_path, scan):
         }
         np.testing.assert_array_equal(file["ycoords"], scan.positions_yx[:, 0])
         np.testing.assert_array_equal(file["xcoords_start"], scan.positions_yx[:, 1])
+
+
+def test_mask_and_geometry_are_given_back(tmp_path, scan):
+    mask = np.ones((16, 16), bool)
+    mask[8, 7] = False
+    geometry = ScanGeometry(object_pixel_m=64e-9, photon_energy_j=1.3e-15, detector_distance_m=2.0)
+    write_npz(tmp_path / "scan.npz", replace(scan.with_mask(mask), geometry=geometry))
+    again = read_npz(tmp_path / "scan.npz")
+    np.testing.assert_array_equal(again.mask, mask)
+    assert again.geometry == geometry
+    with np.load(tmp_path / "scan.npz") as file:
+        np.testing.assert_array_equal(file["valid_pixels"], mask)
+        assert file["object_pixel_m"] == 64e-9
+        assert "detector_pixel_m" not in file
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.ones(2), r"object_pixel_m in .* \(2,\) but must be one number"),
+        (-1.0, "scan.npz: object_pixel_m is -1.0"),
+    ],
+)
+def test_a_length_that_is_none_is_refused(tmp_path, scan, value, message):
+    with pytest.raises(DataError, match=message):
+        read_npz(_saved(tmp_path / "scan.npz", {**_members(scan), "object_pixel_m": value}))
 
 
 def test_labels_can_be_left_unread(tmp_path, scan):
@@ -247,6 +274,15 @@ def test_a_forged_shape_is_refused_before_memory_is_taken(tmp_path, scan):
     with pytest.raises(
         DataError, match=r"probeGuess in .* is damaged: shape .* needs 800000000000128 bytes but 131"
     ):
+        read_npz(path)
+
+
+@pytest.mark.parametrize("header", [b"{'shape': (2,\x01)}", b"{'shape': ((", b"{'shape': 1}", b"print(1)"])
+def test_a_header_that_is_no_header_is_called_damage(tmp_path, scan, header):
+    path = _saved(tmp_path / "scan.npz", {k: v for k, v in _members(scan).items() if k != "probeGuess"})
+    with zipfile.ZipFile(path, "a") as zipped:
+        zipped.writestr("probeGuess.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(DataError, match=r"probeGuess in .* cannot be unpacked .* the file is damaged"):
         read_npz(path)
 
 

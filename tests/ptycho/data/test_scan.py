@@ -7,12 +7,20 @@ from dataclasses import FrozenInstanceError, replace
 import numpy as np
 import pytest
 
-from ptycho.data import ScanData
+from ptycho.data import ScanData, ScanGeometry, subsample
 from ptycho.errors import DataError
 
 
+def _mask() -> np.ndarray:
+    """Two pixels of 16x16 that do not count, off every symmetry; both are lit in the scan."""
+    mask = np.ones((16, 16), bool)
+    mask[8, 7] = mask[6, 9] = False
+    return mask
+
+
 def test_converts_to_the_dtypes_of_the_contract(scan):
-    dtypes = {name: getattr(scan, name).dtype.name for name in vars(scan)}
+    scan = scan.with_mask(_mask())
+    dtypes = {name: getattr(scan, name).dtype.name for name in vars(scan) if name != "geometry"}
     assert dtypes == {
         "amplitude": "float32",
         "positions_yx": "float64",
@@ -20,6 +28,7 @@ def test_converts_to_the_dtypes_of_the_contract(scan):
         "object_guess": "complex64",
         "labels": "complex64",
         "scan_index": "int64",
+        "mask": "bool",
     }
 
 
@@ -50,6 +59,13 @@ def test_cannot_be_reassigned(scan):
         ({"scan_index": np.ones(8)}, r"scan_index has shape \(8,\)"),
         ({"object_guess": np.ones((2, 61, 83))}, r"object_guess has shape \(2, 61, 83\) but must be a 2-D"),
         ({"amplitude": np.zeros((9, 16, 16))}, "every amplitude frame is zero"),
+        ({"mask": np.ones((16, 15))}, r"mask has shape \(16, 15\) but \(16, 16\)"),
+        ({"mask": np.zeros((16, 16), bool)}, "mask is False everywhere .* invert it"),
+        (
+            {"mask": _mask()},
+            r"2 of the 2 pixels that mask leaves out .* set them to zero with ScanData.with_mask",
+        ),
+        ({"geometry": 64e-9}, r"geometry is a float but .*ScanGeometry\(object_pixel_m=…\)"),
     ],
 )
 def test_refuses_and_names_the_value(scan, change, message):
@@ -117,3 +133,23 @@ def test_the_arrays_that_a_scan_was_made_from_stay_the_callers(scan):
     made = ScanData(amplitude=scan.amplitude, positions_yx=positions, probe=scan.probe)
     assert positions.flags.writeable
     assert np.shares_memory(made.positions_yx, positions)
+
+
+def test_masked_pixels_are_zero_and_the_input_stays(scan):
+    before = scan.amplitude.copy()
+    masked = scan.with_mask(_mask())
+    assert masked.n_masked == 2
+    assert scan.n_masked == 0
+    assert not masked.amplitude[:, 8, 7].any()
+    np.testing.assert_array_equal(masked.amplitude[:, _mask()], before[:, _mask()])
+    np.testing.assert_array_equal(scan.amplitude, before)
+
+
+@pytest.mark.parametrize(
+    "change", [lambda s: s.select([7, 2]), ScanData.normalised, lambda s: subsample(s, 4, seed=1)]
+)
+def test_mask_and_geometry_are_carried_along(scan, change):
+    geometry = ScanGeometry(object_pixel_m=64e-9)
+    changed = change(replace(scan.with_mask(_mask()), geometry=geometry))
+    np.testing.assert_array_equal(changed.mask, _mask())
+    assert changed.geometry is geometry

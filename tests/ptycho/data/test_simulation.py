@@ -5,7 +5,7 @@ import pytest
 import scipy.fft
 import scipy.ndimage
 
-from ptycho.data.simulation import (
+from ptycho.data import (
     defocused_probe,
     extract_patches,
     random_lines,

@@ -7,7 +7,16 @@ import bz2
 import numpy as np
 import pytest
 
-from ptycho.data import detect_format, read_reconstruction, read_tike, with_reconstruction, write_npz
+from ptycho.data import (
+    consistent_probe,
+    detect_format,
+    read_npz,
+    read_reconstruction,
+    read_scan,
+    read_tike,
+    with_reconstruction,
+    write_npz,
+)
 from ptycho.errors import DataError
 
 
@@ -92,9 +101,26 @@ def test_formats_are_told_apart_by_their_keys(tmp_path, scan):
     assert detect_format(tmp_path / "own.npz") == "npz"
     assert detect_format(_saved(tmp_path / "t.npz", _members(scan))) == "tike"
     with pytest.raises(
-        DataError, match=r"holds a, which is neither a scan of this package .* nor one of tike"
+        DataError, match="is an NPZ archive that holds a, which is no scan that is known here"
     ):
         detect_format(_saved(tmp_path / "other.npz", {"a": np.ones(3)}))
+
+
+def test_read_as_any_scan_it_is_what_its_conversion_gives_bit_for_bit(tmp_path, scan):
+    path = _saved(tmp_path / "t.npz", {**_members(scan), "probe": scan.probe * 1e-3})
+    write_npz(tmp_path / "own.npz", consistent_probe(read_tike(path)))
+    direct, converted = read_scan(path), read_npz(tmp_path / "own.npz")
+    for name in ("amplitude", "positions_yx", "probe"):
+        np.testing.assert_array_equal(getattr(direct, name), getattr(converted, name))
+
+
+def test_what_belongs_to_parts_of_a_scan_is_refused(tmp_path, scan):
+    path = _saved(tmp_path / "t.npz", _members(scan))
+    with pytest.raises(DataError, match="so it takes no --with FILE; leave it out"):
+        read_scan(path, partners=[path])
+    with pytest.raises(DataError, match="so it takes no --transpose-frames"):
+        read_scan(path, transpose_frames=True)
+    assert read_scan(path, object_pixel_m=3e-9).geometry.object_pixel_m == 3e-9
 
 
 def test_the_measured_siemens_star_agrees_with_its_reconstruction(siemens):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from complex_objects import analytic_object, complex_noise, ramp_phasor
 
-from ptycho.image.phase import PhaseRamp, continuous_phase, fit_phase_ramp, levelled
+from ptycho.image.phase import PhaseRamp, continuous_phase, detrended_phase, fit_phase_ramp
 
 SHAPE = (83, 120)
 
@@ -66,5 +66,7 @@ def test_levelling_equals_a_least_squares_fit():
     y, x = np.mgrid[:21, :34]
     design = np.column_stack([np.ones(phase.size), y.ravel(), x.ravel()])
     fit = design @ np.linalg.lstsq(design, phase.ravel(), rcond=None)[0]
-    np.testing.assert_allclose(levelled(phase, method="plane"), phase - fit.reshape(phase.shape), atol=1e-12)
-    np.testing.assert_allclose(levelled(phase, method="mean"), phase - phase.mean(), atol=1e-12)
+    np.testing.assert_allclose(
+        detrended_phase(phase, method="plane"), phase - fit.reshape(phase.shape), atol=1e-12
+    )
+    np.testing.assert_allclose(detrended_phase(phase, method="mean"), phase - phase.mean(), atol=1e-12)

@@ -6,8 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ptycho.data import ScanData
-from ptycho.data.simulation import SimulationSettings, simulate
+from ptycho.data import ScanData, SimulationSettings, simulate
 from ptycho.errors import DataError
 from ptycho.models._fitting import _Examples
 from ptycho.models.bundle import load_bundle

@@ -8,7 +8,7 @@ from oracle_model import OracleModel, lopsided_scan
 
 from autobatch import DoesNotFitError
 from autobatch.testing import FixedMemory, inject_oom
-from ptycho.data.simulation import extract_patches
+from ptycho.data import extract_patches
 from ptycho.errors import DataError
 from ptycho.models.networks import Architecture, build_network
 from ptycho.models.patch_model import PatchModel

@@ -14,31 +14,35 @@ from matplotlib.figure import Figure
 from ptycho.comparison import Failure
 from ptycho.errors import DataError
 from ptycho.evaluation import seen_images
-from ptycho.report import _panels, figures
-from ptycho.report.figures import (
+from ptycho.report import (
     PlotOptions,
+    _axes,
+    _panels,
+    curve_figures,
+    figures,
     plot_comparison,
     plot_errors,
     plot_frc,
     plot_half_sets,
     plot_loss_curve,
     plot_reconstruction,
-    plot_seen_images,
     write_plots,
 )
+from ptycho.report.figures import plot_seen_images
 
 
 @pytest.fixture
 def drawn(monkeypatch):
     """The figures, as they are about to be saved."""
     saved = []
-    monkeypatch.setattr(figures, "_save", lambda figure, path: saved.append(figure))
+    for module in (figures, curve_figures):
+        monkeypatch.setattr(module, "save", lambda figure, path: saved.append(figure))
     return saved
 
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(figures, "_DPI", 40)
+    monkeypatch.setattr(_axes, "_DPI", 40)
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +198,7 @@ def test_the_scored_rectangle_is_outlined_on_the_errors(result, drawn):
     assert (frame.get_x(), frame.get_y(), frame.get_width(), frame.get_height()) == (-0.5, -0.5, 56, 31)
 
 
-def test_thinned_images_keep_the_coordinates_of_the_window(result, drawn, monkeypatch):
+def test_decimated_images_keep_the_coordinates_of_the_window(result, drawn, monkeypatch):
     monkeypatch.setattr(_panels, "_MOST_PIXELS", 20)
     plot_errors(result, "x.png")
     for ax in _image_axes(drawn[0])[:, 0]:
@@ -353,7 +357,7 @@ def test_a_loss_curve_is_a_readable_picture(tmp_path, quick):
 
 def test_matplotlib_is_loaded_only_to_draw_and_never_pyplot(tmp_path):
     script = (
-        "import sys; from ptycho.report.figures import plot_loss_curve; before = 'matplotlib' in sys.modules; "
+        "import sys; from ptycho.report import plot_loss_curve; before = 'matplotlib' in sys.modules; "
         f"plot_loss_curve({{'loss': [2.0, 1.0]}}, {str(tmp_path / 'loss.png')!r}); "
         "print(before, 'matplotlib' in sys.modules, 'matplotlib.pyplot' in sys.modules)"
     )

@@ -76,10 +76,10 @@ def test_without_a_truth_an_arm_loses_its_own_ramp():
     assert panel.phase_error is None
 
 
-def test_large_images_are_thinned_to_what_a_panel_can_show():
+def test_large_images_are_decimated_to_what_a_panel_can_show():
     image = np.arange(3 * 2500).reshape(3, 2500)
-    np.testing.assert_array_equal(_panels.thinned(image), image[::3, ::3])
-    np.testing.assert_array_equal(_panels.thinned(image[:, :1200]), image[:, :1200])
+    np.testing.assert_array_equal(_panels.decimated(image), image[::3, ::3])
+    np.testing.assert_array_equal(_panels.decimated(image[:, :1200]), image[:, :1200])
 
 
 def test_an_arm_without_any_covered_pixel_is_all_masked():

@@ -124,7 +124,7 @@ def test_n_bytes_is_the_memory_of_the_sums(options):
     canvas = Canvas((30, 41), crop_size=6, **options)
     state = canvas.state()
     squares = 0 if state.squares is None else state.squares.nbytes
-    assert canvas.n_bytes == state.values.nbytes + state.splats.nbytes + squares
+    assert canvas.n_bytes == state.values.nbytes + state.corner_weights.nbytes + squares
 
 
 @pytest.mark.spec("CM-6.4")

@@ -220,7 +220,7 @@ def test_xla_compiles_once_per_bucket():
     placement = canvas.place(patches, positions)
     sums = TensorFlowSums(canvas.shape_yx, crop_size=11, dtype=np.dtype(np.complex64), jit_compile=True)
     for size in (1, 2, 3, 4, 5, 6, 7, 8, 15, 16):
-        sums.commit(sums.stage(patches[:size], placement[:size]), canvas.state().splats)
+        sums.commit(sums.stage(patches[:size], placement[:size]), canvas.state().corner_weights)
     assert added_graph(11, 11, True).experimental_get_tracing_count() == len({1, 2, 4, 8, 16})
     assert [bucket(n) for n in (1, 2, 3, 5, 8, 9)] == [1, 2, 4, 8, 8, 16]
 

@@ -113,7 +113,7 @@ def as_array_like(values: Any, name: str) -> Any:
         ) from error
 
 
-def as_source(patches: Any, crop_size: int) -> Any:
+def sliceable(patches: Any, crop_size: int) -> Any:
     """Return arrays and tensors as they are, anything else as the reader of its crops."""
     if isinstance(patches, CropReader):
         return patches.cropped(crop_size)

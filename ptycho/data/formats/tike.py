@@ -9,6 +9,7 @@ import numpy as np
 
 from ptycho._io.archive import Archive, errors_naming, open_archive
 from ptycho.data.checks import check_plausible
+from ptycho.data.formats._format import Format
 from ptycho.data.reconstruction import first_mode
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
@@ -16,7 +17,7 @@ from ptycho.errors import DataError
 TIKE_KEYS = ("data", "scan", "probe")
 
 
-def read_tike(path: str | PathLike[str]) -> ScanData:
+def read_tike(path: str | PathLike[str], *, plausibility: bool = True) -> ScanData:
     """Read a scan as tike stores it, and bring it to this package's conventions.
 
     ``data`` (1, n, N, N) holds intensity counts with the DC term at the corner: the square root is taken
@@ -29,6 +30,8 @@ def read_tike(path: str | PathLike[str]) -> ScanData:
     ----------
     path : path
         An NPZ file, or one compressed by bzip2.
+    plausibility : bool
+        As in `read_npz`.
 
     Returns
     -------
@@ -57,7 +60,8 @@ def read_tike(path: str | PathLike[str]) -> ScanData:
             positions_yx=corners_yx - corners_yx.min(axis=0) + intensity.shape[-1] / 2,
             probe=probe,
         )
-        check_plausible(scan)
+        if plausibility:
+            check_plausible(scan)
     return scan
 
 
@@ -82,3 +86,12 @@ def _square_root(intensity: np.ndarray) -> np.ndarray:
         )
     counts = intensity.astype(np.float32, copy=False)
     return np.sqrt(counts, out=counts)
+
+
+FORMAT = Format(
+    name="tike",
+    title="a scan of tike",
+    container=Archive,
+    recognises=lambda archive: all(key in archive for key in TIKE_KEYS),
+    scan=lambda path, labels, plausibility: read_tike(path, plausibility=plausibility),
+)

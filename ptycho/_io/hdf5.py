@@ -1,0 +1,364 @@
+"""HDF5 files opened without trust: no way out of the file but to its neighbours, no read larger than what is stored."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from io import BytesIO
+from pathlib import Path, PureWindowsPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ptycho.errors import DataError
+
+if TYPE_CHECKING:
+    import h5py
+
+# What h5py raises on damaged input.
+HDF5_DAMAGE = (OSError, KeyError, ValueError, TypeError, RuntimeError)
+# Soft links, partner files and virtual sources in a row; rings would go on for ever.
+_MAX_HOPS = 16
+_MAX_ENTRIES = 20_000
+# Deflate packs at most 1032 to 1; what is small may be packed as it likes.
+_MAX_RATIO = 1100
+_SMALL_BYTES = 64 << 20
+# Filters of other packages, by their registered number.
+_FILTERS = {
+    32001: "blosc",
+    32004: "LZ4",
+    32008: "bitshuffle",
+    32013: "ZFP",
+    32015: "zstd",
+    32017: "SZ",
+    32026: "blosc2",
+}
+_LISTED_ENTRIES = 30
+
+
+@contextmanager
+def opened_hdf5(source: Path | bytes, name: str) -> Iterator[h5py.File]:
+    """Open an HDF5 file, on disk or in memory, called `name` in messages.
+
+    Raises
+    ------
+    DataError
+        It is no HDF5 file, or a truncated one.
+    """
+    import h5py
+
+    try:
+        file = h5py.File(BytesIO(source) if isinstance(source, bytes) else source, "r")
+    except HDF5_DAMAGE as error:
+        raise DataError(
+            f"{name} is no HDF5 file, or a damaged one ({error}); copy it again or name another file."
+        ) from error
+    with file:
+        yield file
+
+
+@contextmanager
+def open_hdf5(path: Path, *, neighbours: bool = False) -> Iterator[Hdf5File]:
+    """Open an HDF5 file by `opened_hdf5`; with `neighbours`, external links to files beside it are followed."""
+    with ExitStack() as stack:
+        root = stack.enter_context(opened_hdf5(path, str(path)))
+        yield Hdf5File(root, path, stack if neighbours else None)
+
+
+class Hdf5File:
+    """One open HDF5 file of which only what is asked for is looked at; get one from `open_hdf5`.
+
+    Paths may lead over soft links. Whatever lies outside the file is refused by a `DataError`, as is damage.
+    """
+
+    def __init__(self, root: h5py.File, path: Path, stack: ExitStack | None = None, depth: int = 0) -> None:
+        self.path, self.name = path, str(path)
+        self._root, self._stack, self._depth = root, stack, depth
+        self._partners: dict[Path, Hdf5File] = {}
+
+    def __contains__(self, path: str) -> bool:
+        return self._find(path) is not None
+
+    def is_dataset(self, path: str) -> bool:
+        """Tell whether `path` leads to numbers or text."""
+        import h5py
+
+        return isinstance(self._find(path), h5py.Dataset)
+
+    def keys(self, path: str = "") -> list[str]:
+        """Return the names in the group at `path`; none if it is no group."""
+        import h5py
+
+        group = self._find(path)
+        if not isinstance(group, h5py.Group):
+            return []
+        with self._damage_named(path or "the root"):
+            n_entries = len(group)
+            # What no text can name, only damage or malice writes.
+            names = [key for key in group if isinstance(key, str)] if n_entries <= _MAX_ENTRIES else []
+        if n_entries > _MAX_ENTRIES:
+            raise DataError(
+                f"{path or 'the root'} of {self.name} has {n_entries} entries but at most {_MAX_ENTRIES} are "
+                "looked through; the file is not read any further."
+            )
+        return names
+
+    def shape(self, path: str) -> tuple[int, ...] | None:
+        """Return the shape of the dataset at `path`, None if there is none."""
+        import h5py
+
+        found = self._find(path)
+        return found.shape if isinstance(found, h5py.Dataset) else None
+
+    def rows(self, path: str) -> tuple[np.dtype, int]:
+        """Return the type of a dataset and how many entries of its first axis lie together in the file."""
+        dataset = self._checked(path)
+        return _plain(dataset.dtype), dataset.chunks[0] if dataset.chunks else 1
+
+    def read(self, path: str, start: int | None = None, stop: int | None = None) -> np.ndarray:
+        """Return the numbers or texts at `path`, or entries ``start … stop - 1`` of its first axis.
+
+        MATLAB's pairs of real and imaginary parts become complex numbers.
+        """
+        dataset = self._checked(path)
+        with self._damage_named(path):
+            whole = start is None and stop is None
+            return _as_complex(np.asarray(dataset[()] if whole else dataset[start:stop]))
+
+    def attribute(self, path: str, name: str) -> Any:
+        """Return an attribute of the object at `path` as h5py gives it; None if there is none."""
+        found = self._find(path)
+        with self._damage_named(f"attribute {name} of {path or 'the root'}"):
+            return None if found is None else found.attrs.get(name)
+
+    def number(self, *paths: str) -> float | None:
+        """Return the one finite real number at the first of `paths` that exists: a dataset, or ``group@attribute``."""
+        for path in paths:
+            value = self._value(path)
+            if value is not None:
+                flat = np.ravel(value)
+                if flat.size != 1 or flat.dtype.kind not in "biuf" or not np.isfinite(flat[0]):
+                    raise DataError(
+                        f"{path} in {self.name} is {_described(flat)} but must be one finite number; mend the file."
+                    )
+                return float(flat[0])
+        return None
+
+    def text(self, *paths: str) -> str | None:
+        """Return the one text at the first of `paths` that exists: a dataset, or ``group@attribute``."""
+        for path in paths:
+            value = self._value(path)
+            if value is not None and np.size(value) == 1:
+                first = np.ravel(np.asarray(value, dtype=object))[0]
+                return first.decode("utf-8", "replace") if isinstance(first, bytes) else str(first)
+        return None
+
+    def require(self, paths: Sequence[str]) -> None:
+        """Refuse the file, naming what it holds, unless each of `paths` is there."""
+        missing = [path for path in paths if path not in self]
+        if missing:
+            raise DataError(
+                f"{self.name} has no {', '.join(missing)}; it holds {self.contents()} and needs {', '.join(paths)}."
+            )
+
+    def contents(self) -> str:
+        """Return the first datasets of the file with their shapes, for a message."""
+        found: list[str] = []
+        waiting, seen = [""], 0
+        while waiting and len(found) < _LISTED_ENTRIES and seen < _MAX_ENTRIES:
+            parent = waiting.pop()
+            for key in sorted(self.keys(parent)):
+                path, seen = f"{parent}/{key}".removeprefix("/"), seen + 1
+                if path.count("/") < _MAX_HOPS and not self._is_link(path):
+                    if (shape := self.shape(path)) is not None:
+                        found.append(f"{path} {shape}")
+                    else:
+                        waiting.append(path)
+        more = ", …" if len(found) >= _LISTED_ENTRIES else ""
+        return ", ".join(found[:_LISTED_ENTRIES]) + more if found else "nothing"
+
+    def _value(self, path: str) -> Any:
+        group, _, attribute = path.partition("@")
+        if attribute:
+            return self.attribute(group, attribute)
+        return self.read(path) if self.is_dataset(path) else None
+
+    def _is_link(self, path: str) -> bool:
+        import h5py
+
+        parent, _, key = path.rpartition("/")
+        group = self._find(parent)
+        return not isinstance(group, h5py.Group) or not isinstance(
+            group.get(key, getlink=True), h5py.HardLink
+        )
+
+    def _find(self, path: str, hops: int = 0) -> Any:
+        """Return the object at `path`, None if there is none, going over links one by one."""
+        import h5py
+
+        if hops > _MAX_HOPS:
+            raise DataError(
+                f"{path} in {self.name} leads over more than {_MAX_HOPS} links; write the file anew."
+            )
+        node: Any = self._root
+        parts = [part for part in path.split("/") if part not in ("", ".")]
+        for index, part in enumerate(parts):
+            with self._damage_named(path):
+                link = node.get(part, getlink=True) if isinstance(node, h5py.Group) else None
+                rest = parts[index + 1 :]
+                if isinstance(link, h5py.HardLink):
+                    node = node[part]
+            if link is None:
+                return None
+            if isinstance(link, h5py.SoftLink):
+                base = [] if link.path.startswith("/") else parts[:index]
+                return self._find("/".join([*base, link.path, *rest]), hops + 1)
+            if isinstance(link, h5py.ExternalLink):
+                partner = self._partner(link.filename, "/".join(parts[: index + 1]))
+                return partner._find("/".join([link.path, *rest]), hops + 1)
+        return node
+
+    def _partner(self, filename: str, path: str) -> Hdf5File:
+        # Paths of the machine that wrote the file say nothing here: the file's own name does.
+        beside = self.path.parent / PureWindowsPath(filename).name
+        if self._stack is None or self._depth >= _MAX_HOPS:
+            raise DataError(
+                f"{path} in {self.name} is an external link to {filename}, which is not followed; copy what it "
+                "leads to into one file."
+            )
+        if not beside.is_file():
+            raise DataError(
+                f"{path} in {self.name} is a link to {beside.name}, which is not beside it; copy {beside.name} "
+                f"into {beside.parent}."
+            )
+        if beside not in self._partners:
+            root = self._stack.enter_context(opened_hdf5(beside, str(beside)))
+            self._partners[beside] = Hdf5File(root, beside, self._stack, self._depth + 1)
+        return self._partners[beside]
+
+    def _checked(self, path: str) -> h5py.Dataset:
+        """Return the dataset at `path` if its numbers are all within reach, of a plain type and no bomb."""
+        import h5py
+
+        found = self._find(path)
+        if not isinstance(found, h5py.Dataset):
+            raise DataError(f"{self.name} has no dataset {path}; it holds {self.contents()}.")
+        with self._damage_named(path):
+            refuse_odd_type(found, path, self.name)
+            _refuse_unread_filters(found, path, self.name)
+            self._refuse_unreachable(found, path, 0)
+        return found
+
+    def _refuse_unreachable(self, dataset: h5py.Dataset, path: str, depth: int) -> int:
+        """Refuse a dataset whose numbers are elsewhere, missing or far more than the file holds; return its bytes."""
+        n_bytes = math.prod(dataset.shape or ()) * dataset.dtype.itemsize
+        if dataset.external or depth > _MAX_HOPS:
+            raise DataError(
+                f"{path} in {self.name} keeps its numbers in a file that is not HDF5, which is not read; copy them "
+                "into one file."
+            )
+        stored = (
+            self._source_bytes(dataset, path, depth) if dataset.is_virtual else dataset.id.get_storage_size()
+        )
+        if n_bytes > max(_SMALL_BYTES, _MAX_RATIO * stored):
+            raise DataError(
+                f"{path} in {self.name} declares {n_bytes} bytes but {stored} are stored; the file is unfinished or "
+                "not what it seems, so it is not read."
+            )
+        return n_bytes
+
+    def _source_bytes(self, dataset: h5py.Dataset, path: str, depth: int) -> int:
+        # HDF5 itself reads zeros where a source is missing, and says nothing.
+        total = 0
+        for source in dataset.virtual_sources():
+            if source.file_name == ".":
+                total += self._refuse_missing_source(self, source.dset_name, path, depth)
+            else:
+                beside = self.path.parent / source.file_name
+                if beside.parent != self.path.parent or not beside.is_file():
+                    raise DataError(
+                        f"{path} in {self.name} takes frames from {source.file_name}, which is not a file beside it "
+                        f"(they would read as zeros); copy it into {self.path.parent}."
+                    )
+                with open_hdf5(beside) as partner:
+                    total += self._refuse_missing_source(partner, source.dset_name, path, depth)
+        return total
+
+    def _refuse_missing_source(self, holder: Hdf5File, source: str, path: str, depth: int) -> int:
+        import h5py
+
+        found = holder._find(source)
+        if not isinstance(found, h5py.Dataset):
+            raise DataError(
+                f"{path} in {self.name} takes frames from {source} in {holder.name}, which does not exist (they "
+                "would read as zeros); write the file anew."
+            )
+        return holder._refuse_unreachable(found, source, depth + 1)
+
+    @contextmanager
+    def _damage_named(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except DataError:
+            raise
+        except HDF5_DAMAGE as error:
+            raise DataError(
+                f"{what} in {self.name} cannot be read ({error}); the file is damaged, copy it again."
+            ) from error
+
+
+def keeps_numbers_elsewhere(dataset: h5py.Dataset) -> bool:
+    """Tell whether a dataset takes its numbers from other files, or from other datasets."""
+    return bool(dataset.external) or dataset.is_virtual
+
+
+def refuse_odd_type(dataset: h5py.Dataset, path: str, name: str) -> None:
+    """Refuse a dataset of anything but numbers, text, or MATLAB's pairs of real and imaginary parts."""
+    import h5py
+
+    if dataset.shape is None:
+        raise DataError(f"{path} in {name} is empty but numbers are needed; mend the file.")
+    kind = dataset.dtype.kind
+    if kind in "biufcS" or _is_pair(dataset.dtype) or h5py.check_string_dtype(dataset.dtype) is not None:
+        return
+    raise DataError(f"{path} in {name} holds {dataset.dtype} but numbers or texts are needed; store it so.")
+
+
+def _refuse_unread_filters(dataset: h5py.Dataset, path: str, name: str) -> None:
+    unread = _unread_filters(dataset)
+    if unread:
+        with suppress(ImportError):
+            # Importing it makes its filters known to HDF5.
+            import hdf5plugin  # noqa: F401  # pyright: ignore[reportMissingImports]
+        unread = _unread_filters(dataset)
+    if unread:
+        listed = ", ".join(_FILTERS.get(code, f"filter {code}") for code in unread)
+        raise DataError(
+            f"{path} in {name} is compressed by {listed}, which h5py alone cannot read; install the filters with "
+            "pip install 'ptycho-autobatch[formats]'."
+        )
+
+
+def _unread_filters(dataset: h5py.Dataset) -> list[int]:
+    import h5py
+
+    settings = dataset.id.get_create_plist()
+    codes = [settings.get_filter(index)[0] for index in range(settings.get_nfilters())]
+    return [code for code in codes if not h5py.h5z.filter_avail(code)]
+
+
+def _is_pair(dtype: np.dtype) -> bool:
+    return dtype.names == ("real", "imag") and all(dtype[name].kind == "f" for name in ("real", "imag"))
+
+
+def _plain(dtype: np.dtype) -> np.dtype:
+    return np.dtype(np.complex128) if _is_pair(dtype) else dtype
+
+
+def _as_complex(values: np.ndarray) -> np.ndarray:
+    return values["real"] + 1j * values["imag"] if _is_pair(values.dtype) else values
+
+
+def _described(values: np.ndarray) -> str:
+    return str(values[0]) if values.size == 1 else f"{values.dtype} of {values.size} entries"

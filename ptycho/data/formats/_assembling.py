@@ -1,0 +1,208 @@
+"""From the parts of files to a scan, or to a finished reconstruction."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+
+from ptycho.data.checks import check_plausible
+from ptycho.data.formats._frames import amplitude_and_mask
+from ptycho.data.formats._parts import Parts
+from ptycho.data.geometry import ScanGeometry
+from ptycho.data.illumination import consistent_probe, probe_of_mean_frame
+from ptycho.data.reconstruction import Reconstruction
+from ptycho.data.scan import ScanData
+from ptycho.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+
+def scan_of(parts: Parts, *, plausibility: bool = True) -> ScanData:
+    """Return the scan that `parts`, of which nothing is missing, make up.
+
+    Frames and positions are paired by number where both have one. Of several modes of the probe the strongest
+    is kept; without a probe one is estimated from the mean frame. An object that does not reach under the
+    patches is left out.
+
+    Raises
+    ------
+    DataError
+        The parts do not fit together, or `check_plausible` refuses the scan.
+    """
+    frames, positions = parts.frames, parts.positions_yx
+    assert frames is not None  # nothing is missing
+    assert positions is not None
+    geometry = _geometry(parts, frames.side)
+    wanted, rows = _pairs(parts, frames.shape[0], len(positions))
+    _refuse_cropped_object(parts, frames.shape, frames.side)
+    centres = _centres(parts, geometry, frames.side)[rows]
+    amplitude, mask = amplitude_and_mask(frames, wanted, _bad_pixels(parts, frames.shape))
+    probe = probe_of_mean_frame(amplitude) if parts.probe is None else strongest_mode(parts.probe)
+    if parts.probe is None:
+        logger.warning(
+            "%s: no probe; one is estimated from the mean frame, too small if the beam was out of focus",
+            parts.names,
+        )
+    scan = ScanData(
+        amplitude=amplitude,
+        positions_yx=centres,
+        probe=probe,
+        object_guess=_object_under(parts, centres, frames.side),
+        scan_index=None if parts.scan_index is None else parts.scan_index[rows],
+        mask=mask,
+        geometry=geometry,
+    )
+    if plausibility:
+        check_plausible(scan)
+    return consistent_probe(scan)
+
+
+def reconstruction_of(parts: Parts, title: str) -> Reconstruction:
+    """Return the finished reconstruction in `parts`, which is of a file called `title` in messages."""
+    if parts.object_image is None or parts.probe is None:
+        held = (
+            "object" if parts.object_image is not None else "probe" if parts.probe is not None else "neither"
+        )
+        raise DataError(
+            f"{parts.names} is {title} with {held} of object and probe but a finished reconstruction needs both; "
+            "name another file."
+        )
+    if not np.isfinite(parts.object_image).all():
+        raise DataError(f"the object in {parts.names} holds NaN or infinity; reconstruct it again.")
+    probe = strongest_mode(parts.probe)
+    positions = None
+    if parts.positions_yx is not None and parts.origin_yx is not None:
+        positions = _centres(parts, _geometry(parts, probe.shape[-1]), probe.shape[-1])
+    return Reconstruction(
+        label=parts.label or title,
+        object=parts.object_image.astype(np.complex64),
+        probe=probe.astype(np.complex64),
+        positions_yx=positions,
+    )
+
+
+def strongest_mode(modes: np.ndarray) -> np.ndarray:
+    """Return the mode of a probe (…, N, N) with the most energy, saying which and how much of all it has."""
+    if (
+        modes.ndim < 2
+        or modes.shape[-1] != modes.shape[-2]
+        or 0 in modes.shape
+        or modes.dtype.kind not in "iufc"
+    ):
+        raise DataError(
+            f"the probe is {modes.dtype} of shape {modes.shape} but must be numbers (…, N, N), one square image per "
+            "mode; store it so."
+        )
+    stacked = modes.reshape(-1, *modes.shape[-2:])
+    energies = np.array([np.linalg.norm(mode.astype(np.complex128)) ** 2 for mode in stacked])
+    strongest = int(np.argmax(energies))
+    if len(stacked) > 1 and energies.sum() > 0:
+        logger.info(
+            "the probe has %d modes; the strongest, number %d with %.0f %% of the energy, is used",
+            len(stacked),
+            strongest,
+            100 * energies[strongest] / energies.sum(),
+        )
+    return stacked[strongest]
+
+
+def _geometry(parts: Parts, side: int) -> ScanGeometry | None:
+    lengths = {
+        "photon_energy_j": parts.photon_energy_j,
+        "detector_distance_m": parts.detector_distance_m,
+        "detector_pixel_m": parts.detector_pixel_m,
+    }
+    if parts.object_pixel_m is not None:
+        return ScanGeometry(object_pixel_m=parts.object_pixel_m, **lengths)
+    known = {name: value for name, value in lengths.items() if value is not None}
+    return ScanGeometry.of_far_field(**known, patch_size=side) if len(known) == len(lengths) else None
+
+
+def _pairs(parts: Parts, n_frames: int, n_positions: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers of frames and the rows of positions that belong together."""
+    if parts.frame_ids is None or parts.position_ids is None:
+        if n_frames != n_positions:
+            raise DataError(
+                f"there are {n_frames} frames but {n_positions} positions, in {parts.names}; one "
+                "position for each frame is needed, so name files of the same scan."
+            )
+        return np.arange(n_frames), np.arange(n_positions)
+    where = {int(number): frame for frame, number in reversed(list(enumerate(parts.frame_ids)))}
+    rows = np.array([row for row, number in enumerate(parts.position_ids) if int(number) in where], np.int64)
+    wanted = np.array([where[int(parts.position_ids[row])] for row in rows], np.int64)
+    if not rows.size:
+        raise DataError(
+            f"no position has the number of a frame, in {parts.names}; name files of the same scan."
+        )
+    if rows.size < n_positions or rows.size < n_frames:
+        logger.warning(
+            "%d of %d frames and %d positions share a number; the others are left out",
+            rows.size,
+            n_frames,
+            n_positions,
+        )
+    return wanted, rows
+
+
+def _centres(parts: Parts, geometry: ScanGeometry | None, side: int) -> np.ndarray:
+    """Return patch centres in pixels: in the object's frame, or with the smallest ones at N/2."""
+    assert parts.positions_yx is not None  # nothing is missing
+    positions = np.asarray(parts.positions_yx, np.float64)
+    if positions.ndim != 2 or positions.shape[1] != 2 or not len(positions):
+        raise DataError(
+            f"the positions in {parts.names} have shape {positions.shape} but must be (n, 2), row and column; "
+            "mend the file."
+        )
+    pixel = 1.0
+    if parts.position_unit == "m":
+        if geometry is None:
+            raise DataError(
+                f"the positions in {parts.names} are in metres but the size of the object's pixel is not known; "
+                "name a file that has photon energy, detector distance and detector pixel."
+            )
+        pixel = geometry.object_pixel_m
+    if parts.object_image is not None and parts.origin_yx is not None:
+        return (positions - parts.origin_yx) / pixel
+    lowest = np.nanmin(positions, axis=0) if np.isfinite(positions).any() else 0.0
+    return (positions - lowest) / pixel + side / 2
+
+
+def _bad_pixels(parts: Parts, shape: tuple[int, ...]) -> np.ndarray | None:
+    bad = parts.bad_pixels
+    if bad is not None and bad.shape != shape[1:]:
+        raise DataError(
+            f"the mask in {parts.names} has shape {bad.shape} but the frames are {shape[1:]}; mend the file."
+        )
+    return bad
+
+
+def _refuse_cropped_object(parts: Parts, shape: tuple[int, ...], side: int) -> None:
+    """Cropping frames changes the object's pixel, so that a probe or object of the whole frames no longer fits."""
+    if shape[1:] != (side, side) and (parts.probe is not None or parts.object_pixel_m is not None):
+        raise DataError(
+            f"frames of {shape[1]}x{shape[2]} pixels would have to be cropped to {side}x{side}, but {parts.names} "
+            "has a probe or an object's pixel size that belong to other frames; crop the frames and reconstruct again, "
+            "or leave probe and object out."
+        )
+    if parts.probe is not None and parts.probe.shape[-2:] != (side, side):
+        raise DataError(
+            f"the probe in {parts.names} has shape {parts.probe.shape} but the frames are {side}x{side}; name files of "
+            "the same scan."
+        )
+
+
+def _object_under(parts: Parts, centres: np.ndarray, side: int) -> np.ndarray | None:
+    image = parts.object_image
+    if image is None or parts.origin_yx is None:
+        return None
+    beyond = max(float((side / 2 - centres).max()), float((centres + side / 2 - image.shape[-2:]).max()))
+    if beyond > side / 4:
+        logger.warning(
+            "the object in %s is %dx%d but patches reach %.0f pixels beyond it; it is left out",
+            parts.names,
+            *image.shape,
+            beyond,
+        )
+        return None
+    return image

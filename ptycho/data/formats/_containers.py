@@ -1,0 +1,128 @@
+"""The kinds of file that formats lie in, told apart by their first bytes and opened without trust."""
+
+from __future__ import annotations
+
+import tokenize
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptycho._io.archive import Archive, open_archive
+from ptycho._io.hdf5 import Hdf5File, open_hdf5
+from ptycho.data.formats._matlab import MatFile
+from ptycho.errors import DataError
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+# HDF5 may begin after a block of another program, as MATLAB's files do.
+_HDF5_STARTS = (0, 512, 1024, 2048)
+_NPY = b"\x93NUMPY"
+_TIFF = (b"II*\0", b"MM\0*")
+_MATLAB = b"MATLAB 5.0 MAT-file"
+_MAX_TABLE_BYTES = 256 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class NpyFile:
+    """One array of numbers, mapped."""
+
+    name: str
+    array: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class TextTable:
+    """Rows of numbers in a text file, and whether commas divide them."""
+
+    name: str
+    rows: np.ndarray
+    has_commas: bool
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What it holds, in words."""
+        return (f"{self.rows.shape[0]} rows of {self.rows.shape[1]} numbers",)
+
+
+@contextmanager
+def open_container(path: Path, *, neighbours: bool = False) -> Iterator[Any]:
+    """Open a file as `Archive`, `Hdf5File`, `MatFile`, `NpyFile` or `TextTable`.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    DataError
+        It is damaged, or none of these.
+    """
+    with path.open("rb") as file:
+        start = file.read(_HDF5_STARTS[-1] + len(_HDF5))
+    if any(start[at : at + len(_HDF5)] == _HDF5 for at in _HDF5_STARTS):
+        with open_hdf5(path, neighbours=neighbours) as opened:
+            yield opened
+    elif start.startswith(_NPY):
+        yield NpyFile(str(path), _mapped(path))
+    elif start.startswith(_MATLAB):
+        yield MatFile(path)
+    elif start[:2] == b"PK" or start[:3] == b"BZh":
+        with open_archive(path) as archive:
+            yield archive
+    else:
+        yield _table(path, start)
+
+
+def kind_of(container: Any) -> str:
+    """Return what an open container is called."""
+    names = {
+        Archive: "an NPZ archive",
+        Hdf5File: "an HDF5 file",
+        NpyFile: "an NPY array",
+        TextTable: "a table",
+    }
+    return names.get(type(container), "a MATLAB file")
+
+
+def contents_of(container: Any) -> str:
+    """Return what an open container holds, for a message."""
+    if isinstance(container, Hdf5File):
+        return container.contents()
+    if isinstance(container, NpyFile):
+        return f"{container.array.dtype} of shape {container.array.shape}"
+    return ", ".join(container.keys) or "nothing"
+
+
+def _mapped(path: Path) -> np.ndarray:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError, SyntaxError, tokenize.TokenError) as error:
+        raise DataError(
+            f"{path} cannot be read as a NumPy array ({error}); copy or write it again."
+        ) from error
+    return array.view(np.ndarray)
+
+
+def _table(path: Path, start: bytes) -> TextTable:
+    if start.startswith(_TIFF):
+        raise DataError(f"{path} is a TIFF image, which is not read; store the frames in HDF5 or NPY.")
+    if b"\0" in start or not start.strip():
+        raise DataError(
+            f"{path} is none of the files that are read here (it begins with {start[:8]!r}); pass an NPZ, HDF5, MAT, "
+            "NPY or CXI file, or a table of positions."
+        )
+    if path.stat().st_size > _MAX_TABLE_BYTES:
+        raise DataError(
+            f"{path} is a text of more than {_MAX_TABLE_BYTES} bytes, no table of positions; pass one."
+        )
+    has_commas = b"," in start
+    try:
+        rows = np.loadtxt(path, delimiter="," if has_commas else None, comments="#", ndmin=2)
+    except (ValueError, UnicodeDecodeError) as error:
+        reason = str(error).split(";")[0]
+        raise DataError(
+            f"{path} is none of the files that are read here: it begins with {start[:8]!r} and is no table of "
+            f"numbers either ({reason}); pass an NPZ, HDF5, MAT, NPY or CXI file, or a table of positions."
+        ) from error
+    return TextTable(str(path), rows, has_commas)

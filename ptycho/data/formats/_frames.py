@@ -1,0 +1,224 @@
+"""Frames of counts wherever they lie, and how they become amplitudes: cropped, masked, square root taken."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ptycho.errors import DataError
+
+if TYPE_CHECKING:
+    from ptycho._io.hdf5 import Hdf5File
+
+logger = logging.getLogger(__name__)
+
+_BLOCK_BYTES = 32 << 20
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FrameStack:
+    """Counts of n frames, DC term at pixel (rows // 2, columns // 2), read block by block while the file is open.
+
+    Attributes
+    ----------
+    name : str
+        Where they come from, for messages.
+    shape : (n, rows, columns)
+    blocks : callable
+        Returns an iterator over ``(number of the first frame, counts (m, rows, columns))`` in order.
+    dark : (rows, columns), optional
+        Background that is subtracted.
+    flat : (rows, columns), optional
+        Relative efficiency that is divided by.
+    """
+
+    name: str
+    shape: tuple[int, int, int]
+    blocks: Callable[[], Iterator[tuple[int, np.ndarray]]]
+    dark: np.ndarray | None = None
+    flat: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no stack of images, and corrections of another shape."""
+        if len(self.shape) != 3 or 0 in self.shape:
+            raise DataError(
+                f"{self.name} has shape {self.shape} but must be frames (n, rows, columns); mend the file."
+            )
+        for kind in ("dark", "flat"):
+            image = getattr(self, kind)
+            if image is not None and image.shape != self.shape[1:]:
+                raise DataError(
+                    f"the {kind} field of {self.name} has shape {image.shape} but the frames are {self.shape[1:]}; "
+                    "mend the file."
+                )
+
+    @classmethod
+    def of_array(cls, name: str, counts: np.ndarray) -> FrameStack:
+        """Return frames that are in memory or mapped, (n, rows, columns) or a raster (…, rows, columns)."""
+        shape = _shape_of_counts(name, counts.shape, counts.dtype)
+        flat = counts.reshape(-1, shape[-2], shape[-1])
+
+        def blocks() -> Iterator[tuple[int, np.ndarray]]:
+            step = max(1, _BLOCK_BYTES // max(1, flat[0].nbytes))
+            for start in range(0, len(flat), step):
+                yield start, flat[start : start + step]
+
+        return cls(name=name, shape=flat.shape, blocks=blocks)
+
+    @classmethod
+    def of_hdf5(
+        cls,
+        file: Hdf5File,
+        path: str,
+        *,
+        dark: np.ndarray | None = None,
+        flat: np.ndarray | None = None,
+    ) -> FrameStack:
+        """Return the frames (n, rows, columns), or of a raster (…, rows, columns), at `path`."""
+        name = f"{path} in {file.name}"
+        dtype, together = file.rows(path)
+        shape = _shape_of_counts(name, file.shape(path), dtype)
+        n_entries, rows, columns = shape[0], shape[-2], shape[-1]
+        per_entry = int(np.prod(shape[1:-2]))
+
+        def blocks() -> Iterator[tuple[int, np.ndarray]]:
+            entry_bytes = int(np.prod(shape[1:])) * dtype.itemsize
+            # Whole chunks, so that none is unpacked twice.
+            step = together * max(1, _BLOCK_BYTES // max(1, entry_bytes * together))
+            for start in range(0, n_entries, step):
+                yield start * per_entry, file.read(path, start, start + step).reshape(-1, rows, columns)
+
+        return cls(
+            name=name, shape=(n_entries * per_entry, rows, columns), blocks=blocks, dark=dark, flat=flat
+        )
+
+    @classmethod
+    def chain(cls, name: str, stacks: Sequence[FrameStack]) -> FrameStack:
+        """Return the frames of several stacks, one after the other, without their dark and flat fields."""
+        sizes = {stack.shape[1:] for stack in stacks}
+        if len(sizes) != 1:
+            raise DataError(
+                f"{name} has frames of {len(sizes)} sizes, {sorted(sizes)}, but one is needed; mend the file."
+            )
+
+        def blocks() -> Iterator[tuple[int, np.ndarray]]:
+            offset = 0
+            for stack in stacks:
+                for start, counts in stack.blocks():
+                    yield offset + start, counts
+                offset += stack.shape[0]
+
+        return cls(name=name, shape=(sum(stack.shape[0] for stack in stacks), *sizes.pop()), blocks=blocks)
+
+    def turned(self, turn: Callable[[np.ndarray], np.ndarray]) -> FrameStack:
+        """Return the frames with `turn` applied, which takes (m, rows, columns) and may exchange the last axes."""
+        image = turn(np.zeros((1, *self.shape[1:]), bool))
+
+        def blocks() -> Iterator[tuple[int, np.ndarray]]:
+            for start, counts in self.blocks():
+                yield start, turn(counts)
+
+        return FrameStack(
+            name=self.name,
+            shape=(self.shape[0], image.shape[1], image.shape[2]),
+            blocks=blocks,
+            dark=None if self.dark is None else turn(self.dark[np.newaxis])[0],
+            flat=None if self.flat is None else turn(self.flat[np.newaxis])[0],
+        )
+
+    @property
+    def side(self) -> int:
+        """Side N of the largest centred square with an even number of pixels."""
+        return min(self.shape[1:]) // 2 * 2
+
+
+def oriented(number: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the turn that ptypy and PtyLab number 0 … 7: its binary digits transpose, flip rows, flip columns."""
+
+    def turn(images: np.ndarray) -> np.ndarray:
+        turned = images.swapaxes(-1, -2) if number & 4 else images
+        turned = turned[..., ::-1, :] if number & 2 else turned
+        return turned[..., ::-1] if number & 1 else turned
+
+    return turn
+
+
+def amplitude_and_mask(
+    stack: FrameStack, wanted: np.ndarray, bad: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read the frames numbered `wanted` as amplitudes, and find the pixels that count.
+
+    Masked are the pixels of `bad`, those that hold the largest number of an unsigned type or NaN in any frame, as
+    detectors mark dead and overflowing ones, and those that are negative in every frame. Any other negative
+    value, left by the subtraction of a background, becomes 0.
+
+    Parameters
+    ----------
+    stack : FrameStack
+    wanted : (k,) int64
+        Numbers of frames, in the order of the result.
+    bad : (rows, columns) bool, optional
+        True for a pixel that does not count.
+
+    Returns
+    -------
+    amplitude : (k, N, N) float32
+    mask : (N, N) bool, or None if all pixels count
+    """
+    side = stack.side
+    crop = tuple(slice(extent // 2 - side // 2, extent // 2 + side // 2) for extent in stack.shape[1:])
+    amplitude = np.empty((wanted.size, side, side), np.float32)
+    marked, always_negative = np.zeros((side, side), bool), np.ones((side, side), bool)
+    n_negative = 0
+    for start, block in stack.blocks():
+        rows = np.flatnonzero((wanted >= start) & (wanted < start + len(block)))
+        if not rows.size:
+            continue
+        counts = block[wanted[rows] - start][:, crop[0], crop[1]]
+        marked |= _sentinels(counts)
+        corrected = _corrected(counts, stack, crop)
+        negative = corrected < 0
+        n_negative += int(np.count_nonzero(negative))
+        always_negative &= negative.all(axis=0)
+        # NaN is marked already, and would stay NaN.
+        amplitude[rows] = np.sqrt(np.where(corrected > 0, corrected, np.float32(0)))
+    if bad is not None:
+        marked |= bad[crop]
+    if stack.dark is None:
+        marked |= always_negative
+    if n_negative and stack.dark is None:
+        logger.warning("%s has %d negative values; they are set to 0", stack.name, n_negative)
+    if not marked.any():
+        return amplitude, None
+    amplitude[:, marked] = 0
+    logger.info("%s: %d of %d pixels are masked", stack.name, np.count_nonzero(marked), marked.size)
+    return amplitude, ~marked
+
+
+def _sentinels(counts: np.ndarray) -> np.ndarray:
+    if counts.dtype.kind == "u" and counts.dtype.itemsize > 1:
+        return np.any(counts == np.iinfo(counts.dtype).max, axis=0)
+    return np.any(np.isnan(counts), axis=0) if counts.dtype.kind == "f" else np.zeros(counts.shape[1:], bool)
+
+
+def _corrected(counts: np.ndarray, stack: FrameStack, crop: tuple[slice, ...]) -> np.ndarray:
+    values = counts.astype(np.float32)
+    if stack.dark is not None:
+        values -= stack.dark[crop].astype(np.float32)
+    if stack.flat is not None:
+        flat = stack.flat[crop].astype(np.float32)
+        values = np.divide(values, flat, out=np.zeros_like(values), where=flat > 0)
+    return values
+
+
+def _shape_of_counts(name: str, shape: tuple[int, ...] | None, dtype: np.dtype) -> tuple[int, ...]:
+    if shape is None or len(shape) < 3 or 0 in shape or dtype.kind not in "biuf":
+        raise DataError(
+            f"{name} is {dtype} of shape {shape} but must be real counts (n, rows, columns); name the file of the "
+            "frames."
+        )
+    return shape

@@ -1,0 +1,93 @@
+"""Lengths and energies as files give them: in units that they name, or that must be guessed."""
+
+from __future__ import annotations
+
+import logging
+
+from ptycho.data.geometry import JOULE_PER_EV, PLANCK_TIMES_C_J_M
+from ptycho.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+_METRES = {
+    "m": 1.0,
+    "cm": 1e-2,
+    "mm": 1e-3,
+    "um": 1e-6,
+    "micron": 1e-6,
+    "microns": 1e-6,
+    "nm": 1e-9,
+    "pm": 1e-12,
+    "a": 1e-10,
+    "angstrom": 1e-10,
+}
+_JOULES = {"j": 1.0, "ev": JOULE_PER_EV, "kev": 1e3 * JOULE_PER_EV}
+_LONG_NAMES = {
+    "metre": "m",
+    "meter": "m",
+    "metres": "m",
+    "meters": "m",
+    "joule": "j",
+    "å": "a",
+    "µm": "um",
+    "μm": "um",
+}
+# Two sides of a pixel that differ by less are one and the same number, rounded.
+_SAME = 1e-3
+
+
+def metres_per(unit: str | None, what: str) -> float:
+    """Return how many metres a unit of length is; None means metres."""
+    return 1.0 if unit is None else _factor(unit, _METRES, what)
+
+
+def photon_energy_j(value: float, what: str, unit: str | None = None) -> float:
+    """Return a photon energy in joules; without a unit its size tells J, keV or eV.
+
+    Raises
+    ------
+    DataError
+        The unit is not known, or the number is no photon energy in any.
+    """
+    if unit is not None:
+        return value * _factor(unit, _JOULES, what)
+    for name, low, high in (("J", 1e-18, 1e-12), ("keV", 0.05, 50.0), ("eV", 50.0, 200_000.0)):
+        if low <= value <= high:
+            if name != "J":
+                logger.info("%s is %g without a unit and is taken for %s", what, value, name)
+            return value * _JOULES[name.lower()]
+    raise DataError(
+        f"{what} is {value:g}, which is no photon energy in J, eV or keV; mend the file, or pass --pixel-size."
+    )
+
+
+def energy_of_wavelength(wavelength_m: float) -> float:
+    """Return the energy of photons of a wavelength, in joules."""
+    return PLANCK_TIMES_C_J_M / wavelength_m
+
+
+def known(value: float | None) -> float | None:
+    """Return a length that is above 0, None for the 0 that some programs write for what they do not know."""
+    return value if value is not None and value > 0 else None
+
+
+def one_side(height: float | None, width: float | None, what: str) -> float | None:
+    """Return the side of a square pixel from its height and width, of which one may be missing."""
+    height, width = known(height), known(width)
+    if height is None or width is None:
+        return height or width
+    if abs(height - width) > _SAME * width:
+        raise DataError(
+            f"{what} is {height:g} m high and {width:g} m wide but must be square; resample the frames."
+        )
+    return width
+
+
+def _factor(unit: str, table: dict[str, float], what: str) -> float:
+    name = unit.strip().lower()
+    name = _LONG_NAMES.get(name, name)
+    if name not in table:
+        raise DataError(
+            f"{what} is in {unit!r} but one of {', '.join(table)} is needed; mend its attribute units."
+        )
+    return table[name]

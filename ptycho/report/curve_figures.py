@@ -1,0 +1,129 @@
+"""Pictures made of lines, as PNG: Fourier ring correlations and the course of a training."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ptycho.errors import DataError
+from ptycho.report._axes import new_figure, save
+from ptycho.report._curves import (
+    TEXT_PT,
+    Criterion,
+    draw_correlations,
+    draw_learning_rate,
+    draw_losses,
+    lowest_correlation,
+)
+
+if TYPE_CHECKING:
+    from ptycho.comparison import ComparisonResult
+    from ptycho.evaluation import FrcCurves
+
+
+def plot_frc(result: ComparisonResult, path: str | os.PathLike[str]) -> None:
+    """Draw the Fourier ring correlation of every scored arm with the thresholds 0.5, 1/7 and half-bit.
+
+    Parameters
+    ----------
+    result : ComparisonResult
+    path : path
+        The PNG; it appears whole or not at all.
+
+    Raises
+    ------
+    DataError
+        No arm has such a curve.
+    """
+    arms = correlated(result)
+    if not arms:
+        raise DataError(
+            "no arm has a Fourier ring correlation, which needs a truth and 16 scored pixels a side."
+        )
+    _plot_correlations(result, arms, path, criterion="half", name="Fourier ring correlation")
+
+
+def plot_half_sets(result: ComparisonResult, path: str | os.PathLike[str]) -> None:
+    """Draw the correlation of even with odd patches of every arm, which needs no truth.
+
+    Parameters
+    ----------
+    result : ComparisonResult
+    path : path
+        The PNG; it appears whole or not at all.
+
+    Raises
+    ------
+    DataError
+        No arm has such a curve.
+    """
+    arms = half_sets(result)
+    if not arms:
+        raise DataError(
+            "no arm has a half-set FRC, which needs self_consistency and 16 pixels a side that both halves cover."
+        )
+    _plot_correlations(result, arms, path, criterion="half_bit", name="FRC of even and odd patches")
+
+
+def _plot_correlations(
+    result: ComparisonResult,
+    arms: Mapping[str, FrcCurves],
+    path: str | os.PathLike[str],
+    *,
+    criterion: Criterion,
+    name: str,
+) -> None:
+    figure = new_figure(11.0, 4.6)
+    for ax, channel in zip(figure.subplots(1, 2, sharey=True), ("amplitude", "phase"), strict=True):
+        draw_correlations(ax, arms, channel, frc_sigma=result.settings.frc_sigma, criterion=criterion)
+    figure.axes[0].set_ylim(lowest_correlation(arms) - 0.05, 1.05)
+    figure.axes[0].set_ylabel(name, fontsize=TEXT_PT)
+    save(figure, path)
+
+
+def plot_loss_curve(history: Mapping[str, Sequence[float]], path: str | os.PathLike[str]) -> None:
+    """Draw the loss after every epoch of a training.
+
+    Parameters
+    ----------
+    history : mapping of name to values
+        One value per epoch: ``loss`` and ``val_loss`` in bold, their parts (``amplitude_loss``, …) thin;
+        ``learning_rate``, if it is there, in a strip below.
+    path : path
+        The PNG; it appears whole or not at all.
+
+    Raises
+    ------
+    DataError
+        There is no ``loss``, or no epoch.
+    """
+    if not history.get("loss"):
+        raise DataError(f"the history holds {sorted(history)} but a loss curve needs at least one `loss`.")
+    rates = history.get("learning_rate", ())
+    figure = new_figure(7.5, 5.2 if rates else 4.4)
+    heights = [4, 1] if rates else [1]
+    rows = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    losses = {name: np.asarray(values, float) for name, values in history.items() if name.endswith("loss")}
+    draw_losses(rows[0], losses)
+    if rates:
+        draw_learning_rate(rows[1], rates)
+    rows[-1].set_xlabel("epoch", fontsize=TEXT_PT)
+    rows[-1].xaxis.get_major_locator().set_params(integer=True)
+    save(figure, path)
+
+
+def correlated(result: ComparisonResult) -> dict[str, FrcCurves]:
+    """Return the curves against the truth of the arms that have them, by label."""
+    return {
+        arm.label: arm.metrics.frc
+        for arm in result.arms
+        if arm.metrics is not None and arm.metrics.frc is not None
+    }
+
+
+def half_sets(result: ComparisonResult) -> dict[str, FrcCurves]:
+    """Return the curves between half sets of the arms that have them, by label."""
+    return {arm.label: arm.half_set_frc for arm in result.arms if arm.half_set_frc is not None}

@@ -1,0 +1,193 @@
+"""HDF5 without trust: links, numbers kept elsewhere, bombs, damage and missing filters."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+import pytest
+
+from ptycho._io.hdf5 import open_hdf5
+from ptycho.errors import DataError
+
+FRAMES = np.arange(24).reshape(4, 2, 3)
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A file with a group, a dataset in it, and an attribute."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["entry/frames"] = FRAMES
+        file["entry/frames"].attrs["pixel"] = 75e-6
+        file["entry/name"] = b"cdtools"
+    return tmp_path / "a.h5"
+
+
+def _add(path, change):
+    with h5py.File(path, "r+") as file:
+        change(file)
+
+
+def test_numbers_texts_and_attributes_are_read(path):
+    with open_hdf5(path) as file:
+        np.testing.assert_array_equal(file.read("entry/frames"), FRAMES)
+        np.testing.assert_array_equal(file.read("/entry/frames", 1, 3), FRAMES[1:3])
+        assert file.number("entry/none", "entry/frames@pixel") == 75e-6
+        assert file.text("entry/name") == "cdtools"
+        assert file.keys("entry") == ["frames", "name"]
+        assert "entry/nothing" not in file
+        assert file.shape("entry") is None
+        assert file.contents() == "entry/frames (4, 2, 3), entry/name ()"
+
+
+@pytest.mark.parametrize("target", ["/entry/frames", "frames"])
+def test_soft_links_are_followed(path, target):
+    _add(path, lambda file: file["entry"].__setitem__("link", h5py.SoftLink(target)))
+    _add(path, lambda file: file.__setitem__("door", h5py.SoftLink("/entry")))
+    with open_hdf5(path) as file:
+        np.testing.assert_array_equal(file.read("entry/link"), FRAMES)
+        np.testing.assert_array_equal(file.read("door/link"), FRAMES)
+
+
+def test_a_ring_of_links_is_refused(path):
+    _add(path, lambda file: file.__setitem__("a", h5py.SoftLink("/b")))
+    _add(path, lambda file: file.__setitem__("b", h5py.SoftLink("/a")))
+    with open_hdf5(path) as file, pytest.raises(DataError, match="leads over more than 16 links"):
+        file.read("a")
+
+
+def test_a_dead_link_is_as_if_it_were_not_there(path):
+    _add(path, lambda file: file.__setitem__("a", h5py.SoftLink("/nowhere")))
+    with open_hdf5(path) as file:
+        assert "a" not in file
+
+
+@pytest.mark.parametrize("written_as", ["b.h5", "/far/away/b.h5", "../b.h5", r"C:\data\b.h5"])
+def test_an_external_link_is_followed_beside_the_file_only_and_only_when_told(path, written_as):
+    with h5py.File(path.with_name("b.h5"), "w") as file:
+        file["data"] = FRAMES + 1
+    _add(path, lambda file: file.__setitem__("far", h5py.ExternalLink(written_as, "/data")))
+    with open_hdf5(path) as file, pytest.raises(DataError, match=r"far in .* is an external link to"):
+        file.read("far")
+    with open_hdf5(path, neighbours=True) as file:
+        np.testing.assert_array_equal(file.read("far"), FRAMES + 1)
+
+
+def test_an_external_link_to_nothing_names_what_is_missing(path):
+    _add(path, lambda file: file.__setitem__("far", h5py.ExternalLink("../b.h5", "/data")))
+    message = r"a link to b\.h5, which is not beside it; copy b\.h5 into"
+    with open_hdf5(path, neighbours=True) as file, pytest.raises(DataError, match=message):
+        file.read("far")
+
+
+def _virtual(path, source):
+    layout = h5py.VirtualLayout(shape=FRAMES.shape, dtype=FRAMES.dtype)
+    layout[:] = h5py.VirtualSource(source, "entry/frames", shape=FRAMES.shape)
+    _add(path, lambda file: file.create_virtual_dataset("virtual", layout))
+
+
+def test_virtual_frames_of_the_same_file_or_a_neighbour_are_read(path, tmp_path):
+    _virtual(path, ".")
+    with open_hdf5(path) as file:
+        np.testing.assert_array_equal(file.read("virtual"), FRAMES)
+    with h5py.File(tmp_path / "master.h5", "w"):
+        pass
+    _virtual(tmp_path / "master.h5", "a.h5")
+    with open_hdf5(tmp_path / "master.h5") as file:
+        np.testing.assert_array_equal(file.read("virtual"), FRAMES)
+
+
+@pytest.mark.parametrize("source", ["gone.h5", "../a.h5", "/etc/hostname"])
+def test_virtual_frames_that_would_read_as_zeros_are_refused(path, source):
+    _virtual(path, source)
+    with (
+        open_hdf5(path) as file,
+        pytest.raises(DataError, match=r"not a file beside it \(they would read as zeros\)"),
+    ):
+        file.read("virtual")
+
+
+def test_virtual_frames_of_a_dataset_that_is_missing_are_refused(path):
+    _virtual(path, ".")
+    _add(path, lambda file: file.__delitem__("entry/frames"))
+    with open_hdf5(path) as file, pytest.raises(DataError, match=r"entry/frames in .* which does not exist"):
+        file.read("virtual")
+
+
+def test_numbers_in_a_raw_file_are_refused(path, tmp_path):
+    (tmp_path / "secret").write_bytes(bytes(16))
+    _add(
+        path,
+        lambda file: file.create_dataset("raw", (4,), "i4", external=[(str(tmp_path / "secret"), 0, 16)]),
+    )
+    with open_hdf5(path) as file, pytest.raises(DataError, match=r"raw in .* in a file that is not HDF5"):
+        file.read("raw")
+
+
+def test_a_dataset_that_declares_far_more_than_is_stored_is_refused(path):
+    _add(path, lambda file: file.create_dataset("bomb", (10**6, 10**4), "f8", chunks=(100, 100)))
+    with (
+        open_hdf5(path) as file,
+        pytest.raises(DataError, match="declares 80000000000 bytes but 0 are stored"),
+    ):
+        file.read("bomb")
+
+
+def test_a_filter_that_is_missing_is_named_with_its_cure(path):
+    def packed(file):
+        settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        settings.set_chunk((4,))
+        # A number that no filter has; an optional one may be missing when the file is written.
+        settings.set_filter(32767 - 1, h5py.h5z.FLAG_OPTIONAL)
+        h5py.h5d.create(file.id, b"packed", h5py.h5t.STD_I32LE, h5py.h5s.create_simple((4,)), settings)
+
+    _add(path, packed)
+    message = r"packed in .* compressed by filter 32766, .* pip install 'ptycho-autobatch\[formats\]'"
+    with open_hdf5(path) as file, pytest.raises(DataError, match=message):
+        file.read("packed")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(np.ones(2), "is float64 of 2 entries"), (np.nan, "is nan"), (b"8 keV", "is b'8 keV'")],
+)
+def test_what_is_no_number_is_refused(path, value, message):
+    _add(path, lambda file: file.__setitem__("energy", value))
+    with (
+        open_hdf5(path) as file,
+        pytest.raises(DataError, match=f"energy in .* {message} but must be one finite"),
+    ):
+        file.number("energy")
+
+
+def test_pairs_of_real_and_imaginary_parts_are_complex(path):
+    pairs = np.array([(1.0, 2.0), (3.0, -4.0)], dtype=[("real", "f8"), ("imag", "f8")])
+    _add(path, lambda file: file.__setitem__("object", pairs))
+    with open_hdf5(path) as file:
+        np.testing.assert_array_equal(file.read("object"), [1 + 2j, 3 - 4j])
+
+
+@pytest.mark.parametrize("value", [np.zeros(2, [("a", "f8"), ("b", "i4")]), h5py.Empty("f8")])
+def test_odd_types_are_refused(path, value):
+    _add(path, lambda file: file.__setitem__("odd", value))
+    with open_hdf5(path) as file, pytest.raises(DataError, match=r"odd in .* numbers"):
+        file.read("odd")
+
+
+def test_what_is_missing_is_named_with_what_is_there(path):
+    with (
+        open_hdf5(path) as file,
+        pytest.raises(DataError, match=r"has no probe; it holds entry/frames \(4, 2, 3\)"),
+    ):
+        file.require(["entry/frames", "probe"])
+
+
+def test_names_that_are_no_text_are_passed_over(path):
+    _add(path, lambda file: file.create_group(b"\xff\xfe"))
+    with open_hdf5(path) as file:
+        assert file.keys() == ["entry"]
+
+
+def test_a_truncated_file_is_called_damaged(path):
+    path.write_bytes(path.read_bytes()[:600])
+    with pytest.raises(DataError, match="is no HDF5 file, or a damaged one"), open_hdf5(path):
+        pass
