@@ -6,8 +6,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
-from ptycho._io.atomic import replacing
 from ptycho.models.bundle import load_bundle
 
 # A grey pixel.
@@ -20,7 +20,7 @@ _PNG = bytes.fromhex(
 @pytest.fixture(autouse=True)
 def _models_once(monkeypatch):
     """Open each bundle once for as long as its files are the same: loading and tracing are most of a short run."""
-    monkeypatch.setattr("ptycho.comparison.arms.load_bundle", _known_bundle)
+    monkeypatch.setattr("ptycho.models.loading.load_bundle", _known_bundle)
 
 
 def _known_bundle(folder):
@@ -40,12 +40,7 @@ def pictures():
 
 @pytest.fixture(autouse=True)
 def _pictures_as_asked(request, monkeypatch):
-    monkeypatch.setattr("ptycho.report.figures._DPI", 40)
+    monkeypatch.setattr("ptycho.report._axes._DPI", 40)
     if "pictures" not in request.fixturenames:
-        monkeypatch.setattr("ptycho.report.figures._save", _save_a_pixel)
-
-
-def _save_a_pixel(figure, path):
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with replacing(Path(path)) as file:
-        file.write(_PNG)
+        monkeypatch.setattr(Figure, "draw_without_rendering", lambda figure: None)
+        monkeypatch.setattr(Figure, "savefig", lambda figure, file, **options: file.write(_PNG))
