@@ -115,7 +115,22 @@ class ScanData:
         return 0 if self.mask is None else int(self.mask.size - np.count_nonzero(self.mask))
 
     def with_mask(self, mask: ArrayLike) -> ScanData:
-        """Return the scan with only the pixels of `mask` (N, N) counting; the others are zero in a copy."""
+        """Return the scan with only the pixels of `mask` (N, N) counting; the others are zero in a copy.
+
+        Parameters
+        ----------
+        mask : (N, N) bool
+            True where a pixel of the frames counts.
+
+        Returns
+        -------
+        ScanData
+
+        Raises
+        ------
+        DataError
+            It has another shape, or no pixel counts.
+        """
         kept = _as_array(mask, np.bool_, "mask")
         if kept.shape != self.amplitude.shape[1:]:
             # The constructor says what is wrong with it.

@@ -30,6 +30,15 @@ logger = logging.getLogger(__name__)
 def detect_format(path: str | PathLike[str]) -> str:
     """Return the name of the format of a file (docs/formats.md), told from what it holds, never from its name.
 
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    str
+        As ``ptycho-convert --from`` takes it.
+
     Raises
     ------
     FileNotFoundError
@@ -82,6 +91,17 @@ def read_scan(
         There is no such file.
     DataError
         The file is damaged, of no known format, or lacks what no partner has; the message says what.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from ptycho.data import SimulationSettings, read_scan, simulate, write_npz
+    >>> path = Path(tempfile.mkdtemp()) / "scan.npz"
+    >>> write_npz(path, simulate(SimulationSettings(object_shape_yx=(80, 90), step_px=12.0)))
+    >>> scan = read_scan(path)
+    >>> scan.amplitude.shape, scan.patch_size
+    ((6, 64, 64), 64)
     """
     source = Path(path)
     with ExitStack() as stack:
@@ -108,6 +128,15 @@ def read_reconstruction(path: str | PathLike[str]) -> Reconstruction:
 
     Nothing is ever unpickled.
 
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    Reconstruction
+        With positions where the file tells how they lie on the object.
+
     Raises
     ------
     FileNotFoundError
@@ -128,6 +157,26 @@ def read_reconstruction(path: str | PathLike[str]) -> Reconstruction:
         parts = _parts(found, container)
         with errors_naming(path):
             return reconstruction_of(parts, found.title)
+
+
+def is_reconstruction(path: str | PathLike[str]) -> bool:
+    """Tell whether a file is one of another package's that can hold a finished reconstruction.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    bool
+        False for a damaged file too, and for one of no format that is known here.
+    """
+    try:
+        with open_container(Path(path)) as container:
+            found = _recognised(container)
+    except DataError:
+        return False
+    return found is not None and found.parts is not None
 
 
 def _opened(path: Path, layout: str | None, stack: ExitStack) -> tuple[Any, Format]:

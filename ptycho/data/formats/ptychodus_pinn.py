@@ -10,6 +10,7 @@ from ptycho._io.archive import Archive
 from ptycho.data.formats._format import Format
 from ptycho.data.formats._frames import FrameStack
 from ptycho.data.formats._parts import Parts
+from ptycho.data.formats._quantities import columns_yx, marked
 from ptycho.data.formats.ptychodus_training import HALF_PIXEL
 
 logger = logging.getLogger(__name__)
@@ -42,8 +43,12 @@ def _parts(archive: Archive) -> Parts:
     return Parts(
         files=(archive.name,),
         frames=FrameStack.of_array(f"diff3d in {archive.name}", archive.read_mapped("diff3d")),
-        bad_pixels=archive.read("bad_pixels").astype(bool) if "bad_pixels" in archive else None,
-        positions_yx=np.stack([archive.read(key).ravel() for key in ("ycoords", "xcoords")], axis=-1)
+        bad_pixels=marked(archive.read("bad_pixels"), f"bad_pixels in {archive.name}")
+        if "bad_pixels" in archive
+        else None,
+        positions_yx=columns_yx(
+            archive.read("ycoords"), archive.read("xcoords"), f"positions in {archive.name}"
+        )
         + HALF_PIXEL,
         position_unit="px",
         probe=archive.read("probeGuess"),
