@@ -347,7 +347,7 @@ def _refuse_unread_filters(dataset: h5py.Dataset, path: str, name: str) -> None:
         listed = ", ".join(_FILTERS.get(code, f"filter {code}") for code in unread)
         raise DataError(
             f"{path} in {name} is compressed by {listed}, which h5py alone cannot read; install the filters with "
-            "pip install 'ptycho-autobatch[formats]'."
+            "pip install hdf5plugin (the extra formats of this package)."
         )
 
 
