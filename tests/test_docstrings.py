@@ -119,8 +119,8 @@ def test_the_names_that_are_used_most_have_examples():
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_gives_what_it_shows(name):
     example = EXAMPLES[name]
-    example.globs = {}
+    example.globs = {}  # so that an example imports what it uses
     said = []
-    # A copy of the names for each run, so that an example imports what it uses.
-    doctest.DocTestRunner().run(example, out=said.append, clear_globs=True)
+    # Told outright: by default it is as talkative as the command line of pytest.
+    doctest.DocTestRunner(verbose=False).run(example, out=said.append, clear_globs=True)
     assert "".join(said) == ""

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
+
+STAGE_PREFIX = ".unfinished-"
+# What a run that was killed leaves behind; no file of a user's has such a name.
+_LEFT_OVERS = (f"{STAGE_PREFIX}*", f".*.{'[0-9a-f]' * 32}.tmp")
 
 
 @contextmanager
@@ -32,6 +37,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     try:
         with temporary.open("xb") as file:
             yield file
+        if target.exists():
+            temporary.chmod(target.stat().st_mode & 0o7777)
         temporary.replace(target)
     except OSError as error:
         # An error made of words alone would lose them to the name.
@@ -44,9 +51,13 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def staged_files(
-    folder: str | os.PathLike[str], *, replaces: Sequence[str] = (), last: str | None = None
+    folder: str | os.PathLike[str],
+    *,
+    replaces: Sequence[str] = (),
+    last: str | None = None,
+    overwrite: bool = True,
 ) -> Iterator[Path]:
-    """Give a hidden folder whose files move into `folder` once the block has ended well.
+    """Give a hidden folder whose files move into `folder` once the block has ended well: all of them, or none.
 
     Parameters
     ----------
@@ -56,21 +67,114 @@ def staged_files(
         Glob patterns of earlier files that go when the new ones come, replaced by one or not.
     last : str, optional
         Name of the file that appears after all others, so that its presence means that all is there.
+    overwrite : bool
+        Whether earlier files of these names may be replaced. If not, and there are such by then, the new ones are
+        kept in a visible folder of their own.
+
+    Raises
+    ------
+    FileExistsError
+        Files were not to be replaced, but there are some; names them and the folder that holds the new ones.
+    OSError
+        A file cannot be written or moved; then everything is as it was.
     """
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     # Inside the target, so that a move never crosses from one file system to another.
-    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=target) as name:
+    with tempfile.TemporaryDirectory(prefix=STAGE_PREFIX, dir=target) as name:
         stage = Path(name)
         yield stage
         fresh = in_order(stage, last=last)
-        for stale in {path for pattern in replaces for path in target.glob(pattern)}:
-            if stale.name not in fresh:
-                stale.unlink()
-        for file_name in fresh:
-            (stage / file_name).replace(target / file_name)
+        stale = {path.name for pattern in replaces for path in target.glob(pattern)}
+        there = sorted(stale | {name for name in fresh if (target / name).exists()})
+        if there and not overwrite:
+            _keep_aside(stage, target, there)
+        _exchange(stage, target, fresh, there)
+
+
+def _keep_aside(stage: Path, target: Path, there: Sequence[str]) -> NoReturn:
+    kept = target / f"not-overwritten-{uuid.uuid4().hex[:8]}"
+    stage.rename(kept)
+    # What is to be removed at the end of the block has to be there.
+    stage.mkdir()
+    raise FileExistsError(
+        errno.EEXIST,
+        f"{', '.join(there)} came to be there during the run and may not be replaced; the new files are in {kept}",
+        str(target),
+    )
+
+
+def _exchange(stage: Path, target: Path, fresh: Sequence[str], there: Sequence[str]) -> None:
+    """Move the `fresh` files in and those that are `there` out; after an error everything is as it was."""
+    old = stage / ".old"
+    old.mkdir()
+    moved_out, moved_in = [], []
+    try:
+        for name in there:
+            if (target / name).is_dir():
+                raise IsADirectoryError(errno.EISDIR, "a folder has the name of a result", str(target / name))
+            (target / name).replace(old / name)
+            moved_out.append(name)
+        for name in fresh:
+            if (old / name).exists():
+                (stage / name).chmod((old / name).stat().st_mode & 0o7777)
+            (stage / name).replace(target / name)
+            moved_in.append(name)
+    except BaseException:
+        for name in moved_in:
+            (target / name).replace(stage / name)
+        for name in moved_out:
+            (old / name).replace(target / name)
+        raise
 
 
 def in_order(stage: Path, *, last: str | None = None) -> list[str]:
     """Return the names of the files in a stage in the order in which they appear."""
     return sorted((path.name for path in stage.iterdir()), key=lambda name: (name == last, name))
+
+
+@contextmanager
+def sole_use(folder: Path) -> Iterator[list[str]]:
+    """Make `folder`, keep other runs out of it for the block, and give what a killed run had left there.
+
+    The lock is the kernel's and ends with the process, however that ends. What is left of a run that is no more
+    (its stages and temporary files) is removed; the names are given.
+
+    Raises
+    ------
+    BlockingIOError
+        Another run is at work in the folder.
+    """
+    made = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        if made:
+            stack.callback(_remove_if_empty, folder)
+        _lock(folder, stack)
+        left = [path for pattern in _LEFT_OVERS for path in folder.glob(pattern)]
+        for path in left:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        yield sorted(path.name for path in left)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _lock(folder: Path, stack: ExitStack) -> None:
+    try:
+        import fcntl
+    except ModuleNotFoundError:  # not a POSIX system; it keeps open files from being replaced by itself
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    stack.callback(os.close, descriptor)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise BlockingIOError(
+            error.errno, "another run is at work in this folder; wait for it or name another", str(folder)
+        ) from error
+    except OSError:
+        # A file system without locks; the run goes on as it would without one.
+        return

@@ -54,7 +54,6 @@ def _add_batching(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "memory and batches (these change memory and speed, and the image by rounding alone)"
     )
-    _flags.add_stitch_batch_size(group)
     for model in ("pinn", "baseline"):
         _flags.add_batch_size(group, f"--{model}-predict-batch-size", f"frames the {model} predicts at once")
         group.add_argument(
@@ -63,8 +62,7 @@ def _add_batching(parser: argparse.ArgumentParser) -> None:
             metavar="N",
             help="older memory knob: an upper limit of the batch",
         )
-    _flags.add_batch_memo(group)
-    _flags.add_device_flag(group)
+    _flags.add_memory(group)
 
 
 def _add_sampling(parser: argparse.ArgumentParser) -> None:
@@ -82,7 +80,7 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
 
 def _add_scoring(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("stitching, registration and metrics")
-    _flags.add_crop_size(group)
+    _flags.add_stitching(group)
     which = group.add_mutually_exclusive_group()
     which.add_argument("--skip-registration", action="store_true", help="register no arm")
     which.add_argument("--register-ptychi-only", action="store_true", help="register only the iterative arm")
@@ -119,7 +117,6 @@ def _add_scoring(parser: argparse.ArgumentParser) -> None:
         help="textbook metrics, or PtychoPINN's placement and definitions for continuity with its older tables "
         "(default standard)",
     )
-    _flags.add_self_consistency(group)
 
 
 def _add_outputs(parser: argparse.ArgumentParser) -> None:

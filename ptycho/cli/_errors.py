@@ -10,11 +10,13 @@ import argparse
 import errno
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from autobatch import is_out_of_memory
 from autobatch.errors import AutobatchError, DeviceNotFoundError
@@ -60,7 +62,8 @@ def run(
     -------
     int
         What `command` returned; 2 after an error before any work, 1 after one inside `working` or one
-        for want of memory or disk space, 130 after Ctrl-C. Other errors are bugs and pass.
+        for want of memory or disk space, 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP. Other errors
+        are bugs and pass.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     arguments = parser.parse_args(words)
@@ -68,12 +71,16 @@ def run(
     level = console_level(arguments)
     # TensorFlow reads it when it is first imported, which may be during `command`.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if level > logging.DEBUG else "0")
-    with console_log(level):
+    with console_log(level), stopping_on_signals() as received:
         try:
             return command(arguments)
         except KeyboardInterrupt as stop:
             # A command that keeps something says what in the exception.
-            code, message = INTERRUPTED, str(stop) or "stopped by Ctrl-C before anything was finished"
+            message = str(stop) or "stopped by Ctrl-C before anything was finished"
+            code = INTERRUPTED
+            if received:
+                code = 128 + received[0]
+                message = message.replace("Ctrl-C", signal.Signals(received[0]).name)
         except WorkFailedError as error:
             code, message = FAILED, in_words(error.__cause__ or error)
         except EXPECTED_ERRORS as error:
@@ -87,6 +94,50 @@ def run(
             code, message = FAILED, out_of_memory_in_words(error)
     print(f"{parser.prog}: error: {message}", file=sys.stderr)
     return code
+
+
+@contextmanager
+def stopping_on_signals() -> Iterator[list[int]]:
+    """Let SIGTERM and SIGHUP end the block as Ctrl-C does; gives the list in which they are noted."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+
+    def stop(number: int, frame: object) -> NoReturn:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    wanted = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    # One that is ignored, as under nohup, stays so.
+    before = {each: signal.getsignal(each) for each in wanted if signal.getsignal(each) is not signal.SIG_IGN}
+    for each in before:
+        signal.signal(each, stop)
+    try:
+        yield received
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+@contextmanager
+def signals_held_back() -> Iterator[None]:
+    """Finish the block whatever comes meanwhile: Ctrl-C, SIGTERM and SIGHUP take effect at its end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    wanted = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {each: signal.getsignal(each) for each in wanted if callable(signal.getsignal(each))}
+    waiting: list[int] = []
+    for each in before:
+        signal.signal(each, lambda number, _: waiting.append(number))
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    if waiting:
+        signal.raise_signal(waiting[0])
 
 
 @contextmanager

@@ -69,13 +69,9 @@ def add_batch_size(group: argparse._ActionsContainer, flag: str, what: str) -> N
     )
 
 
-def add_stitch_batch_size(group: argparse._ActionsContainer) -> None:
-    """Add ``--stitch-batch-size``."""
+def add_memory(group: argparse._ActionsContainer) -> None:
+    """Add what changes memory and speed alone: fields of `InferenceSettings` too; see `check_batch_memo`."""
     add_batch_size(group, "--stitch-batch-size", "patches entering the canvas at once")
-
-
-def add_batch_memo(group: argparse._ActionsContainer) -> None:
-    """Add ``--batch-memo``; `check_batch_memo` looks at the file."""
     group.add_argument(
         "--batch-memo",
         type=Path,
@@ -83,6 +79,7 @@ def add_batch_memo(group: argparse._ActionsContainer) -> None:
         help="file in which the networks' batch sizes that worked and failed are kept for later runs, by network, "
         "frames, crop, device and TensorFlow's version (default none)",
     )
+    add_device_flag(group)
 
 
 def check_batch_memo(path: Path | None) -> None:
@@ -95,8 +92,11 @@ def check_batch_memo(path: Path | None) -> None:
     BatchMemo(path, "").check()
 
 
-def add_crop_size(group: argparse._ActionsContainer) -> None:
-    """Add ``--stitch-crop-size``; whether it fits the frames is checked when they are known."""
+def add_stitching(group: argparse._ActionsContainer) -> None:
+    """Add what decides the image that a model makes: one flag a field of `InferenceSettings`, its `dest`.
+
+    Whether the crop fits the frames is checked when they are known.
+    """
     group.add_argument(
         "--stitch-crop-size",
         dest="crop_size",
@@ -105,10 +105,6 @@ def add_crop_size(group: argparse._ActionsContainer) -> None:
         metavar="M",
         help="side of the central square of each patch that is stitched, 0 < M <= N (default 20)",
     )
-
-
-def add_self_consistency(group: argparse._ActionsContainer) -> None:
-    """Add ``--[no-]self-consistency``."""
     group.add_argument(
         "--self-consistency",
         action=argparse.BooleanOptionalAction,
@@ -147,14 +143,6 @@ def check_colour_scale(arguments: argparse.Namespace) -> None:
         raise UsageError(
             f"--p_min is {arguments.p_min:g} and --p_max {arguments.p_max:g} but p_min must be the smaller; swap them."
         )
-
-
-def whole_number(text: str) -> int:
-    """Parse an integer; an argparse type."""
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
 
 
 def seed(text: str) -> int:

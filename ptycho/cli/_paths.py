@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+from ptycho._io.atomic import sole_use
 from ptycho.cli._errors import UsageError
+
+logger = logging.getLogger(__name__)
 
 
 def check_output_file(path: Path, *, overwrite: bool) -> None:
@@ -39,12 +46,57 @@ def _check_writable_folder(folder: Path) -> None:
         raise UsageError(f"the folder {folder} is not writable; change its permissions or write elsewhere.")
 
 
-def check_no_results(folder: Path, patterns: Sequence[str], *, overwrite: bool) -> None:
-    """Refuse an output folder that cannot be made, or that holds results unless `overwrite`."""
-    check_output_folder(folder)
-    there = sorted(path.name for pattern in patterns for path in folder.glob(pattern))
-    if there and not overwrite:
-        raise UsageError(
-            f"{folder} already holds results ({', '.join(there)}); pass --overwrite to replace them, "
-            "or another --output_dir."
-        )
+@dataclass(frozen=True)
+class OutputFolder:
+    """The folder of a run's results, with the one list of what the run will replace in it.
+
+    Attributes
+    ----------
+    path : Path
+    replaces : tuple of str
+        Glob patterns, relative to the folder, of every file that the run may write or remove.
+    overwrite : bool
+        Whether such files may be there already.
+    """
+
+    path: Path
+    replaces: tuple[str, ...]
+    overwrite: bool
+
+    def check(self, inputs: Iterable[Path], *, flag: str = "--output_dir") -> None:
+        """Refuse a folder that cannot be made, that holds results unprotected, or in which an input would be lost."""
+        check_output_folder(self.path)
+        there = {path for pattern in self.replaces for path in self.path.glob(pattern)}
+        replaced = {path.resolve() for path in there}
+        lost = sorted({str(path) for path in inputs if path.resolve() in replaced})
+        if lost:
+            raise UsageError(
+                f"{', '.join(lost)} would be replaced by a result but is an input of this run; pass another {flag}."
+            )
+        if there and not self.overwrite:
+            names = sorted(str(path.relative_to(self.path)) for path in there)
+            raise UsageError(
+                f"{self.path} already holds results ({', '.join(names)}); pass --overwrite to replace them, "
+                f"or another {flag}."
+            )
+
+    @contextmanager
+    def in_use(self) -> Iterator[Path]:
+        """Make the folder and keep other runs out of it for the block."""
+        with sole_use(self.path) as left:
+            if left:
+                logger.warning(
+                    "removed from %s what a run that was killed left there: %s", self.path, ", ".join(left)
+                )
+            yield self.path
+
+
+def inputs_of(arguments: argparse.Namespace, outputs: Sequence[str]) -> list[Path]:
+    """Return every path among the arguments but those of `outputs`, which are written."""
+    found = []
+    for name, value in vars(arguments).items():
+        if name not in outputs:
+            values = value if isinstance(value, (list, tuple)) else [value]
+            flat = [part for each in values for part in (each if isinstance(each, tuple) else (each,))]
+            found += [part for part in flat if isinstance(part, Path)]
+    return found

@@ -85,7 +85,8 @@ def _console() -> Console:
     from rich.console import Console
 
     # A pipe or a log has no width of its own; rows must not be folded there.
-    return Console(width=None if sys.stdout.isatty() else 160)
+    # Square brackets in a label or a path are no markup.
+    return Console(width=None if sys.stdout.isatty() else 160, markup=False)
 
 
 def _table(first: str, *others: str) -> Table:

@@ -31,7 +31,6 @@ _OLDER_SPELLINGS = {
     "n_subsample": "n_test_subsample",
     "subsample_seed": "test_subsample_seed",
 }
-_RESULTS = ("comparison_*", "run_report.json", "reconstructions*.npz", "*_frc_curves.csv")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,11 +47,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Compare; the work of `main` once the arguments are parsed."""
     _map_older_spellings(arguments)
     _check_usage(arguments)
-    _paths.check_no_results(arguments.output_dir, _RESULTS, overwrite=arguments.overwrite)
     _flags.check_batch_memo(arguments.batch_memo)
-    dump_folder = _dump_folder(arguments)
-    if dump_folder is not None:
-        _check_dump(dump_folder, overwrite=arguments.overwrite)
+    output, dump = _output_folder(arguments), _dump_folder(arguments)
+    inputs = _paths.inputs_of(arguments, ("output_dir", "batch_memo", "baseline_debug_dir"))
+    output.check(inputs)
+    if dump is not None:
+        dump.check(inputs, flag="--baseline-debug-dir")
 
     from ptycho.models.devices import computing_on
 
@@ -64,26 +64,33 @@ def run(arguments: argparse.Namespace) -> int:
 
             print_plan(job.arms, job.scan, job.settings)
             return 0
-        with _errors.working():
-            return _compare(arguments, job)
+        with _errors.working(), output.in_use():
+            return _compare(arguments, job, output)
 
 
-def _compare(arguments: argparse.Namespace, job: _Job) -> int:
+def _output_folder(arguments: argparse.Namespace) -> _paths.OutputFolder:
+    from ptycho.report.names import ARTIFACT_PATTERNS, LOG_FILE, PLOT_PATTERNS
+
+    replaces = (*ARTIFACT_PATTERNS, *PLOT_PATTERNS, LOG_FILE)
+    return _paths.OutputFolder(arguments.output_dir, replaces, arguments.overwrite)
+
+
+def _compare(arguments: argparse.Namespace, job: _Job, output: _paths.OutputFolder) -> int:
     from ptycho.cli._runs import RunStart
     from ptycho.cli._summary import print_summary
+    from ptycho.report.names import LOG_FILE
 
-    start, folder = RunStart.now(), arguments.output_dir
-    log = folder / "logs" / "debug.log"
+    start, log = RunStart.now(), output.path / LOG_FILE
     log.parent.mkdir(parents=True, exist_ok=True)
     with _logging.file_log(log):
         with _logging.progress_display(arguments) as progress:
             result = _result(arguments, job, progress)
-            with progress.stage("plots, files", 1, "steps") as stage:
-                result, files = _keep(arguments, result, start)
+            with progress.stage("files, plots", 1, "steps") as stage:
+                result, files = _keep(arguments, result, output, start)
                 stage.advance(1)
         if not arguments.quiet:
             print_summary(result, [*files, log])
-    _errors.raise_failures(result, kept_in=folder)
+    _errors.raise_failures(result, kept_in=output.path)
     return 0
 
 
@@ -116,65 +123,73 @@ def _with_failure(result: ComparisonResult, failure: Failure) -> ComparisonResul
 
 
 def _keep(
-    arguments: argparse.Namespace, result: ComparisonResult, start: RunStart
+    arguments: argparse.Namespace, result: ComparisonResult, output: _paths.OutputFolder, start: RunStart
 ) -> tuple[ComparisonResult, list[Path]]:
-    """Write everything, or after Ctrl-C everything but the plots."""
-    from ptycho.comparison import Failure
+    """Write images, tables and report; then draw, which may fail or be stopped without costing them."""
+    from ptycho.cli._drawing import drawn_or_failed
+    from ptycho.report import write_plots, write_report
+    from ptycho.report.names import REPORT_FILE
 
-    try:
-        return _write(arguments, result, start, drawing=True)
-    except KeyboardInterrupt:
-        logger.warning("keeping what is finished, without plots; Ctrl-C again gives it up")
-    try:
-        return _write(arguments, _with_failure(result, Failure.stopped("the plots")), start, drawing=False)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"stopped by Ctrl-C while the results were written; {arguments.output_dir} lacks them"
-        ) from None
+    written = _write(arguments, result, output, start)
+    drawn, failure = drawn_or_failed(
+        lambda: write_plots(result, output.path, options=_plot_options(arguments, result))
+    )
+    if failure is not None:
+        result = _with_failure(result, failure)
+    # Anew, for it tells the time of the plots and whether they failed.
+    write_report(output.path / REPORT_FILE, result, start.info(arguments.command_line))
+    return result, [*drawn, *written]
 
 
 def _write(
-    arguments: argparse.Namespace, result: ComparisonResult, start: RunStart, *, drawing: bool
-) -> tuple[ComparisonResult, list[Path]]:
-    """Put pictures and data into the output folder, all or none."""
+    arguments: argparse.Namespace, result: ComparisonResult, output: _paths.OutputFolder, start: RunStart
+) -> list[Path]:
+    """Put the data into the output folder, all or none, in place of all files of an earlier run."""
     from ptycho._io.atomic import staged_files
-    from ptycho.comparison import Failure
-    from ptycho.report import ArtifactOptions, names, write_artifacts, write_plots
+    from ptycho.report import ArtifactOptions, write_artifacts
+    from ptycho.report.names import ARTIFACT_PATTERNS, PLOT_PATTERNS, REPORT_FILE
 
-    folder = arguments.output_dir
-    replaced = (*names.PLOT_PATTERNS, *names.ARTIFACT_PATTERNS)
-    with staged_files(folder, replaces=replaced, last=names.REPORT_FILE) as stage:
-        drawn = []
-        if drawing:
-            try:
-                drawn = write_plots(result, stage, options=_plot_options(arguments, result))
-            except (MemoryError, ValueError) as error:
-                logger.debug("where the plots failed", exc_info=True)
-                result = _with_failure(result, Failure("the plots", str(error) or "out of memory"))
-        options = _flags.settings_from(arguments, ArtifactOptions)
-        written = write_artifacts(result, stage, options=options, report=start.info(arguments.command_line))
-    return result, [folder / path.name for path in (*drawn, *written)]
+    options = _flags.settings_from(arguments, ArtifactOptions)
+    try:
+        with staged_files(
+            output.path,
+            replaces=(*ARTIFACT_PATTERNS, *PLOT_PATTERNS),
+            last=REPORT_FILE,
+            overwrite=output.overwrite,
+        ) as stage:
+            report = start.info(arguments.command_line)
+            written = write_artifacts(result, stage, options=options, report=report)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"stopped by Ctrl-C while the results were written; {output.path} lacks them"
+        ) from None
+    return [output.path / path.name for path in written]
 
 
 @contextmanager
 def _observed(arguments: argparse.Namespace, arms: Sequence[Arm]) -> Iterator[Sequence[Arm]]:
     """Give the arms, the baseline's with a dump of its patches if that is asked for."""
-    folder = _dump_folder(arguments)
-    if folder is None:
+    output = _dump_folder(arguments)
+    if output is None:
         yield arms
         return
     from ptycho.report import dumping
 
-    with dumping(folder) as dump:
+    with dumping(output.path) as dump:
         # Only the arm of --baseline_dir, a model, has that role.
         yield [replace(arm, observer=dump) if arm.role == "baseline" else arm for arm in arms]
-    logger.info("what the baseline saw and put out is in %s", folder)
+    logger.info("what the baseline saw and put out is in %s", output.path)
 
 
-def _dump_folder(arguments: argparse.Namespace) -> Path | None:
-    if arguments.baseline_debug_dir is None and arguments.baseline_debug_limit is not None:
-        return arguments.output_dir / "baseline_debug"
-    return arguments.baseline_debug_dir
+def _dump_folder(arguments: argparse.Namespace) -> _paths.OutputFolder | None:
+    from ptycho.report.patch_dump import DUMP_FILE, STATISTICS_FILE
+
+    path = arguments.baseline_debug_dir
+    if path is None and arguments.baseline_debug_limit is not None:
+        path = arguments.output_dir / "baseline_debug"
+    if path is None:
+        return None
+    return _paths.OutputFolder(path, (DUMP_FILE, STATISTICS_FILE), arguments.overwrite)
 
 
 def _plot_options(arguments: argparse.Namespace, result: ComparisonResult) -> PlotOptions:
@@ -281,7 +296,8 @@ def _check_usage(arguments: argparse.Namespace) -> None:
         raise _errors.UsageError(
             f"{' and '.join(missing)} must be given; give them, other arms with --arm LABEL=PATH, or try --demo."
         )
-    if _dump_folder(arguments) is not None and arguments.baseline_dir is None and not arguments.demo:
+    dumping = arguments.baseline_debug_limit is not None or arguments.baseline_debug_dir is not None
+    if dumping and arguments.baseline_dir is None and not arguments.demo:
         raise _errors.UsageError(
             "--baseline-debug-limit and --baseline-debug-dir look into the baseline, but --baseline_dir is not "
             "given; give it, or drop them."
@@ -298,16 +314,6 @@ def _check_usage(arguments: argparse.Namespace) -> None:
             raise _errors.UsageError(
                 f"--{model}_phase_vmin is {low:g} and --{model}_phase_vmax {high:g} but vmin must be the smaller."
             )
-
-
-def _check_dump(folder: Path, *, overwrite: bool) -> None:
-    _paths.check_output_folder(folder)
-    there = sorted(path.name for path in folder.glob("patches*"))
-    if there and not overwrite:
-        raise _errors.UsageError(
-            f"{folder} already holds a dump ({', '.join(there)}); pass --overwrite to replace it, or another "
-            "--baseline-debug-dir."
-        )
 
 
 def main(argv: Sequence[str] | None = None, *, prog: str = "compare-models") -> int:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _IMAGE, _PLOT, _REPORT = "reconstruction.npz", "reconstruction.png", "run_report.json"
 _RESULTS = (_IMAGE, _PLOT, _REPORT)
+_LOG = "logs/debug.log"
 
 
 def build_parser(prog: str = "ptycho-reconstruct") -> argparse.ArgumentParser:
@@ -35,16 +36,13 @@ def build_parser(prog: str = "ptycho-reconstruct") -> argparse.ArgumentParser:
         help="folder of ptycho-train, or PtychoPINN's wts.h5.zip or baseline_model.h5",
     )
     inputs.add_argument("--test_data", type=Path, required=True, metavar="SCAN", help="scan to reconstruct")
-    _flags.add_crop_size(inputs)
-    _flags.add_self_consistency(inputs)
+    _flags.add_stitching(inputs)
 
     batches = parser.add_argument_group(
         "memory and batches (these change memory and speed, and the image by rounding alone)"
     )
     _flags.add_batch_size(batches, "--predict-batch-size", "frames predicted at once")
-    _flags.add_stitch_batch_size(batches)
-    _flags.add_batch_memo(batches)
-    _flags.add_device_flag(batches)
+    _flags.add_memory(batches)
 
     output = parser.add_argument_group("output")
     _flags.add_run_flags(output)
@@ -56,7 +54,8 @@ def build_parser(prog: str = "ptycho-reconstruct") -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> int:
     """Reconstruct and write; the work of `main` once the arguments are parsed."""
     _flags.check_colour_scale(arguments)
-    _paths.check_no_results(arguments.output_dir, _RESULTS, overwrite=arguments.overwrite)
+    output = _paths.OutputFolder(arguments.output_dir, (*_RESULTS, _LOG), arguments.overwrite)
+    output.check(_paths.inputs_of(arguments, ("output_dir", "batch_memo")))
     _flags.check_batch_memo(arguments.batch_memo)
 
     from ptycho.models.devices import computing_on
@@ -68,8 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
 
             print_plan([arm], scan, settings)
             return 0
-        with _errors.working():
-            return _reconstruct(arguments, arm, scan, settings)
+        with _errors.working(), output.in_use():
+            return _reconstruct(arguments, arm, scan, settings, output)
 
 
 def _open(arguments: argparse.Namespace) -> tuple[Arm, ScanData, ComparisonSettings]:
@@ -91,40 +90,59 @@ def _open(arguments: argparse.Namespace) -> tuple[Arm, ScanData, ComparisonSetti
 
 
 def _reconstruct(
-    arguments: argparse.Namespace, arm: Arm, scan: ScanData, settings: ComparisonSettings
+    arguments: argparse.Namespace,
+    arm: Arm,
+    scan: ScanData,
+    settings: ComparisonSettings,
+    output: _paths.OutputFolder,
 ) -> int:
     from ptycho.cli._runs import RunStart
     from ptycho.cli._summary import print_runs
     from ptycho.comparison import compare
 
-    start, folder = RunStart.now(), arguments.output_dir
-    log = folder / "logs" / "debug.log"
+    start, log = RunStart.now(), output.path / _LOG
     log.parent.mkdir(parents=True, exist_ok=True)
     with _logging.file_log(log):
         with _logging.progress_display(arguments) as progress:
             result = compare([arm], scan, settings=settings, progress=progress)
-        _errors.raise_failures(result, kept_in=folder)
-        files = _write(arguments, result, scan, start)
+        _errors.raise_failures(result, kept_in=output.path)
+        result, files = _keep(arguments, result, scan, output, start)
         if not arguments.quiet:
             print_runs(result, [*files, log])
+    _errors.raise_failures(result, kept_in=output.path)
     return 0
 
 
-def _write(
-    arguments: argparse.Namespace, result: ComparisonResult, scan: ScanData, start: RunStart
-) -> list[Path]:
+def _keep(
+    arguments: argparse.Namespace,
+    result: ComparisonResult,
+    scan: ScanData,
+    output: _paths.OutputFolder,
+    start: RunStart,
+) -> tuple[ComparisonResult, list[Path]]:
+    """Write image and report; then draw, which may fail or be stopped without costing them."""
     from ptycho._io.atomic import staged_files
+    from ptycho.cli._drawing import drawn_or_failed
     from ptycho.data import write_reconstruction
     from ptycho.report import PlotOptions, plot_reconstruction, write_report
 
     (arm,) = result.arms
     assert arm.inference is not None  # a model was run
-    colours = _flags.settings_from(arguments, PlotOptions)
-    with staged_files(arguments.output_dir, replaces=_RESULTS, last=_REPORT) as stage:
+    folder, command_line = output.path, arguments.command_line
+    with staged_files(folder, replaces=_RESULTS, last=_REPORT, overwrite=output.overwrite) as stage:
         write_reconstruction(stage / _IMAGE, arm.inference.as_reconstruction(scan, label=arm.label))
-        plot_reconstruction(result, stage / _PLOT, options=colours)
-        write_report(stage / _REPORT, result, start.info(arguments.command_line))
-    return [arguments.output_dir / name for name in _RESULTS]
+        write_report(stage / _REPORT, result, start.info(command_line))
+
+    def draw() -> list[Path]:
+        colours = _flags.settings_from(arguments, PlotOptions)
+        plot_reconstruction(result, folder / _PLOT, options=colours)
+        return [folder / _PLOT]
+
+    drawn, failure = drawn_or_failed(draw)
+    if failure is not None:
+        result = replace(result, failures=(*result.failures, failure))
+    write_report(folder / _REPORT, result, start.info(command_line))
+    return result, [folder / _IMAGE, *drawn, folder / _REPORT]
 
 
 def main(argv: Sequence[str] | None = None, *, prog: str = "ptycho-reconstruct") -> int:

@@ -12,7 +12,9 @@ from ptycho.cli import _errors, _flags, _logging, _paths
 if TYPE_CHECKING:
     from ptycho.data.scan import ScanData
     from ptycho.models.networks import Architecture
-    from ptycho.models.training import TrainingSettings
+    from ptycho.models.training import TrainingResult, TrainingSettings
+
+_LOSS_FILES = ("loss_curve.csv", "loss_curve.png")
 
 
 def build_parser(prog: str = "ptycho-train") -> argparse.ArgumentParser:
@@ -150,13 +152,11 @@ def _add_start(group: argparse._ActionsContainer) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Train and write; the work of `main` once the arguments are parsed."""
     from ptycho.data import read_scan
-    from ptycho.models.bundle import is_bundle
+    from ptycho.models.bundle import BUNDLE_FILES
     from ptycho.models.networks import Architecture
 
-    folder = arguments.output_dir
-    _paths.check_output_folder(folder)
-    if is_bundle(folder) and not arguments.overwrite:
-        raise _errors.UsageError(f"{folder} already holds a model; pass --overwrite to replace it.")
+    output = _paths.OutputFolder(arguments.output_dir, (*BUNDLE_FILES, *_LOSS_FILES), arguments.overwrite)
+    output.check(_paths.inputs_of(arguments, ("output_dir",)))
     scans = [read_scan(path, labels=arguments.model == "baseline") for path in arguments.train_data]
     architecture = Architecture(
         kind=arguments.model,
@@ -171,7 +171,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_trainable(scans, architecture)
     settings = _flags.settings_from(arguments, TrainingSettings)
     # What imports Keras is inside: TensorFlow's greetings are caught there.
-    with computing_on(arguments.device), _errors.working():
+    with computing_on(arguments.device), _errors.working(), output.in_use():
         return _train(arguments, scans, architecture, settings)
 
 
@@ -182,8 +182,8 @@ def _train(
     settings: TrainingSettings,
 ) -> int:
     from autobatch import is_out_of_memory
+    from ptycho.cli._drawing import drawn_or_failed
     from ptycho.models.training import save_training, train
-    from ptycho.report import plot_loss_curve
 
     folder = arguments.output_dir
     with _logging.progress_display(arguments) as progress:
@@ -195,13 +195,27 @@ def _train(
             raise _errors.WorkFailedError(
                 f"training ran out of memory at --batch-size {settings.batch_size}; pass a smaller one, or fewer scans."
             ) from None
-        written = save_training(folder, result)
-        plot_loss_curve(result.history, folder / "loss_curve.png")
+        # A second Ctrl-C in the short time that this takes would lose what the first was to keep.
+        with _errors.signals_held_back():
+            written = save_training(folder, result)
+        drawn, failure = drawn_or_failed(lambda: [_drawn(result, folder)])
     if not arguments.quiet:
-        _report(folder, result.summary, [*written, folder / "loss_curve.png"])
-    if result.interrupted:
-        raise KeyboardInterrupt(f"stopped by Ctrl-C; the best epoch so far is kept in {folder}")
+        _report(folder, result.summary, [*written, *drawn])
+    if result.interrupted or (failure is not None and failure.kind == "stopped"):
+        kept = "the best epoch so far" if result.interrupted else "the model"
+        raise KeyboardInterrupt(f"stopped by Ctrl-C; {kept} is kept in {folder}")
+    if failure is not None:
+        raise _errors.WorkFailedError(
+            f"{failure.what} failed: {failure.reason}; the model is kept in {folder}."
+        )
     return 0
+
+
+def _drawn(result: TrainingResult, folder: Path) -> Path:
+    from ptycho.report import plot_loss_curve
+
+    plot_loss_curve(result.history, folder / "loss_curve.png")
+    return folder / "loss_curve.png"
 
 
 def _report(folder: Path, summary: str, files: Sequence[Path]) -> None:

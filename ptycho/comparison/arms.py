@@ -338,7 +338,7 @@ def load_arm(
     model = load_model(path, kind=role)
     kind = model.architecture.kind
     return ModelArm(
-        label=label or ROLES[kind].label,
+        label=label or (ROLES[kind].label if kind in ROLES else kind),
         role=kind if label is None else role,
         model=model,
         predict_batch_size=predict_batch_size,

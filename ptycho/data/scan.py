@@ -115,12 +115,12 @@ class ScanData:
         return 0 if self.mask is None else int(self.mask.size - np.count_nonzero(self.mask))
 
     def with_mask(self, mask: ArrayLike) -> ScanData:
-        """Return the scan with only the pixels of `mask` (N, N) counting; the others are zero in a copy.
+        """Let only some pixels of the frames count; the others are zero in a copy of the amplitude.
 
         Parameters
         ----------
         mask : (N, N) bool
-            True where a pixel of the frames counts.
+            True where a pixel counts.
 
         Returns
         -------
@@ -129,7 +129,7 @@ class ScanData:
         Raises
         ------
         DataError
-            It has another shape, or no pixel counts.
+            The mask has another shape, or leaves no pixel.
         """
         kept = _as_array(mask, np.bool_, "mask")
         if kept.shape != self.amplitude.shape[1:]:

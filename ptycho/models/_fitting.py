@@ -44,7 +44,7 @@ def fit(
     trainer = _trainer(network, architecture, examples)
     trainer.compile(
         optimizer=keras.optimizers.Adam(_learning_rate(settings, len(training)), clipnorm=1.0),
-        loss=poisson_deviance if architecture.kind == "pinn" else "mae",
+        loss="mae" if architecture.is_supervised else poisson_deviance,
         jit_compile=False,  # pyright: ignore[reportArgumentType]
     )
     history, interrupted = _fit(
@@ -77,7 +77,7 @@ class _Examples:
             neighbour_groups(scan.positions_yx, gridsize=architecture.gridsize, rng=rng) for scan in scans
         ]
         starts = np.cumsum([0] + [scan.n_frames for scan in scans[:-1]])
-        labels = [_labels(scan) for scan in scans] if architecture.kind == "baseline" else None
+        labels = [_labels(scan) for scan in scans] if architecture.is_supervised else None
         return cls(
             frames=np.concatenate([scan.amplitude for scan in scans]),
             labels=None if labels is None else np.concatenate(labels),
@@ -135,7 +135,7 @@ class _Batches(keras.utils.PyDataset):
 
 def _trainer(network: keras.Model, architecture: Architecture, examples: _Examples) -> keras.Model:
     """Return what is fitted: the baseline itself, or the PINN's network followed by the physics."""
-    if architecture.kind == "baseline":
+    if architecture.is_supervised:
         return network
     channels = architecture.n_channels
     offsets = keras.Input((channels, 2), name="offsets_yx")

@@ -11,12 +11,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import tempfile
 import warnings
 from pathlib import Path
 
 import numpy as np
 
+from ptycho._io.atomic import staged_files
 from ptycho.errors import DataError
 from ptycho.models._untrusted import open_hdf5
 from ptycho.models.networks import Architecture, build_network, outline_network
@@ -24,6 +24,7 @@ from ptycho.models.patch_model import PatchModel
 
 SCHEMA_VERSION = 1
 _DESCRIPTION, _WEIGHTS, _PROBE = "bundle.json", "network.weights.h5", "probe.npy"
+BUNDLE_FILES = (_DESCRIPTION, _WEIGHTS, _PROBE)
 
 
 def is_bundle(folder: str | os.PathLike[str]) -> bool:
@@ -33,7 +34,7 @@ def is_bundle(folder: str | os.PathLike[str]) -> bool:
 
 def bundle_files(folder: str | os.PathLike[str]) -> list[Path]:
     """Return the files of the model in `folder` that exist."""
-    return [path for name in (_DESCRIPTION, _WEIGHTS, _PROBE) if (path := Path(folder) / name).is_file()]
+    return [path for name in BUNDLE_FILES if (path := Path(folder) / name).is_file()]
 
 
 def save_bundle(folder: str | os.PathLike[str], model: PatchModel) -> None:
@@ -64,22 +65,16 @@ def save_bundle(folder: str | os.PathLike[str], model: PatchModel) -> None:
             "PtychoPINN's own files can say; keep using those."
         )
     _refuse_other_activations(model, architecture)
-    target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
     description = {
         "schema_version": SCHEMA_VERSION,
         "architecture": dataclasses.asdict(architecture),
         "training": model.training,
     }
-    with tempfile.TemporaryDirectory(dir=target, prefix=".bundle-") as scratch:
-        parts = Path(scratch)
+    with staged_files(folder, replaces=BUNDLE_FILES, last=_DESCRIPTION) as parts:
         model.network.save_weights(parts / _WEIGHTS)
         if model.probe is not None:
             np.save(parts / _PROBE, model.probe)
         (parts / _DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
-        for name in (_WEIGHTS, _PROBE, _DESCRIPTION):
-            if (parts / name).exists():
-                os.replace(parts / name, target / name)
 
 
 def _refuse_other_activations(model: PatchModel, architecture: Architecture) -> None:

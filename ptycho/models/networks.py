@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 ModelKind = Literal["pinn", "baseline"]
 Precision = Literal["float32", "mixed_bfloat16"]
 
+# Which kinds learn from labels.
+_SUPERVISED: frozenset[ModelKind] = frozenset({"baseline"})
 _BORDER_CHANNELS = 4
 # One halving more for each doubling of N, so that the innermost features are always 8 x 8 pixels.
 _PINN_FILTERS = {64: (32, 64, 128), 128: (16, 32, 64, 128), 256: (8, 16, 32, 64, 128)}
@@ -81,6 +83,11 @@ class Architecture:
             )
 
     @property
+    def is_supervised(self) -> bool:
+        """Whether the network learns from labelled patches; the others learn from diffraction alone."""
+        return self.kind in _SUPERVISED
+
+    @property
     def n_channels(self) -> int:
         """Frames C that enter the network together."""
         return self.gridsize**2
@@ -118,7 +125,7 @@ def build_network(architecture: Architecture, *, precision: Precision = "float32
     keras.Model
         Weights as Keras's generators draw them.
     """
-    build = _pinn if architecture.kind == "pinn" else _baseline
+    build = {"pinn": _pinn, "baseline": _baseline}[architecture.kind]
     network = build(architecture, precision)
     # By default Keras compiles predictions with XLA, anew for every batch size; for these networks that takes
     # seconds and computes no faster.

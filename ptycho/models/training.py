@@ -211,10 +211,10 @@ def check_trainable(scans: Sequence[ScanData], architecture: Architecture) -> No
                 f"training scan {number} has frames of {scan.patch_size} pixels but the network takes "
                 f"{architecture.patch_size}; train on scans of one size."
             )
-        if architecture.kind == "baseline" and scan.labels is None and scan.object_guess is None:
+        if architecture.is_supervised and scan.labels is None and scan.object_guess is None:
             raise DataError(
-                f"training scan {number} has neither labels (Y) nor an objectGuess, and the baseline learns from "
-                "them; merge a reconstruction with `ptycho-convert --object`, or train the pinn."
+                f"training scan {number} has neither labels (Y) nor an objectGuess, and the {architecture.kind} "
+                "learns from them; merge a reconstruction with `ptycho-convert --object`, or train the pinn."
             )
     if sum(scan.n_frames for scan in scans) < 2 * architecture.n_channels:
         raise DataError("the training scans hold too few frames to learn from; give at least a few hundred.")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptycho._checks import fields
-from ptycho._io.atomic import in_order, staged_files
+from ptycho._io.atomic import in_order, replacing, staged_files
 from ptycho.report import images, names, tables
 from ptycho.report.run_report import RunInfo, run_report
 
@@ -105,7 +105,8 @@ def write_report(path: Path, result: ComparisonResult, info: RunInfo) -> None:
     """
     contents = run_report(result, info, prefixes=names.arm_prefixes(result.arms))
     text = json.dumps(contents, indent=2, allow_nan=False, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    with replacing(path) as file:
+        file.write((text + "\n").encode())
 
 
 def _write_tables(result: ComparisonResult, stage: Path) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from ptycho._io.atomic import replacing
 from ptycho.errors import DataError
 from ptycho.report._curves import LARGE_PT, SMALL_PT, TEXT_PT
 from ptycho.report._panels import ColourScale, plain, scale_bar_px, shortened
+
+P = ParamSpec("P")
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,6 +59,23 @@ def caption(figure: Figure, text: str) -> None:
     """Write sentences below a figure, as wide as it is."""
     per_line = int(figure.get_figwidth() * 72 / (0.52 * SMALL_PT))
     figure.supxlabel(plain(textwrap.fill(text, per_line)), fontsize=SMALL_PT, color="0.25")
+
+
+def in_own_style(draw: Callable[P, None]) -> Callable[P, None]:
+    """Make a function that draws and saves a figure do so under Matplotlib's defaults, whatever a user has set.
+
+    A matplotlibrc may ask for LaTeX, which is not there, or for sizes under which panels do not fit.
+    """
+
+    @functools.wraps(draw)
+    def drawing(*args: P.args, **kwargs: P.kwargs) -> None:
+        import matplotlib
+
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()
+            draw(*args, **kwargs)
+
+    return drawing
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:

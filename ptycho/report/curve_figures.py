@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ptycho.errors import DataError
-from ptycho.report._axes import new_figure, save
+from ptycho.report._axes import in_own_style, new_figure, save
 from ptycho.report._curves import (
     TEXT_PT,
     Criterion,
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ptycho.evaluation import FrcCurves
 
 
+@in_own_style
 def plot_frc(result: ComparisonResult, path: str | os.PathLike[str]) -> None:
     """Draw the Fourier ring correlation of every scored arm with the thresholds 0.5, 1/7 and half-bit.
 
@@ -46,6 +47,7 @@ def plot_frc(result: ComparisonResult, path: str | os.PathLike[str]) -> None:
     _plot_correlations(result, arms, path, criterion="half", name="Fourier ring correlation")
 
 
+@in_own_style
 def plot_half_sets(result: ComparisonResult, path: str | os.PathLike[str]) -> None:
     """Draw the correlation of even with odd patches of every arm, which needs no truth.
 
@@ -84,6 +86,7 @@ def _plot_correlations(
     save(figure, path)
 
 
+@in_own_style
 def plot_loss_curve(history: Mapping[str, Sequence[float]], path: str | os.PathLike[str]) -> None:
     """Draw the loss after every epoch of a training.
 

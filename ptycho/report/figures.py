@@ -21,6 +21,7 @@ from ptycho.report._axes import (
     colour_bar,
     grid,
     headings,
+    in_own_style,
     map_of,
     new_figure,
     note,
@@ -113,6 +114,7 @@ def write_plots(
     return [Path(folder) / name for name in drawn]
 
 
+@in_own_style
 def plot_comparison(
     result: ComparisonResult,
     path: str | os.PathLike[str],
@@ -168,6 +170,7 @@ def _draw_comparison(
     save(figure, path)
 
 
+@in_own_style
 def plot_reconstruction(
     result: ComparisonResult, path: str | os.PathLike[str], *, options: PlotOptions | None = None
 ) -> None:
@@ -208,6 +211,7 @@ def plot_reconstruction(
     save(figure, path)
 
 
+@in_own_style
 def plot_errors(result: ComparisonResult, path: str | os.PathLike[str]) -> None:
     """Draw for every arm its errors against the truth (if there is one), coverage, and how patches disagree.
 
@@ -307,6 +311,7 @@ def _plot_all_debug_images(result: ComparisonResult, stage: Path) -> None:
             plot_seen_images(seen_images(arm.metrics, ms_ssim_sigma=result.settings.ms_ssim_sigma), path)
 
 
+@in_own_style
 def plot_seen_images(seen: SeenImages, path: str | os.PathLike[str]) -> None:
     """Draw what MS-SSIM and the FRC saw of an arm and of the truth, each pair on one grey scale."""
     height, width = seen.ms_ssim["amplitude"][0].shape

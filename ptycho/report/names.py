@@ -20,6 +20,8 @@ DEBUG_SUFFIX = "_debug_images.npz"
 RAW_FILE = "reconstructions.npz"
 ALIGNED_FILE = "reconstructions_aligned.npz"
 REPORT_FILE = "run_report.json"
+# Beside the results, not moved with them: it is written while the run goes on.
+LOG_FILE = "logs/debug.log"
 ARTIFACT_PATTERNS = (METRICS_FILE, f"*{FRC_SUFFIX}", f"*{DEBUG_SUFFIX}", RAW_FILE, ALIGNED_FILE, REPORT_FILE)
 
 COMPARISON_PLOT = "comparison_plot.png"

@@ -22,7 +22,9 @@ from ptycho.models.legacy_bundle._containers import (
 from ptycho.models.networks import ModelKind
 
 BUNDLE, BASELINE = "wts.h5.zip", "baseline_model.h5"
-_SUFFIXES = (".zip", ".keras", ".h5", ".hdf5", *TORCH_SUFFIXES)
+_SUFFIXES = (".zip", ".keras", *TORCH_SUFFIXES)
+# The roots of Keras 2's and 3's weights.
+_KERAS_GROUPS = {"model_weights", "layers", "_layer_checkpoint_dependencies", "top_level_model_weights"}
 # How sure a name makes of what is inside: PtychoPINN's own, an unpacked bundle, any other, no network of Keras.
 _OWN, _UNPACKED, _OTHER, _TORCH = range(4)
 
@@ -36,13 +38,16 @@ class _Place:
 
 def is_model_file(file: Path) -> bool:
     """Return whether `file` may hold a model, by its name or, under any other, by its content."""
+    if file.name.endswith((".h5", ".hdf5")):
+        # Scans and reconstructions of other packages have these names too; a damaged one is told as a model's.
+        return _may_be_of_keras(file)
     if file.name.endswith(_SUFFIXES) or file.name in (METADATA, PROGRAM):
         return True
     with file.open("rb") as stream:
         signature = stream.read(len(HDF5_SIGNATURE))
     if signature.startswith(ZIP_SIGNATURE):
         return _holds_network(file)
-    return signature == HDF5_SIGNATURE and _has_description(file)
+    return signature == HDF5_SIGNATURE and _may_be_of_keras(file, if_damaged=False)
 
 
 def _holds_network(file: Path) -> bool:
@@ -55,14 +60,15 @@ def _holds_network(file: Path) -> bool:
     return "model.weights.h5" in names or any(f"{NETWORK}/" in name for name in names)
 
 
-def _has_description(file: Path) -> bool:
+def _may_be_of_keras(file: Path, *, if_damaged: bool = True) -> bool:
+    """Return whether an HDF5 file has what Keras writes: a description, or weights without one."""
     import h5py
 
     try:
         with h5py.File(file) as opened:
-            return "model_config" in opened.attrs
+            return "model_config" in opened.attrs or not _KERAS_GROUPS.isdisjoint(opened)
     except OSError:
-        return False
+        return if_damaged
 
 
 def models_in(folder: Path) -> list[Path]:

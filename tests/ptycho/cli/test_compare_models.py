@@ -60,7 +60,7 @@ def _report(output):
 @pytest.mark.spec("CM-9.1")
 @pytest.mark.spec("CM-10.3")
 @pytest.mark.spec("CM-11.1")
-def test_three_arms_end_to_end(workplace, tmp_path, capsys):
+def test_three_arms_end_to_end(workplace, tmp_path, capsys, pictures):
     output = tmp_path / "deep" / "out"
     code = main([*_arguments(workplace, output), "--tike_recon_path", str(workplace / "epie.npz")])
     assert code == 0
@@ -86,7 +86,7 @@ def test_three_arms_end_to_end(workplace, tmp_path, capsys):
 
 @pytest.mark.spec("CM-8.10")
 @pytest.mark.spec("CM-11.1")
-def test_without_a_truth_it_says_so_and_succeeds(workplace, tmp_path, capsys):
+def test_without_a_truth_it_says_so_and_succeeds(workplace, tmp_path, capsys, pictures):
     output = tmp_path / "out"
     assert main(_arguments(workplace, output, **{"--test_data": workplace / "blind.npz"})) == 0
     assert "No ground truth" in capsys.readouterr().out
@@ -425,7 +425,7 @@ def test_a_dump_that_cannot_be_finished_costs_no_arm(workplace, tmp_path, monkey
 
 @pytest.mark.spec("CM-8.9")
 @pytest.mark.spec("CM-9.9")
-def test_the_older_convention_and_debug_images_reach_every_file(workplace, tmp_path, capsys):
+def test_the_older_convention_and_debug_images_reach_every_file(workplace, tmp_path, capsys, pictures):
     output = tmp_path / "out"
     arguments = _arguments(workplace, output, **{"--metric-convention": "ptychopinn"})
     assert main([*arguments, "--save-debug-images"]) == 0

@@ -38,7 +38,7 @@ def _arguments(folder, output, *flags, **changes):
     return [*(str(word) for name, value in values.items() for word in (f"--{name}", value)), *flags]
 
 
-def test_the_files_hold_what_the_stream_gives(workplace, tmp_path, capsys):
+def test_the_files_hold_what_the_stream_gives(workplace, tmp_path, capsys, pictures):
     output = tmp_path / "deep" / "out"
     flags = ("--stitch-crop-size", "15", "--predict-batch-size", "16", "--stitch-batch-size", "4")
     assert main(_arguments(workplace, output, *flags)) == 0

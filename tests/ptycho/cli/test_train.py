@@ -27,7 +27,7 @@ def _arguments(scan, folder, *flags):
     return [str(word) for word in (*words, "--epochs", 3, "--batch-size", 8, "--quiet", *flags)]
 
 
-def test_a_model_and_its_loss_curve_are_written(scan, tmp_path, capsys):
+def test_a_model_and_its_loss_curve_are_written(scan, tmp_path, capsys, pictures):
     assert main([word for word in _arguments(scan, tmp_path / "deep" / "run") if word != "--quiet"]) == 0
     names = {path.name for path in (tmp_path / "deep" / "run").iterdir()}
     assert names == {"bundle.json", "network.weights.h5", "probe.npy", "loss_curve.csv", "loss_curve.png"}

@@ -2,10 +2,12 @@
 
 import io
 import json
+import shutil
 import struct
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -32,9 +34,20 @@ from ptycho.reconstruction import InferenceSettings, reconstruct
 OFFSETS = np.array([[2.3, -1.6], [-3.1, 0.4], [0.5, 3.25], [0.3, -2.05]])
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    return write_bundle(tmp_path_factory.mktemp("bundle") / "wts.h5.zip", pinn_description(64, 1, 0.25))
+
+
 @pytest.fixture
-def bundle(tmp_path):
-    return write_bundle(tmp_path / "wts.h5.zip", pinn_description(64, 1, 0.25))
+def bundle(written, tmp_path):
+    """One of its own for each test, which may spoil it."""
+    return Path(shutil.copy(written, tmp_path))
+
+
+@pytest.fixture(scope="module")
+def opened(written):
+    return load_legacy(written)
 
 
 def _frames(n_channels, side=64):
@@ -558,11 +571,10 @@ def test_a_file_of_weights_alone_is_refused(tmp_path):
 
 @pytest.mark.spec("CM-6.7")
 @pytest.mark.parametrize(("crop_size", "n_warnings"), [(32, 0), (33, 1)])
-def test_stitching_beyond_the_central_half_is_warned_of(bundle, caplog, crop_size, n_warnings):
-    model = load_legacy(bundle)
+def test_stitching_beyond_the_central_half_is_warned_of(opened, caplog, crop_size, n_warnings):
     positions = np.array([[40.0, 41.5], [44.25, 47.0]])
     scan = ScanData(amplitude=_frames(1)[..., 0], positions_yx=positions, probe=np.ones((64, 64)))
-    reconstruct(model, scan, InferenceSettings(crop_size=crop_size, predict_batch_size=2))
+    reconstruct(opened, scan, InferenceSettings(crop_size=crop_size, predict_batch_size=2))
     warnings = [record.getMessage() for record in caplog.records if "1000 times" in record.getMessage()]
     assert len(warnings) == n_warnings
     assert all("--stitch-crop-size 32 or less" in warning for warning in warnings)

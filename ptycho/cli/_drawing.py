@@ -1,0 +1,28 @@
+"""Pictures come last: nothing that is finished is lost when one cannot be drawn."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ptycho._error_wording import reason_of
+
+if TYPE_CHECKING:
+    from ptycho.comparison import Failure
+
+logger = logging.getLogger(__name__)
+
+
+def drawn_or_failed(draw: Callable[[], list[Path]]) -> tuple[list[Path], Failure | None]:
+    """Call `draw` and return its files; after an error of any class, or Ctrl-C, none and what to tell of it."""
+    from ptycho.comparison import Failure
+
+    try:
+        return draw(), None
+    except KeyboardInterrupt:
+        return [], Failure.stopped("the plots")
+    except Exception as error:  # Matplotlib and what it calls raise errors of any class
+        logger.debug("where the plots failed", exc_info=True)
+        return [], Failure("the plots", reason_of(error))

@@ -1,0 +1,51 @@
+"""What the commands of these tests share: models that are opened once, and pictures that nobody looks at."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from ptycho._io.atomic import replacing
+from ptycho.models.bundle import load_bundle
+
+# A grey pixel.
+_PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b550000"
+    "000a49444154789c636800000082008177cd72b60000000049454e44ae426082"
+)
+
+
+@pytest.fixture(autouse=True)
+def _models_once(monkeypatch):
+    """Open each bundle once for as long as its files are the same: loading and tracing are most of a short run."""
+    monkeypatch.setattr("ptycho.models.loading.load_bundle", _known_bundle)
+
+
+def _known_bundle(folder):
+    files = sorted(path for path in Path(folder).iterdir() if path.is_file())
+    return _opened(Path(folder).resolve(), tuple((path, path.stat().st_mtime_ns) for path in files))
+
+
+@cache
+def _opened(folder, files):
+    return load_bundle(folder)
+
+
+@pytest.fixture
+def pictures():
+    """Ask for this to have the pictures drawn, coarsely; other tests get a pixel in each file."""
+
+
+@pytest.fixture(autouse=True)
+def _pictures_as_asked(request, monkeypatch):
+    monkeypatch.setattr("ptycho.report.figures._DPI", 40)
+    if "pictures" not in request.fixturenames:
+        monkeypatch.setattr("ptycho.report.figures._save", _save_a_pixel)
+
+
+def _save_a_pixel(figure, path):
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with replacing(Path(path)) as file:
+        file.write(_PNG)
