@@ -127,10 +127,16 @@ def _keep(
 ) -> tuple[ComparisonResult, list[Path]]:
     """Write images, tables and report; then draw, which may fail or be stopped without costing them."""
     from ptycho.cli._drawing import drawn_or_failed
+    from ptycho.comparison import Failure
     from ptycho.report import write_plots, write_report
     from ptycho.report.names import REPORT_FILE
 
-    written = _write(arguments, result, output, start)
+    try:
+        written = _write(arguments, result, output, start)
+    except KeyboardInterrupt:
+        logger.warning("keeping what is finished, without plots; Ctrl-C again gives it up")
+        result = _with_failure(result, Failure.stopped("the plots"))
+        return result, _write_at_last(arguments, result, output, start)
     drawn, failure = drawn_or_failed(
         lambda: write_plots(result, output.path, options=_plot_options(arguments, result))
     )
@@ -139,6 +145,17 @@ def _keep(
     # Anew, for it tells the time of the plots and whether they failed.
     write_report(output.path / REPORT_FILE, result, start.info(arguments.command_line))
     return result, [*drawn, *written]
+
+
+def _write_at_last(
+    arguments: argparse.Namespace, result: ComparisonResult, output: _paths.OutputFolder, start: RunStart
+) -> list[Path]:
+    try:
+        return _write(arguments, result, output, start)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"stopped by Ctrl-C while the results were written; {output.path} lacks them"
+        ) from None
 
 
 def _write(
@@ -150,19 +167,14 @@ def _write(
     from ptycho.report.names import ARTIFACT_PATTERNS, PLOT_PATTERNS, REPORT_FILE
 
     options = _flags.settings_from(arguments, ArtifactOptions)
-    try:
-        with staged_files(
-            output.path,
-            replaces=(*ARTIFACT_PATTERNS, *PLOT_PATTERNS),
-            last=REPORT_FILE,
-            overwrite=output.overwrite,
-        ) as stage:
-            report = start.info(arguments.command_line)
-            written = write_artifacts(result, stage, options=options, report=report)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"stopped by Ctrl-C while the results were written; {output.path} lacks them"
-        ) from None
+    with staged_files(
+        output.path,
+        replaces=(*ARTIFACT_PATTERNS, *PLOT_PATTERNS),
+        last=REPORT_FILE,
+        overwrite=output.overwrite,
+    ) as stage:
+        report = start.info(arguments.command_line)
+        written = write_artifacts(result, stage, options=options, report=report)
     return [output.path / path.name for path in written]
 
 

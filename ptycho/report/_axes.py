@@ -7,7 +7,7 @@ import os
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from ptycho.report._curves import LARGE_PT, SMALL_PT, TEXT_PT
 from ptycho.report._panels import ColourScale, plain, scale_bar_px, shortened
 
 P = ParamSpec("P")
+R = TypeVar("R")
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,19 +62,19 @@ def caption(figure: Figure, text: str) -> None:
     figure.supxlabel(plain(textwrap.fill(text, per_line)), fontsize=SMALL_PT, color="0.25")
 
 
-def in_own_style(draw: Callable[P, None]) -> Callable[P, None]:
+def in_own_style(draw: Callable[P, R]) -> Callable[P, R]:
     """Make a function that draws and saves a figure do so under Matplotlib's defaults, whatever a user has set.
 
     A matplotlibrc may ask for LaTeX, which is not there, or for sizes under which panels do not fit.
     """
 
     @functools.wraps(draw)
-    def drawing(*args: P.args, **kwargs: P.kwargs) -> None:
+    def drawing(*args: P.args, **kwargs: P.kwargs) -> R:
         import matplotlib
 
         with matplotlib.rc_context():
             matplotlib.rcdefaults()
-            draw(*args, **kwargs)
+            return draw(*args, **kwargs)
 
     return drawing
 

@@ -71,6 +71,7 @@ _TALL = 1.3
 _BAR_LABELS = {"amplitude": "amplitude", "phase": "phase (rad)"}
 
 
+@in_own_style
 def write_plots(
     result: ComparisonResult, folder: str | os.PathLike[str], *, options: PlotOptions | None = None
 ) -> list[Path]:

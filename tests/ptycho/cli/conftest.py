@@ -40,9 +40,10 @@ def pictures():
 
 @pytest.fixture(autouse=True)
 def _pictures_as_asked(request, monkeypatch):
-    monkeypatch.setattr("ptycho.report.figures._DPI", 40)
+    monkeypatch.setattr("ptycho.report._axes._DPI", 40)
     if "pictures" not in request.fixturenames:
-        monkeypatch.setattr("ptycho.report.figures._save", _save_a_pixel)
+        for module in ("figures", "curve_figures"):
+            monkeypatch.setattr(f"ptycho.report.{module}.save", _save_a_pixel)
 
 
 def _save_a_pixel(figure, path):

@@ -289,10 +289,10 @@ def test_an_impossible_canvas_is_known_before_the_first_batch(
 def test_ctrl_c_in_the_second_arm_keeps_the_first(workplace, tmp_path, monkeypatch, capsys):
     original = arms.reconstruct
 
-    def interrupted(model, scan, **options):
+    def interrupted(model, scan, settings, **options):
         if options["label"] == "Baseline":
             raise KeyboardInterrupt
-        return original(model, scan, **options)
+        return original(model, scan, settings, **options)
 
     monkeypatch.setattr(arms, "reconstruct", interrupted)
     output = tmp_path / "out"
@@ -308,7 +308,7 @@ def test_ctrl_c_in_the_second_arm_keeps_the_first(workplace, tmp_path, monkeypat
 
 @pytest.mark.spec("CM-11.4")
 def test_ctrl_c_in_the_first_arm_says_that_nothing_is_finished(workplace, tmp_path, monkeypatch, capsys):
-    def interrupted(model, scan, **options):
+    def interrupted(model, scan, settings, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(arms, "reconstruct", interrupted)
@@ -365,7 +365,7 @@ def test_ctrl_c_while_writing_leaves_out_the_plots_only(workplace, tmp_path, mon
 
 @pytest.mark.spec("CM-11.4")
 def test_ctrl_c_after_a_failed_arm_keeps_its_reason(workplace, tmp_path, monkeypatch, capsys):
-    def stopped(model, scan, **options):
+    def stopped(model, scan, settings, **options):
         raise KeyboardInterrupt if options["label"] == "Baseline" else MemoryError("too large")
 
     monkeypatch.setattr(arms, "reconstruct", stopped)
@@ -389,7 +389,7 @@ def test_a_full_disk_leaves_every_file_of_an_earlier_run(workplace, tmp_path, mo
     assert main(_models_only(workplace, output)) == 0
     before = {path.name: path.read_bytes() for path in output.iterdir() if path.is_file()}
     assert {"comparison_plot.png", "comparison_metrics.csv", "run_report.json"} <= before.keys()
-    monkeypatch.setattr("ptycho.report.tables._write_arrays", full)
+    monkeypatch.setattr("ptycho.report.images.write_arrays", full)
     again = [*_models_only(workplace, output), "--overwrite", "--stitch-crop-size", "24"]
     assert main(again) == 1
     assert "free some space" in capsys.readouterr().err.splitlines()[-1]
@@ -402,7 +402,7 @@ def test_plots_that_cannot_be_drawn_cost_no_data(workplace, tmp_path, monkeypatc
     def too_large(*positional, **named):
         raise MemoryError
 
-    monkeypatch.setattr("ptycho.report.figures.plot_errors", too_large)
+    monkeypatch.setattr("ptycho.report.figures._draw_errors", too_large)
     assert main(_models_only(workplace, tmp_path / "out")) == 1
     last = capsys.readouterr().err.splitlines()[-1]
     assert last == "compare-models: error: the plots failed: out of memory"
@@ -463,7 +463,7 @@ def test_the_baseline_can_be_looked_into(workplace, tmp_path, capsys):
     assert json.loads((dump / "patches_statistics.json").read_text())["arrays"]["outputs"]["shape"][0] == 7
     again = _arguments(workplace, tmp_path / "other", **debug)
     assert main(again) == 2
-    assert "already holds a dump" in capsys.readouterr().err
+    assert "already holds results (patches.npz, patches_statistics.json)" in capsys.readouterr().err
 
 
 @pytest.mark.spec("CM-9.10")
@@ -472,7 +472,7 @@ def test_a_dump_in_the_output_folder_is_not_overwritten_unasked(workplace, tmp_p
     dump.parent.mkdir(parents=True)
     dump.write_text("precious")
     assert main(_arguments(workplace, tmp_path / "out", **{"--baseline-debug-limit": 7})) == 2
-    assert "baseline_debug already holds a dump (patches.npz)" in capsys.readouterr().err
+    assert "baseline_debug already holds results (patches.npz)" in capsys.readouterr().err
     assert dump.read_text() == "precious"
 
 
@@ -548,7 +548,6 @@ def test_broken_scans_are_named_in_one_line(workplace, tmp_path, capsys, kind, w
     [
         ({"--test_data": "nowhere.npz"}, "nowhere.npz"),
         ({"--n-test-subsample": 5000}, "ask for 1 to"),
-        ({"--stitch-crop-size": 0}, "0 < M <= N = 64"),
         ({"--stitch-crop-size": 65}, "0 < M <= N = 64"),
         ({"--pinn_dir": "empty"}, "empty holds no model"),
         ({"--pinn_dir": "nowhere"}, "nowhere does not exist; name a model's folder"),
@@ -587,6 +586,7 @@ def test_an_output_folder_beneath_a_file_is_refused(workplace, tmp_path, capsys)
     "flags",
     [
         ["--stitch-crop-size", "abc"],
+        ["--stitch-crop-size", "0"],
         ["--stitch-batch-size", "many"],
         ["--pinn-chunk-size", "0"],
         ["--pinn_phase_vmin", "nan"],

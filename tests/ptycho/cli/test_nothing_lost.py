@@ -100,7 +100,7 @@ class _BrokenError(Exception):
 @pytest.mark.parametrize(
     ("command", "figure", "image"),
     [
-        (_compare, "ptycho.report.figures.plot_errors", "reconstructions.npz"),
+        (_compare, "ptycho.report.figures._draw_errors", "reconstructions.npz"),
         (_reconstruct, "ptycho.report.plot_reconstruction", "reconstruction.npz"),
     ],
 )
@@ -123,13 +123,14 @@ def test_a_plot_that_fails_in_any_way_costs_itself_alone(
     assert (failure["label"], failure["kind"]) == ("the plots", "stopped" if stopped else "failed")
 
 
-def test_a_users_matplotlibrc_changes_nothing(scan, tmp_path, monkeypatch):
+@pytest.mark.usefixtures("pictures")
+def test_a_users_matplotlibrc_changes_nothing(scan, tmp_path):
     import matplotlib
 
     with matplotlib.rc_context({"text.usetex": True, "savefig.dpi": 3, "font.size": 90}):
         assert _reconstruct(scan, tmp_path) == 0
         assert matplotlib.rcParams["text.usetex"] is True
-    assert matplotlib.image.imread(tmp_path / "reconstruction.png").shape[1] > 800
+    assert matplotlib.image.imread(tmp_path / "reconstruction.png").shape[1] > 200
 
 
 def test_a_second_run_into_the_folder_is_refused_and_a_dead_ones_rest_is_removed(scan, tmp_path, capsys):

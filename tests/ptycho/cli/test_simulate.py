@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from ptycho import data
 from ptycho.cli import simulate as command
 from ptycho.data import read_npz, simulation
 
@@ -91,12 +92,12 @@ def test_ctrl_c_while_writing_leaves_no_half_file(tmp_path, monkeypatch, capsys)
 def test_the_defaults_are_those_of_the_settings(tmp_path, monkeypatch):
     # --help may not import NumPy, so the parser cannot take them from there.
     asked = []
-    original = simulation.simulate
+    original = data.simulate
 
     def asking(settings, **given):
         asked.append(settings)
         return original(simulation.SimulationSettings(object_shape_yx=(90, 100), n_positions=2), **given)
 
-    monkeypatch.setattr(simulation, "simulate", asking)
+    monkeypatch.setattr(data, "simulate", asking)
     assert _main(tmp_path / "out.npz") == 0
     assert asked == [simulation.SimulationSettings()]

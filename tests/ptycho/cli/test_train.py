@@ -42,7 +42,7 @@ def test_quiet_says_nothing_at_all(scan, tmp_path, capfd):
 def test_a_model_is_not_replaced_unasked(scan, tmp_path, capsys):
     (tmp_path / "bundle.json").write_text("precious")
     assert main(_arguments(scan, tmp_path)) == 2
-    assert "already holds a model; pass --overwrite" in capsys.readouterr().err
+    assert "already holds results (bundle.json); pass --overwrite" in capsys.readouterr().err
     assert (tmp_path / "bundle.json").read_text() == "precious"
 
 
