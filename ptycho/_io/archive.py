@@ -173,6 +173,10 @@ def open_archive(path: Path) -> Iterator[Archive]:
             start = file.read(4)
         try:
             zipped = stack.enter_context(zipfile.ZipFile(file))
+        except (NotImplementedError, ValueError, struct.error) as error:
+            raise DataError(
+                f"{path} is damaged: its table of contents cannot be read ({error}); copy or make the file again."
+            ) from error
         except zipfile.BadZipFile as error:
             if start == _ZIP:
                 raise DataError(

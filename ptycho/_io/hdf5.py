@@ -117,14 +117,17 @@ class Hdf5File:
         return _plain(dataset.dtype), dataset.chunks[0] if dataset.chunks else 1
 
     def read(self, path: str, start: int | None = None, stop: int | None = None) -> np.ndarray:
-        """Return the numbers or texts at `path`, or entries ``start … stop - 1`` of its first axis.
+        """Return the numbers at `path`, or entries ``start … stop - 1`` of its first axis.
 
         MATLAB's pairs of real and imaginary parts become complex numbers.
         """
         dataset = self._checked(path)
         with self._damage_named(path):
             whole = start is None and stop is None
-            return _as_complex(np.asarray(dataset[()] if whole else dataset[start:stop]))
+            values = _as_complex(np.asarray(dataset[()] if whole else dataset[start:stop]))
+        if values.dtype.kind not in "biufc":
+            raise DataError(f"{path} in {self.name} holds texts but numbers are needed; store it so.")
+        return values
 
     def attribute(self, path: str, name: str) -> Any:
         """Return an attribute of the object at `path` as h5py gives it; None if there is none."""
@@ -182,7 +185,11 @@ class Hdf5File:
         group, _, attribute = path.partition("@")
         if attribute:
             return self.attribute(group, attribute)
-        return self.read(path) if self.is_dataset(path) else None
+        if not self.is_dataset(path):
+            return None
+        dataset = self._checked(path)
+        with self._damage_named(path):
+            return dataset[()]
 
     def _is_link(self, path: str) -> bool:
         import h5py
@@ -211,6 +218,10 @@ class Hdf5File:
                     node = node[part]
             if link is None:
                 return None
+            if isinstance(link, (h5py.SoftLink, h5py.ExternalLink)) and not isinstance(link.path, str):
+                raise DataError(
+                    f"{path} in {self.name} is a link to no text; the file is damaged, copy it again."
+                )
             if isinstance(link, h5py.SoftLink):
                 base = [] if link.path.startswith("/") else parts[:index]
                 return self._find("/".join([*base, link.path, *rest]), hops + 1)
@@ -221,7 +232,7 @@ class Hdf5File:
 
     def _partner(self, filename: str, path: str) -> Hdf5File:
         # Paths of the machine that wrote the file say nothing here: the file's own name does.
-        beside = self.path.parent / PureWindowsPath(filename).name
+        beside = self.path.parent / PureWindowsPath(str(filename)).name
         if self._stack is None or self._depth >= _MAX_HOPS:
             raise DataError(
                 f"{path} in {self.name} is an external link to {filename}, which is not followed; copy what it "
@@ -336,7 +347,7 @@ def _refuse_unread_filters(dataset: h5py.Dataset, path: str, name: str) -> None:
         listed = ", ".join(_FILTERS.get(code, f"filter {code}") for code in unread)
         raise DataError(
             f"{path} in {name} is compressed by {listed}, which h5py alone cannot read; install the filters with "
-            "pip install 'ptycho-autobatch[formats]'."
+            "pip install hdf5plugin (the extra formats of this package)."
         )
 
 

@@ -28,9 +28,12 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what is compared")
     group.add_argument("--pinn_dir", type=Path, metavar="DIR", help="folder of the trained PINN")
     group.add_argument("--baseline_dir", type=Path, metavar="DIR", help="folder of the trained baseline")
-    group.add_argument("--test_data", type=Path, metavar="NPZ", help="scan to compare them on")
+    group.add_argument("--test_data", type=Path, metavar="SCAN", help="scan to compare them on")
     group.add_argument(
-        "--tike_recon_path", type=Path, metavar="NPZ", help="a finished iterative reconstruction as third arm"
+        "--tike_recon_path",
+        type=Path,
+        metavar="FILE",
+        help="a finished iterative reconstruction as third arm",
     )
     group.add_argument(
         "--arm",
@@ -38,7 +41,7 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="LABEL=PATH",
-        help="any further arm: a model's folder or a reconstruction's NPZ; may be repeated",
+        help="any further arm: a model's folder or a reconstruction's file; may be repeated",
     )
     group.add_argument(
         "--demo",

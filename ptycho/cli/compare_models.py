@@ -316,7 +316,7 @@ def _check_usage(arguments: argparse.Namespace) -> None:
         )
     if arguments.tike_recon_path is not None and arguments.tike_recon_path.is_dir():
         raise _errors.UsageError(
-            f"--tike_recon_path is the folder {arguments.tike_recon_path} but must be the NPZ of a finished "
+            f"--tike_recon_path is the folder {arguments.tike_recon_path} but must be the file of a finished "
             "reconstruction; name the file, or pass a model with --arm LABEL=PATH."
         )
     _flags.check_colour_scale(arguments)

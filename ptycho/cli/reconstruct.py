@@ -35,7 +35,7 @@ def build_parser(prog: str = "ptycho-reconstruct") -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder of ptycho-train, or PtychoPINN's wts.h5.zip or baseline_model.h5",
     )
-    inputs.add_argument("--test_data", type=Path, required=True, metavar="NPZ", help="scan to reconstruct")
+    inputs.add_argument("--test_data", type=Path, required=True, metavar="SCAN", help="scan to reconstruct")
     _flags.add_stitching(inputs)
 
     batches = parser.add_argument_group(

@@ -78,7 +78,7 @@ def _add_object(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--object-file",
         type=Path,
-        metavar="NPZ",
+        metavar="SCAN",
         help="scan whose objectGuess is taken instead of random lines",
     )
 
@@ -100,7 +100,7 @@ def _add_probe(group: argparse._ActionsContainer) -> None:
         help="phase of the defocus at the rim of that disc, in radians (default %(default)g)",
     )
     group.add_argument(
-        "--probe-file", type=Path, metavar="NPZ", help="scan whose probeGuess is taken instead of a disc"
+        "--probe-file", type=Path, metavar="SCAN", help="scan whose probeGuess is taken instead of a disc"
     )
 
 

@@ -46,7 +46,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         required=True,
-        metavar="NPZ",
+        metavar="SCAN",
         help="scans to learn from, all with frames of the same size",
     )
     parser.add_argument(

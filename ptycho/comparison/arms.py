@@ -15,6 +15,7 @@ import numpy as np
 from autobatch import Progress
 from ptycho._checks import fields
 from ptycho.data import read_reconstruction
+from ptycho.data.formats import is_reconstruction
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
 from ptycho.image.placed import PlacedImage
@@ -331,7 +332,8 @@ def load_arm(
         raise FileNotFoundError(
             f"{path} does not exist; name a model's folder or file, or the file of a finished reconstruction."
         )
-    if role is None and Path(path).is_file() and not is_model(path):
+    # Models too lie in HDF5, so that only the contents tell.
+    if role is None and Path(path).is_file() and (is_reconstruction(path) or not is_model(path)):
         return _finished_arm(Path(path), label, [known for known in (scan, subset) if known is not None])
     model = load_model(path, kind=role)
     kind = model.architecture.kind

@@ -58,7 +58,7 @@ class ScanGeometry:
         Parameters
         ----------
         photon_energy_j, detector_distance_m, detector_pixel_m : float
-            In SI units.
+            As in the class.
         patch_size : int
             Side N of the frames in pixels.
 
@@ -69,7 +69,15 @@ class ScanGeometry:
         Raises
         ------
         SettingsError
-            A length or the energy is not a number above 0.
+            A value is not a finite number above 0.
+
+        Examples
+        --------
+        >>> from ptycho.data import ScanGeometry
+        >>> lengths = {"detector_distance_m": 2.0, "detector_pixel_m": 75e-6}
+        >>> geometry = ScanGeometry.of_far_field(photon_energy_j=1.28e-15, **lengths, patch_size=64)
+        >>> round(geometry.object_pixel_m * 1e9, 2)
+        64.66
         """
         energy_j = fields.number(photon_energy_j, "photon_energy_j", above=0)
         distance_m = fields.number(detector_distance_m, "detector_distance_m", above=0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+import numpy as np
+
 from ptycho.data.geometry import JOULE_PER_EV, PLANCK_TIMES_C_J_M
 from ptycho.errors import DataError
 
@@ -81,6 +83,34 @@ def one_side(height: float | None, width: float | None, what: str) -> float | No
             f"{what} is {height:g} m high and {width:g} m wide but must be square; resample the frames."
         )
     return width
+
+
+def columns_yx(y: np.ndarray, x: np.ndarray, what: str) -> np.ndarray:
+    """Return positions (n, 2), row first, from two lists of coordinates, which may be columns or rows of a table."""
+    if y.size != x.size or not y.size or y.dtype.kind not in "iuf" or x.dtype.kind not in "iuf":
+        raise DataError(
+            f"{what} have {y.size} values ({y.dtype}) in y and {x.size} ({x.dtype}) in x but must be as many real "
+            "numbers in both; mend the file."
+        )
+    return np.stack([y.ravel(), x.ravel()], axis=-1).astype(np.float64)
+
+
+def frame_numbers(values: np.ndarray, what: str) -> np.ndarray:
+    """Return the numbers of frames or positions, (n,) int64."""
+    if values.dtype.kind not in "iu":
+        raise DataError(
+            f"{what} are {values.dtype} but must be whole numbers, one for each frame; mend the file."
+        )
+    return values.ravel().astype(np.int64)
+
+
+def marked(values: np.ndarray, what: str) -> np.ndarray:
+    """Return True where a mask is not zero."""
+    if values.dtype.kind not in "biuf":
+        raise DataError(
+            f"{what} is {values.dtype} but must be numbers, zero where a pixel is good; mend the file."
+        )
+    return values != 0
 
 
 def _factor(unit: str, table: dict[str, float], what: str) -> float:

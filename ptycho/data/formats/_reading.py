@@ -37,6 +37,7 @@ def detect_format(path: str | PathLike[str]) -> str:
     Returns
     -------
     str
+        As ``ptycho-convert --from`` takes it.
 
     Raises
     ------
@@ -134,6 +135,7 @@ def read_reconstruction(path: str | PathLike[str]) -> Reconstruction:
     Returns
     -------
     Reconstruction
+        With positions where the file tells how they lie on the object.
 
     Raises
     ------
@@ -155,6 +157,26 @@ def read_reconstruction(path: str | PathLike[str]) -> Reconstruction:
         parts = _parts(found, container)
         with errors_naming(path):
             return reconstruction_of(parts, found.title)
+
+
+def is_reconstruction(path: str | PathLike[str]) -> bool:
+    """Tell whether a file is one of another package's that can hold a finished reconstruction.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    bool
+        False for a damaged file too, and for one of no format that is known here.
+    """
+    try:
+        with open_container(Path(path)) as container:
+            found = _recognised(container)
+    except DataError:
+        return False
+    return found is not None and found.parts is not None
 
 
 def _opened(path: Path, layout: str | None, stack: ExitStack) -> tuple[Any, Format]:

@@ -18,7 +18,7 @@ from ptycho.data.formats._cxi_detector import (
 )
 from ptycho.data.formats._format import Format
 from ptycho.data.formats._parts import Parts
-from ptycho.data.formats._quantities import known, one_side
+from ptycho.data.formats._quantities import frame_numbers, known, one_side
 from ptycho.data.formats.ptychodus_product import first_coherent, projection
 from ptycho.errors import DataError
 
@@ -63,7 +63,9 @@ def _with_product(file: Hdf5File, parts: Parts) -> Parts:
     indexes = f"{own}/probe_position_indexes"
     parts = replace(
         parts,
-        position_ids=file.read(indexes).ravel().astype(np.int64) if file.is_dataset(indexes) else None,
+        position_ids=frame_numbers(file.read(indexes), f"{indexes} in {file.name}")
+        if file.is_dataset(indexes)
+        else None,
         probe=parts.probe if probe is None else first_coherent(file.read(probe)),
         object_pixel_m=known(pixel),
         label="ptychodus",

@@ -10,7 +10,7 @@ from ptycho._io.hdf5 import Hdf5File
 from ptycho.data.formats._format import Format
 from ptycho.data.formats._frames import FrameStack
 from ptycho.data.formats._parts import Parts
-from ptycho.data.formats._quantities import energy_of_wavelength, known
+from ptycho.data.formats._quantities import columns_yx, energy_of_wavelength, known
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def _frames(file: Hdf5File) -> Parts:
 
 
 def _positions(file: Hdf5File) -> Parts:
-    positions = np.stack([file.read(key).ravel().astype(np.float64) for key in ("ppY", "ppX")], axis=-1)
+    positions = columns_yx(file.read("ppY"), file.read("ppX"), f"positions in {file.name}")
     if np.ptp(positions) > _LARGEST_METRES:
         logger.info("%s: positions span %.3g and are taken for ångström", file.name, np.ptp(positions))
         positions = positions * _ANGSTROM_M

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from ptycho._io.archive import Archive
 from ptycho._io.hdf5 import Hdf5File
 from ptycho.data.formats._format import Format
 from ptycho.data.formats._frames import FrameStack
 from ptycho.data.formats._parts import Parts
-from ptycho.data.formats._quantities import one_side
+from ptycho.data.formats._quantities import frame_numbers, marked, one_side
 
 
 def _hdf5_parts(file: Hdf5File) -> Parts:
@@ -23,8 +21,12 @@ def _hdf5_parts(file: Hdf5File) -> Parts:
     return Parts(
         files=(file.name,),
         frames=FrameStack.of_hdf5(file, "patterns"),
-        frame_ids=file.read("indexes").ravel().astype(np.int64) if "indexes" in file else None,
-        bad_pixels=file.read("bad_pixels").astype(bool) if "bad_pixels" in file else None,
+        frame_ids=frame_numbers(file.read("indexes"), f"indexes in {file.name}")
+        if "indexes" in file
+        else None,
+        bad_pixels=marked(file.read("bad_pixels"), f"bad_pixels in {file.name}")
+        if "bad_pixels" in file
+        else None,
         detector_pixel_m=pixel,
     )
 
@@ -33,8 +35,12 @@ def _npz_parts(archive: Archive) -> Parts:
     return Parts(
         files=(archive.name,),
         frames=FrameStack.of_array(f"patterns in {archive.name}", archive.read_mapped("patterns")),
-        frame_ids=archive.read("indexes").ravel().astype(np.int64) if "indexes" in archive else None,
-        bad_pixels=archive.read("bad_pixels").astype(bool) if "bad_pixels" in archive else None,
+        frame_ids=frame_numbers(archive.read("indexes"), f"indexes in {archive.name}")
+        if "indexes" in archive
+        else None,
+        bad_pixels=marked(archive.read("bad_pixels"), f"bad_pixels in {archive.name}")
+        if "bad_pixels" in archive
+        else None,
     )
 
 

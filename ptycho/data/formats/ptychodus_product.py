@@ -11,7 +11,7 @@ from ptycho._io.archive import Archive
 from ptycho._io.hdf5 import Hdf5File
 from ptycho.data.formats._format import Format
 from ptycho.data.formats._parts import Parts
-from ptycho.data.formats._quantities import known, one_side
+from ptycho.data.formats._quantities import columns_yx, frame_numbers, known, one_side
 from ptycho.data.geometry import JOULE_PER_EV
 from ptycho.errors import DataError
 
@@ -36,7 +36,7 @@ def product_parts(
     has_indexes : bool
         Whether positions are numbered.
     """
-    positions = np.stack([read("probe_position_y_m").ravel(), read("probe_position_x_m").ravel()], axis=-1)
+    positions = columns_yx(read("probe_position_y_m"), read("probe_position_x_m"), f"positions in {name}")
     image = projection(read("object"), name)
     pixel = one_side(
         number("object_pixel_height_m"), number("object_pixel_width_m"), f"the object's pixel in {name}"
@@ -50,7 +50,7 @@ def product_parts(
     return Parts(
         files=(name,),
         positions_yx=positions,
-        position_ids=read(_INDEXES).ravel().astype(np.int64) if has_indexes else None,
+        position_ids=frame_numbers(read(_INDEXES), f"{_INDEXES} in {name}") if has_indexes else None,
         probe=first_coherent(read("probe")),
         object_image=image,
         origin_yx=centre - np.array(image.shape) / 2 * pixel,
@@ -95,7 +95,11 @@ def _npz_parts(archive: Archive) -> Parts:
 
     def number(*keys: str) -> float | None:
         found = next((archive.read(key) for key in keys if key in archive), None)
-        return None if found is None or found.size != 1 else float(found.item())
+        return (
+            float(found.item())
+            if found is not None and found.size == 1 and found.dtype.kind in "biuf"
+            else None
+        )
 
     return product_parts(archive.name, archive.read, number, _INDEXES in archive)
 

@@ -8,7 +8,7 @@ from ptycho._io.hdf5 import Hdf5File
 from ptycho.data.formats._format import Format
 from ptycho.data.formats._frames import FrameStack
 from ptycho.data.formats._parts import Parts
-from ptycho.data.formats._quantities import known, one_side
+from ptycho.data.formats._quantities import columns_yx, known, marked, one_side
 from ptycho.data.formats.ptychodus_product import first_coherent, projection
 from ptycho.data.geometry import JOULE_PER_EV
 
@@ -23,8 +23,13 @@ def _parts(file: Hdf5File) -> Parts:
     return Parts(
         files=(file.name,),
         frames=FrameStack.of_hdf5(file, "patterns"),
-        bad_pixels=file.read("bad_pixels").astype(bool) if "bad_pixels" in file else None,
-        positions_yx=np.stack([file.read(key).ravel() for key in _POSITIONS], axis=-1) + HALF_PIXEL,
+        bad_pixels=marked(file.read("bad_pixels"), f"bad_pixels in {file.name}")
+        if "bad_pixels" in file
+        else None,
+        positions_yx=columns_yx(
+            file.read(_POSITIONS[0]), file.read(_POSITIONS[1]), f"positions in {file.name}"
+        )
+        + HALF_PIXEL,
         position_unit="px",
         probe=first_coherent(file.read("probe")) if "probe" in file else None,
         object_image=projection(file.read("object"), file.name) if has_object else None,

@@ -8,7 +8,7 @@ from ptycho._io.hdf5 import Hdf5File
 from ptycho.data.formats._format import Format
 from ptycho.data.formats._frames import FrameStack
 from ptycho.data.formats._parts import Parts
-from ptycho.data.formats._quantities import known, one_side
+from ptycho.data.formats._quantities import frame_numbers, known, one_side
 from ptycho.data.geometry import JOULE_PER_EV
 from ptycho.errors import DataError
 
@@ -53,7 +53,10 @@ def _parts(file: Hdf5File) -> Parts:
 def _indices(file: Hdf5File, chunks: list[str], counts: list[int]) -> np.ndarray:
     if not all(file.is_dataset(f"{chunk}/indices") for chunk in chunks):
         return np.arange(sum(counts))
-    return np.concatenate([file.read(f"{chunk}/indices").ravel() for chunk in chunks]).astype(np.int64)
+    numbers = [
+        frame_numbers(file.read(f"{chunk}/indices"), f"{chunk}/indices in {file.name}") for chunk in chunks
+    ]
+    return np.concatenate(numbers)
 
 
 def _bad_pixels(file: Hdf5File, chunks: list[str]) -> np.ndarray | None:

@@ -141,9 +141,19 @@ def test_a_filter_that_is_missing_is_named_with_its_cure(path):
         h5py.h5d.create(file.id, b"packed", h5py.h5t.STD_I32LE, h5py.h5s.create_simple((4,)), settings)
 
     _add(path, packed)
-    message = r"packed in .* compressed by filter 32766, .* pip install 'ptycho-autobatch\[formats\]'"
+    message = r"packed in .* compressed by filter 32766, .* pip install hdf5plugin"
     with open_hdf5(path) as file, pytest.raises(DataError, match=message):
         file.read("packed")
+
+
+def test_frames_of_eiger_detectors_are_unpacked_where_the_filters_are_installed(path):
+    hdf5plugin = pytest.importorskip("hdf5plugin")
+    _add(
+        path,
+        lambda file: file.create_dataset("packed", data=FRAMES, chunks=(1, 2, 3), **hdf5plugin.Bitshuffle()),
+    )
+    with open_hdf5(path) as file:
+        np.testing.assert_array_equal(file.read("packed"), FRAMES)
 
 
 @pytest.mark.parametrize(

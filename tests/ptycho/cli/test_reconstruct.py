@@ -7,6 +7,7 @@ import pytest
 from complex_objects import analytic_object
 
 from autobatch.testing import inject_oom
+from ptycho.cli.convert import main as convert
 from ptycho.cli.reconstruct import main
 from ptycho.comparison.arms import load_arm
 from ptycho.data import SimulationSettings, read_npz, read_reconstruction, simulate, write_npz
@@ -83,6 +84,19 @@ def test_a_truth_in_the_scan_changes_nothing(workplace, tmp_path):
         assert main(_arguments(workplace, tmp_path / name, "--quiet", test_data=scan)) == 0
     images = [read_reconstruction(tmp_path / name / "reconstruction.npz") for name in ("with", "without")]
     np.testing.assert_array_equal(images[0].object, images[1].object)
+
+
+def test_a_scan_of_another_package_gives_the_image_of_its_conversion_bit_for_bit(workplace, tmp_path):
+    scan = read_npz(workplace / "scan.npz")
+    counts = np.rint(np.fft.ifftshift(scan.amplitude**2, axes=(1, 2)))
+    tike = tmp_path / "tike.npz"
+    np.savez(tike, data=counts, scan=scan.positions_yx, probe=scan.probe * 1e-4)
+    assert convert([str(tike), str(tmp_path / "own.npz"), "--quiet"]) == 0
+    images = []
+    for name in ("tike.npz", "own.npz"):
+        assert main(_arguments(workplace, tmp_path / name[:-4], "--quiet", test_data=tmp_path / name)) == 0
+        images.append(read_reconstruction(tmp_path / name[:-4] / "reconstruction.npz").object)
+    np.testing.assert_array_equal(images[0], images[1])
 
 
 def test_a_dry_run_writes_nothing(workplace, tmp_path, capsys):

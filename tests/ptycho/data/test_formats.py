@@ -46,5 +46,5 @@ def test_plausibility_and_labels_are_handed_on(scan, tmp_path):
 
 def test_a_file_of_neither_layout_is_refused_with_its_keys(tmp_path):
     np.savez(tmp_path / "other.npz", frames=np.zeros((2, 4, 4)))
-    with pytest.raises(DataError, match="holds frames, which is neither"):
+    with pytest.raises(DataError, match="holds frames, which is no scan that is known here"):
         ptycho.read_scan(tmp_path / "other.npz")

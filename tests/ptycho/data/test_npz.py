@@ -277,6 +277,16 @@ def test_a_forged_shape_is_refused_before_memory_is_taken(tmp_path, scan):
         read_npz(path)
 
 
+def test_a_table_of_contents_that_cannot_be_is_called_damage(tmp_path, scan):
+    path = _saved(tmp_path / "scan.npz", _members(scan))
+    content = path.read_bytes()
+    # The version needed to open a member, six bytes into its entry.
+    at = content.rindex(b"PK\x01\x02") + 6
+    path.write_bytes(content[:at] + b"\xff" + content[at + 1 :])
+    with pytest.raises(DataError, match="is damaged: its table of contents cannot be read"):
+        read_npz(path)
+
+
 @pytest.mark.parametrize("header", [b"{'shape': (2,\x01)}", b"{'shape': ((", b"{'shape': 1}", b"print(1)"])
 def test_a_header_that_is_no_header_is_called_damage(tmp_path, scan, header):
     path = _saved(tmp_path / "scan.npz", {k: v for k, v in _members(scan).items() if k != "probeGuess"})

@@ -143,6 +143,16 @@ def test_prepared_data_of_ptypy_are_a_scan(tmp_path, known, linked):
     np.testing.assert_array_equal(scan.mask, ~known.bad)
 
 
+def test_chunks_without_indices_are_in_the_order_of_their_numbers(tmp_path, known):
+    write_ptyd(tmp_path / "a.ptyd", known)
+    with h5py.File(tmp_path / "a.ptyd", "r+") as file:
+        del file["chunks/2/indices"], file["chunks/10/indices"]
+    order = [*range(7, 12), *range(7)]
+    scan = read_scan(tmp_path / "a.ptyd")
+    np.testing.assert_allclose(scan.amplitude**2, known.clean[order], rtol=1e-5)
+    np.testing.assert_allclose(scan.positions_yx, _from_lowest(known)[order], atol=1e-5)
+
+
 def test_a_part_of_ptypy_s_data_that_is_not_there_is_named(tmp_path, known):
     write_ptyd(tmp_path / "a.ptyd", known, linked=True)
     (tmp_path / "a.ptyd.part10").unlink()

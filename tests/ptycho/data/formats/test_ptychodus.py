@@ -73,6 +73,25 @@ def test_the_npz_for_ptychopinn_is_counts_half_a_pixel_lower(tmp_path, known):
     _assert_is_known(read_scan(tmp_path / "a.npz"), known)
 
 
+def test_an_older_npz_for_ptychopinn_is_known_by_its_object(tmp_path, known, caplog):
+    y, x = known.positions_yx.T
+    np.savez(tmp_path / "a.npz", **{**pinn_members(known), "ycoords": y, "xcoords": x})
+    with caplog.at_level(logging.INFO):
+        _assert_is_known(read_scan(tmp_path / "a.npz"), known)
+    assert "positions are raised by 0 pixels, told by an object" in caplog.text
+
+
+@pytest.mark.parametrize("stub", [None, np.full((57, 71), 0.5 + 0j), np.ones((9, 9), complex)])
+def test_without_an_object_that_tells_the_newer_version_is_taken(tmp_path, known, caplog, stub):
+    members = {**pinn_members(known), "objectGuess": stub}
+    np.savez(tmp_path / "a.npz", **{name: value for name, value in members.items() if value is not None})
+    with caplog.at_level(logging.INFO):
+        scan = read_scan(tmp_path / "a.npz", plausibility=False)
+    assert "positions are raised by 0.5 pixels, of version 1.7, for want of an object" in caplog.text
+    shift = scan.positions_yx - known.positions_yx
+    np.testing.assert_allclose(shift, np.broadcast_to(shift[0], shift.shape), atol=1e-9)
+
+
 def test_amplitudes_with_the_same_keys_stay_amplitudes(tmp_path, known):
     members = {**pinn_members(known), "diff3d": np.sqrt(known.clean), "probeGuess": known.modes[1]}
     np.savez(tmp_path / "a.npz", **members)
