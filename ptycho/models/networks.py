@@ -12,6 +12,8 @@ PtychoNN, the model of the baseline: Cherukara et al. (2020), doi:10.1063/5.0013
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -138,10 +140,25 @@ def outline_network(architecture: Architecture) -> keras.Model:
 
     It takes next to no memory, whatever the size of the network, and can compute nothing.
     """
-    import keras
-
-    with keras.StatelessScope(initialize_variables=False):
+    with shapes_alone():
         return build_network(architecture)
+
+
+@contextmanager
+def shapes_alone() -> Iterator[None]:
+    """Give the networks that are built in the block the shapes of their weights, and never any numbers."""
+    import keras
+    from keras.src.backend.common import global_state
+
+    # Keras notes weights without numbers and makes up for them when another network is built: all of them, at
+    # the sizes that a damaged or hostile file declares. It has no public way to take them off its list.
+    noted = "uninitialized_variables"
+    before = list(global_state.get_global_attribute(noted) or [])
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        global_state.set_global_attribute(noted, before)
 
 
 def _pinn(architecture: Architecture, precision: Precision) -> keras.Model:

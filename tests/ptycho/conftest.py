@@ -22,6 +22,17 @@ def _costs_once(monkeypatch):
     monkeypatch.setattr("ptycho.reconstruction._reconstruct.keras_model_cost", _known_cost)
 
 
+@pytest.fixture
+def without_graphs(monkeypatch):
+    """Train step by step: TensorFlow's graphs take longer to trace than the few steps of a test to compute."""
+    import keras
+
+    compile_model = keras.Model.compile
+    monkeypatch.setattr(
+        keras.Model, "compile", lambda self, **options: compile_model(self, **options, run_eagerly=True)
+    )
+
+
 def _known_cost(network):
     if network not in _COSTS:
         _COSTS[network] = keras_model_cost(network)

@@ -16,6 +16,7 @@ import numpy as np
 from ptycho.errors import DataError
 from ptycho.models.legacy_bundle._graph import CONVOLUTION, Graph, Layer, Slice
 from ptycho.models.legacy_bundle._words import FOREIGN_NETWORK, STORED_AS_CODE
+from ptycho.models.networks import shapes_alone
 
 if TYPE_CHECKING:
     import keras
@@ -51,9 +52,7 @@ class Built:
 
 def outline(graph: Graph, ends: tuple[str, str]) -> Built:
     """Return what `build` does with the shapes of the weights but no numbers, in next to no memory."""
-    import keras
-
-    with keras.StatelessScope(initialize_variables=False):
+    with shapes_alone():
         return build(graph, ends)
 
 

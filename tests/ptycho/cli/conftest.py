@@ -6,8 +6,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
-from ptycho._io.atomic import replacing
 from ptycho.models.bundle import load_bundle
 
 # A grey pixel.
@@ -42,11 +42,5 @@ def pictures():
 def _pictures_as_asked(request, monkeypatch):
     monkeypatch.setattr("ptycho.report._axes._DPI", 40)
     if "pictures" not in request.fixturenames:
-        for module in ("figures", "curve_figures"):
-            monkeypatch.setattr(f"ptycho.report.{module}.save", _save_a_pixel)
-
-
-def _save_a_pixel(figure, path):
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with replacing(Path(path)) as file:
-        file.write(_PNG)
+        monkeypatch.setattr(Figure, "draw_without_rendering", lambda figure: None)
+        monkeypatch.setattr(Figure, "savefig", lambda figure, file, **options: file.write(_PNG))

@@ -1,6 +1,8 @@
 """`ptycho-train` from the outside: what it writes, and what Ctrl-C leaves behind."""
 
+import io
 import json
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 
@@ -27,11 +29,22 @@ def _arguments(scan, folder, *flags):
     return [str(word) for word in (*words, "--epochs", 3, "--batch-size", 8, "--quiet", *flags)]
 
 
-def test_a_model_and_its_loss_curve_are_written(scan, tmp_path, capsys, pictures):
-    assert main([word for word in _arguments(scan, tmp_path / "deep" / "run") if word != "--quiet"]) == 0
-    names = {path.name for path in (tmp_path / "deep" / "run").iterdir()}
+@pytest.fixture(scope="module")
+def trained(scan, tmp_path_factory):
+    """The folder of a run and what it printed."""
+    folder = tmp_path_factory.mktemp("trained") / "deep" / "run"
+    words = _arguments(scan, folder, "--seed", "5")
+    with redirect_stdout(io.StringIO()) as printed:
+        assert main([word for word in words if word != "--quiet"]) == 0
+    return folder, printed.getvalue()
+
+
+def test_a_model_and_its_loss_curve_are_written(trained):
+    folder, printed = trained
+    names = {path.name for path in folder.iterdir()}
     assert names == {"bundle.json", "network.weights.h5", "probe.npy", "loss_curve.csv", "loss_curve.png"}
-    assert "baseline trained for 3 epochs" in capsys.readouterr().out
+    assert (folder / "loss_curve.png").read_bytes().startswith(b"\x89PNG")
+    assert "baseline trained for 3 epochs" in printed
 
 
 def test_quiet_says_nothing_at_all(scan, tmp_path, capfd):
@@ -46,7 +59,7 @@ def test_a_model_is_not_replaced_unasked(scan, tmp_path, capsys):
     assert (tmp_path / "bundle.json").read_text() == "precious"
 
 
-def test_ctrl_c_keeps_the_best_epoch_and_says_so(scan, tmp_path, monkeypatch, capsys):
+def test_ctrl_c_keeps_the_best_epoch_and_says_so(scan, tmp_path, monkeypatch, capsys, without_graphs):
     original = _fitting._Report.on_epoch_begin
 
     def interrupting(self, epoch, logs=None):
@@ -125,9 +138,8 @@ def test_an_output_folder_beneath_a_file_is_refused(scan, capsys):
     assert "is a file but the output needs a folder" in capsys.readouterr().err
 
 
-def test_the_record_says_how_it_was_trained(scan, tmp_path):
-    assert main(_arguments(scan, tmp_path, "--seed", "5")) == 0
-    settings = json.loads((tmp_path / "bundle.json").read_text())["training"]["settings"]
+def test_the_record_says_how_it_was_trained(trained):
+    settings = json.loads((trained[0] / "bundle.json").read_text())["training"]["settings"]
     assert (settings["seed"], settings["epochs"], settings["batch_size"]) == (5, 3, 8)
 
 

@@ -1,9 +1,10 @@
 """The two networks: their sizes, outputs and limits."""
 
+import keras
 import numpy as np
 import pytest
 
-from ptycho.models.networks import Architecture, build_network
+from ptycho.models.networks import Architecture, build_network, outline_network
 
 
 def _images(network, frames):
@@ -63,6 +64,21 @@ def test_mixed_precision_takes_the_same_weights_and_gives_nearly_the_same_image(
     expected, found = _images(plain, frames)[0], _images(mixed, frames)[0]
     assert found.dtype == np.float32
     assert np.linalg.norm(found - expected) < 0.05 * np.linalg.norm(expected)
+
+
+class PassedOn(keras.layers.Layer):
+    def call(self, image):
+        return image
+
+
+def test_an_outline_gets_no_numbers_when_another_network_is_built_either(monkeypatch):
+    """Keras makes up for weights without numbers as soon as it has to find the shape of a layer's output."""
+    drawn = []
+    monkeypatch.setattr(keras.initializers.VarianceScaling, "__call__", lambda *given, **_: drawn.append(given))
+    outlined = outline_network(Architecture(kind="pinn", patch_size=256, n_filters_scale=16.0))
+    PassedOn()(keras.Input((8, 8, 1)))
+    assert outlined.count_params() > 8e8
+    assert drawn == []
 
 
 @pytest.mark.parametrize(

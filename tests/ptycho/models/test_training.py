@@ -68,11 +68,12 @@ def test_labels_are_preferred_to_the_object_and_a_constant_output_is_called_coll
     assert "COLLAPSED" in result.summary
 
 
-def test_the_same_seed_gives_the_same_weights(small_scan, trained):
-    again = train([small_scan], _small(), settings=_settings(epochs=12, stop_patience=12, seed=3))
-    weights = (run.model.network.get_weights() for run in (trained, again))
-    for first, second in zip(*weights, strict=True):
-        np.testing.assert_allclose(first, second, atol=1e-5)
+def test_the_same_seed_gives_the_same_weights(small_scan, without_graphs):
+    runs = [train([small_scan], _small(), settings=_settings(epochs=3, seed=seed)) for seed in (3, 3, 4)]
+    first, again, other = (run.model.network.get_weights() for run in runs)
+    for weights, same in zip(first, again, strict=True):
+        np.testing.assert_allclose(weights, same, atol=1e-5)
+    assert np.abs(first[0] - other[0]).max() > 1e-2
 
 
 def test_scans_of_different_scale_are_brought_to_one_and_keep_their_probes(small_scan):
@@ -86,8 +87,8 @@ def test_scans_of_different_scale_are_brought_to_one_and_keep_their_probes(small
     np.testing.assert_array_equal(examples.indices[n:, 0], np.arange(n, 2 * n))
 
 
-def test_time_that_is_over_ends_mixed_precision_training_after_the_epoch(small_scan):
-    settings = _settings(epochs=50, stop_patience=50, max_minutes=0.0, precision="mixed_bfloat16")
+def test_time_that_is_over_ends_mixed_precision_training_after_the_epoch(small_scan, without_graphs):
+    settings = _settings(epochs=50, stop_patience=50, max_minutes=1e-9, precision="mixed_bfloat16")
     result = train([small_scan], _small(), settings=settings)
     assert len(result.history["loss"]) == 1
     assert {weights.dtype for weights in result.model.network.get_weights()} == {np.dtype(np.float32)}
