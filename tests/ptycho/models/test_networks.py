@@ -74,7 +74,9 @@ class PassedOn(keras.layers.Layer):
 def test_an_outline_gets_no_numbers_when_another_network_is_built_either(monkeypatch):
     """Keras makes up for weights without numbers as soon as it has to find the shape of a layer's output."""
     drawn = []
-    monkeypatch.setattr(keras.initializers.VarianceScaling, "__call__", lambda *given, **_: drawn.append(given))
+    monkeypatch.setattr(
+        keras.initializers.VarianceScaling, "__call__", lambda *given, **_: drawn.append(given)
+    )
     outlined = outline_network(Architecture(kind="pinn", patch_size=256, n_filters_scale=16.0))
     PassedOn()(keras.Input((8, 8, 1)))
     assert outlined.count_params() > 8e8
