@@ -135,6 +135,21 @@ class FrameStack:
         """Side N of the largest centred square with an even number of pixels."""
         return min(self.shape[1:]) // 2 * 2
 
+    @property
+    def square(self) -> tuple[slice, ...]:
+        """Rows and columns of that square, whose pixel (N/2, N/2) is the frames' middle one."""
+        half = self.side // 2
+        return tuple(slice(extent // 2 - half, extent // 2 + half) for extent in self.shape[1:])
+
+    def cropped(self) -> FrameStack:
+        """Return the frames cropped to that square."""
+        rows, columns = self.square
+        return (
+            self
+            if self.shape[1:] == (self.side, self.side)
+            else self.turned(lambda images: images[..., rows, columns])
+        )
+
 
 def oriented(number: int) -> Callable[[np.ndarray], np.ndarray]:
     """Return the turn that ptypy and PtyLab number 0 … 7: its binary digits transpose, flip rows, flip columns."""
@@ -170,7 +185,7 @@ def amplitude_and_mask(
     mask : (N, N) bool, or None if all pixels count
     """
     side = stack.side
-    crop = tuple(slice(extent // 2 - side // 2, extent // 2 + side // 2) for extent in stack.shape[1:])
+    crop = stack.square
     amplitude = np.empty((wanted.size, side, side), np.float32)
     marked, always_negative = np.zeros((side, side), bool), np.ones((side, side), bool)
     n_negative = 0

@@ -58,9 +58,7 @@ def photon_energy_j(value: float, what: str, unit: str | None = None) -> float:
             if name != "J":
                 logger.info("%s is %g without a unit and is taken for %s", what, value, name)
             return value * _JOULES[name.lower()]
-    raise DataError(
-        f"{what} is {value:g}, which is no photon energy in J, eV or keV; mend the file, or pass --pixel-size."
-    )
+    raise DataError(f"{what} is {value:g}, which is no photon energy in J, eV or keV; mend the file.")
 
 
 def energy_of_wavelength(wavelength_m: float) -> float:

@@ -277,8 +277,10 @@ def _partner(path: Path, stack: ExitStack, *, must: bool) -> Parts | None:
 def _refuse_missing(parts: Parts, path: Path) -> None:
     missing = parts.missing()
     if missing:
+        verb = "lacks" if len(parts.files) == 1 else "lack"
+        known_place = set(missing).isdisjoint({"frames", "positions"})
         raise DataError(
-            f"{' and '.join(Path(name).name for name in parts.files)} lack {', '.join(missing)}, and no file beside "
-            f"with the same stem as {path.name} has them; name the file that does with --with FILE"
-            + (", or pass --pixel-size." if set(missing).isdisjoint({"frames", "positions"}) else ".")
+            f"{parts.names} {verb} {', '.join(missing)}, and no file beside with the same stem as {path.name} has "
+            "them; name the file that does by ptycho-convert --with FILE"
+            + (", or pass its --pixel-size METRES." if known_place else ".")
         )

@@ -47,6 +47,7 @@ def _parts(file: Hdf5File) -> Parts:
     logger.info(
         "%s: frames are moved by %s pixels, so that the bright disk is in the middle", file.name, offset
     )
+    frames = frames.cropped()
     grid = np.stack(np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij"), axis=-1).reshape(-1, 2)
     return Parts(
         files=(file.name,),

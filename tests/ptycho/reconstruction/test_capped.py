@@ -13,9 +13,6 @@ CAP_MB = 400
 # Work, its items, a first size far above what the cap allows, a size for the run without a cap, and the
 # errors to expect. The network's need varies with the order in which TensorFlow runs its branches.
 SMALL = [("stitcher", 5_000, 5_000, 900, {1}), ("pinn", 192, 192, 40, {1})]
-# A planned size is at least this part of one that fails. Of the network, whose branches may run in any order, the first
-# batches show more memory at one time than at another.
-TIMID = {"stitcher": 2.5, "pinn": 4.0}
 LARGE = [("stitcher", 24_000, 24_000, 900, {3}), ("pinn", 1_024, 1_024, 64, {3, 4})]
 LARGE += [("baseline", 1_024, 1_024, 64, {3, 4})]
 
@@ -55,8 +52,9 @@ def check_recovery(cases, folder, *, with_auto=False):
             auto, image = next(told)
             check_images(work, image, expected)
             assert auto["n_oom"] == 0
-            # `too_large` has just been seen not to fit.
-            assert too_large / TIMID[work] <= auto["planned_batch_size"] < too_large
+            # `too_large` has just been seen not to fit. Of the sizes that are planned, 128 is the largest below it,
+            # and half of what fits is promised: the network's need varies from run to run (2.7 to 4.0 MiB a frame).
+            assert too_large / 3 <= auto["planned_batch_size"] < too_large
 
 
 def check_errors(told, too_large, expected_ooms):

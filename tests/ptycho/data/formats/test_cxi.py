@@ -123,7 +123,7 @@ def test_a_product_of_ptychodus_has_object_and_probe(tmp_path, known):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("entry_1/instrument_1/detector_1/distance", None, "a lack detector distance"),
+        ("entry_1/instrument_1/detector_1/distance", None, "a lacks detector distance"),
         ("entry_1/instrument_1/detector_1/x_pixel_size", 2 * P, "0.00015 m wide but must be square"),
         (
             "entry_1/instrument_1/source_1/energy",
@@ -138,7 +138,7 @@ def test_a_product_of_ptychodus_has_object_and_probe(tmp_path, known):
         ("entry_1/instrument_1/detector_1/basis_vectors", np.ones((2, 3)), "two independent steps"),
         ("entry_1/sample_1/geometry_1/translation", np.zeros((7, 3)), "12 frames but 7 positions"),
         ("entry_1/sample_1/geometry_1/translation", np.zeros((12, 4)), r"\(12, 4\) but must be \(n, 3\)"),
-        ("entry_1/sample_1/geometry_1/translation", None, "a lack positions"),
+        ("entry_1/sample_1/geometry_1/translation", None, "a lacks positions"),
         ("entry_1/sample_1/geometry_1/surface_normal", [1.0, 0, 1], "a sample in reflection"),
     ],
 )

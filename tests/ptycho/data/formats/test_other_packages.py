@@ -50,7 +50,7 @@ def test_a_pair_of_fold_slice_is_a_scan(tmp_path, known, caplog, opened, shape):
         scan = read_scan(tmp_path / opened)
     _assert_is_known_scan(scan, known)
     assert scan.geometry.wavelength_m == pytest.approx(known.wavelength_m)
-    assert "those that MATLAB wrote need --transpose-frames" in caplog.text
+    assert "those that MATLAB wrote need ptycho-convert --transpose-frames" in caplog.text
 
 
 def test_frames_that_matlab_wrote_are_transposed_when_told(tmp_path, known):
@@ -309,6 +309,22 @@ def test_a_scan_in_emd_is_a_raster(tmp_path, known, older, rotation):
     assert np.arctan2(moved[0], moved[1]) == pytest.approx(-rotation, abs=1e-6)
 
 
+def test_frames_of_an_odd_side_in_emd_are_cropped_and_the_pixel_is_that_of_what_is_left(tmp_path, known):
+    frames = np.pad(_raster(known), ((0, 0), (0, 0), (1, 0), (0, 5)))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.attrs["emd_group_type"] = "file"
+        file["cube_root/cube/data"] = frames
+        calibration = file.create_group("cube_root/metadatabundle/calibration")
+        calibration["R_pixel_size"], calibration["R_pixel_units"] = 0.5, "nm"
+        calibration["Q_pixel_size"], calibration["Q_pixel_units"] = 0.02, "1/A"
+    scan = read_scan(tmp_path / "a.h5")
+    assert scan.patch_size == 16
+    assert scan.geometry.object_pixel_m == pytest.approx(1e-10 / (16 * 0.02))
+    energy = (scan.amplitude.astype(np.float64) ** 2).mean(axis=0)
+    disk = np.argwhere(energy > energy.max() / 2)
+    np.testing.assert_allclose(disk.mean(axis=0), [8, 8])
+
+
 def test_a_scan_in_emd_without_calibration_is_refused(tmp_path, known):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.attrs["emd_group_type"] = "file"
@@ -361,6 +377,7 @@ def test_frames_alone_say_what_they_lack(tmp_path, known):
     write_eiger(tmp_path, known)
     (tmp_path / "a.csv").unlink()
     with pytest.raises(
-        DataError, match=r"a_master\.h5 lack positions, .* name the file that does with --with FILE\."
+        DataError,
+        match=r"a_master\.h5 lacks positions, .* name the file that does by ptycho-convert --with FILE\.",
     ):
         read_scan(tmp_path / "a_master.h5")

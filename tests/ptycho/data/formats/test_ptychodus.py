@@ -108,7 +108,9 @@ def test_a_product_alone_is_a_reconstruction_and_says_what_a_scan_lacks(tmp_path
     np.testing.assert_array_equal(found.object, known.image)
     np.testing.assert_array_equal(found.probe, known.modes[1])
     assert found.label == "ptychodus"
-    with pytest.raises(DataError, match=r"a\.h5 lack frames, .* name the file that does with --with FILE"):
+    with pytest.raises(
+        DataError, match=r"a\.h5 lacks frames, .* name the file that does by ptycho-convert --with FILE"
+    ):
         read_scan(tmp_path / "a.h5")
 
 
