@@ -47,6 +47,7 @@ def fit(
         loss="mae" if architecture.is_supervised else poisson_deviance,
         jit_compile=False,  # pyright: ignore[reportArgumentType]
     )
+    _make_state(trainer, training)
     history, interrupted = _fit(
         trainer, training, validation, settings, progress or NoProgress(), architecture.kind
     )
@@ -150,6 +151,16 @@ def _learning_rate(settings: TrainingSettings, steps_per_epoch: int) -> Any:
     if settings.schedule == "plateau":
         return settings.learning_rate
     return keras.optimizers.schedules.CosineDecay(settings.learning_rate, settings.epochs * steps_per_epoch)
+
+
+def _make_state(trainer: keras.Model, batches: _Batches) -> None:
+    """Make the variables of the optimizer and of the losses, which Keras else makes in the first step.
+
+    TensorFlow traces a function that makes variables twice, and the step is the longest there is.
+    """
+    frames, truth = batches[0]
+    trainer.optimizer.build(trainer.trainable_variables)
+    trainer.compute_loss(frames, truth, trainer(frames, training=True))
 
 
 def _fit(

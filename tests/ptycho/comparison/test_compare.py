@@ -26,6 +26,12 @@ def oracle(scan):
     return OracleModel(scan)
 
 
+@pytest.fixture(scope="module")
+def corner(scan):
+    """A part of the scan for what does not depend on its size: its window is a fifth."""
+    return scan.select(np.flatnonzero((scan.positions_yx < 80).all(axis=1)))
+
+
 def _finished(scan, origin_yx=(0.0, 0.0), image=None):
     image = scan.object_guess if image is None else image
     return PlacedImage(image, np.ones(image.shape, bool), origin_yx)
@@ -223,12 +229,12 @@ _LATE_ERRORS = {
 @pytest.mark.spec("CM-11.3")
 @pytest.mark.parametrize("kind", _LATE_ERRORS)
 @pytest.mark.parametrize("stage", ["placing", "scoring"])
-def test_a_late_error_of_any_expected_class_costs_its_own_arm_only(scan, monkeypatch, caplog, kind, stage):
+def test_a_late_error_of_any_expected_class_costs_its_own_arm_only(corner, monkeypatch, caplog, kind, stage):
     make, reason = _LATE_ERRORS[kind]
     _raise_in(monkeypatch, stage, second=make())
-    arms = [_arm(label, _finished(scan)) for label in ("first", "second", "third")]
+    arms = [_arm(label, _finished(corner)) for label in ("first", "second", "third")]
     with caplog.at_level("DEBUG", "ptycho"):
-        result = compare(arms, scan, settings=ComparisonSettings(register="none"))
+        result = compare(arms, corner, settings=ComparisonSettings(register="none"))
     assert [(failure.what, failure.reason) for failure in result.failures] == [("second", reason)]
     scored = [arm.label for arm in result.arms if arm.metrics is not None]
     assert scored == ["first", "third"]
@@ -238,11 +244,11 @@ def test_a_late_error_of_any_expected_class_costs_its_own_arm_only(scan, monkeyp
 
 @pytest.mark.parametrize("error", [TypeError("a bug"), AttributeError("a bug")])
 @pytest.mark.parametrize("stage", ["placing", "scoring"])
-def test_a_programming_error_is_not_taken_for_a_failed_arm(scan, monkeypatch, stage, error):
+def test_a_programming_error_is_not_taken_for_a_failed_arm(corner, monkeypatch, stage, error):
     _raise_in(monkeypatch, stage, second=error)
-    arms = [_arm(label, _finished(scan)) for label in ("first", "second")]
+    arms = [_arm(label, _finished(corner)) for label in ("first", "second")]
     with pytest.raises(type(error), match="a bug"):
-        compare(arms, scan, settings=ComparisonSettings(register="none"))
+        compare(arms, corner, settings=ComparisonSettings(register="none"))
 
 
 def _raise_in(monkeypatch, stage, **errors):
@@ -260,10 +266,10 @@ def _raise_in(monkeypatch, stage, **errors):
 
 
 @pytest.mark.spec("CM-11.4")
-def test_ctrl_c_while_scoring_keeps_every_image_and_the_figures_so_far(scan, monkeypatch):
+def test_ctrl_c_while_scoring_keeps_every_image_and_the_figures_so_far(corner, monkeypatch):
     _raise_in(monkeypatch, "scoring", second=KeyboardInterrupt())
-    arms = [_arm(label, _finished(scan)) for label in ("first", "second", "third")]
-    result = compare(arms, scan, settings=ComparisonSettings(register="none"))
+    arms = [_arm(label, _finished(corner)) for label in ("first", "second", "third")]
+    result = compare(arms, corner, settings=ComparisonSettings(register="none"))
     assert [arm.metrics is not None for arm in result.arms] == [True, False, False]
     assert [(f.what, f.reason) for f in result.failures] == [
         ("second", "not scored: stopped by Ctrl-C"),
@@ -272,10 +278,10 @@ def test_ctrl_c_while_scoring_keeps_every_image_and_the_figures_so_far(scan, mon
 
 
 @pytest.mark.spec("CM-11.4")
-def test_ctrl_c_after_a_failure_keeps_its_reason(scan, monkeypatch):
+def test_ctrl_c_after_a_failure_keeps_its_reason(corner, monkeypatch):
     _raise_in(monkeypatch, "placing", first=MemoryError(), second=KeyboardInterrupt())
-    arms = [_arm(label, _finished(scan)) for label in ("first", "second", "third")]
-    result = compare(arms, scan)
+    arms = [_arm(label, _finished(corner)) for label in ("first", "second", "third")]
+    result = compare(arms, corner)
     assert [(f.what, f.reason) for f in result.failures] == [
         ("first", "out of memory"),
         ("second", "stopped by Ctrl-C"),

@@ -156,14 +156,12 @@ def test_as_many_patches_as_frames(scan, model, count):
 def test_groups_do_not_depend_on_the_batches():
     scan = lopsided_scan()
     architecture = Architecture(kind="pinn", patch_size=64, gridsize=2, n_filters_scale=0.25)
-    network = build_network(architecture)
+    model = PatchModel(build_network(architecture), architecture)
     padded = np.pad(scan.amplitude, [(0, 0), (16, 16), (16, 16)])
     probe = np.pad(scan.probe, 16)
     scan = type(scan)(amplitude=padded, positions_yx=scan.positions_yx, probe=probe)
     images = [
-        reconstruct(
-            PatchModel(network, architecture), scan, InferenceSettings(crop_size=20, predict_batch_size=size)
-        ).image
+        reconstruct(model, scan, InferenceSettings(crop_size=20, predict_batch_size=size)).image
         for size in (32, 300)
     ]
     np.testing.assert_allclose(images[0].values, images[1].values, atol=2e-6)
