@@ -166,8 +166,26 @@ class ScanData:
 
     @property
     def mean_frame_energy(self) -> float:
-        """Mean over frames of Σ amplitude², in the file's own units."""
-        return float(self.frame_energies.mean())
+        """Mean over frames of Σ amplitude², in the file's own units, `bright_outliers` left out."""
+        energies = self.frame_energies
+        return float(np.delete(energies, _bright_outliers(energies)).mean())
+
+    @property
+    def bright_outliers(self) -> np.ndarray:
+        """Frames with more than 20 times the median energy of those that are not dark, (k,) int64.
+
+        One of them would set the scale of all others.
+        """
+        return _bright_outliers(self.frame_energies)
+
+
+# A beam that is so much brighter for one frame is none that a sample makes.
+_BRIGHT_OUTLIER = 20.0
+
+
+def _bright_outliers(energies: np.ndarray) -> np.ndarray:
+    lit = energies[energies > 0]
+    return np.flatnonzero(energies > _BRIGHT_OUTLIER * np.median(lit)) if lit.size else np.array([], np.int64)
 
 
 _DTYPES = {
