@@ -97,6 +97,16 @@ class Arm(ABC):
         """How the run report tells the two apart."""
 
     @property
+    def fills_canvases(self) -> bool:
+        """Whether the image is stitched here, which takes memory."""
+        return self.kind == "model"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the image came as it is, so that its place may be a little off."""
+        return self.kind == "reconstruction"
+
+    @property
     def assumptions(self) -> tuple[str, ...]:
         """What the file of a model left open and how it was taken, a sentence each."""
         return ()
@@ -336,10 +346,10 @@ def load_arm(
     if role is None and Path(path).is_file() and (is_reconstruction(path) or not is_model(path)):
         return _finished_arm(Path(path), label, [known for known in (scan, subset) if known is not None])
     model = load_model(path, kind=role)
-    kind = model.architecture.kind
+    model_kind = model.architecture.kind
     return ModelArm(
-        label=label or (ROLES[kind].label if kind in ROLES else kind),
-        role=kind if label is None else role,
+        label=label or (ROLES[model_kind].label if model_kind in ROLES else model_kind),
+        role=model_kind if label is None else role,
         model=model,
         predict_batch_size=predict_batch_size,
         max_predict_batch_size=max_predict_batch_size,

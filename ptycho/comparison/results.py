@@ -88,7 +88,7 @@ class ArmResult:
     registration : Registration or None
         The residual shift that was found; None if none was sought.
     metrics : ImageMetrics or None
-        None without a truth.
+        None without a truth, where nothing says where the image lies, and for an arm that could not be scored.
     consistency : SelfConsistency or None
         How well the patches agree, before registration; None for a finished reconstruction or if not wanted.
     mean_centred : (S, S) complex64 or None
@@ -147,7 +147,7 @@ class ComparisonResult:
     Attributes
     ----------
     arms : tuple of ArmResult
-        In the order given, failed ones left out.
+        In the order given, without those that have no image. One that could not be scored is here and in `failures`.
     failures : tuple of Failure
     window : Rectangle
         The common frame, in pixels of the object.
