@@ -21,7 +21,7 @@ def plain_placement(raw, truth, positions_yx, crop_size):
     return raw, window
 
 
-def plain_scores(image: np.ndarray, truth: np.ndarray, method: str) -> dict[str, tuple[float, float]]:
+def plain_scores(image: np.ndarray, truth: np.ndarray, method: str) -> dict[str, tuple]:
     """Return (amplitude, phase) of every metric; steps 2 to 6."""
     from skimage.metrics import structural_similarity
 

@@ -28,7 +28,7 @@ def ptychodus(patches, positions_yx, crop_size):
 
 def ptychodus_stitcher(shape_yx):
     """Make an empty BarycentricArrayStitcher."""
-    from ptychodus.api.interpolate import BarycentricArrayStitcher
+    from ptychodus.api.interpolate import BarycentricArrayStitcher  # pyright: ignore[reportMissingImports]
 
     return BarycentricArrayStitcher(np.zeros(shape_yx, np.complex64), np.zeros(shape_yx))
 

@@ -41,15 +41,23 @@ def test_adds_many():
 }
 
 
-@pytest.fixture
-def suite(tmp_path):
+@pytest.fixture(scope="module")
+def listed(tmp_path_factory):
     """A small repository whose lists are up to date."""
+    folder = tmp_path_factory.mktemp("listed")
     for name, text in FILES.items():
-        path = tmp_path / name
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text.lstrip())
-    (tmp_path / "plans" / "active" / "ID-1" / "reports").mkdir(parents=True)
-    assert registry(tmp_path).returncode == 0
+    (folder / "plans" / "active" / "ID-1" / "reports").mkdir(parents=True)
+    assert registry(folder).returncode == 0
+    return folder
+
+
+@pytest.fixture
+def suite(listed, tmp_path):
+    """The same for each test, which may change it."""
+    shutil.copytree(listed, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 

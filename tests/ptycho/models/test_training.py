@@ -60,7 +60,7 @@ def test_the_pinn_learns_without_a_truth(gridsize):
 def test_labels_are_preferred_to_the_object_and_a_constant_output_is_called_collapsed(small_scan):
     constant = np.full(small_scan.amplitude.shape, 0.5j, np.complex64)
     labelled = replace(small_scan, labels=constant)
-    settings = _settings(epochs=60, stop_patience=60, learning_rate=3e-3, schedule="cosine")
+    settings = _settings(epochs=30, stop_patience=30, learning_rate=6e-3, schedule="cosine")
     result = train([labelled], _small(), settings=settings)
     patches = result.model.predict_batch(labelled.normalised().amplitude[..., None])
     assert np.abs(patches.mean() - 0.5j) < 0.05
@@ -69,11 +69,9 @@ def test_labels_are_preferred_to_the_object_and_a_constant_output_is_called_coll
 
 
 def test_the_same_seed_gives_the_same_weights(small_scan, without_graphs):
-    runs = [train([small_scan], _small(), settings=_settings(epochs=3, seed=seed)) for seed in (3, 3, 4)]
-    first, again, other = (run.model.network.get_weights() for run in runs)
-    for weights, same in zip(first, again, strict=True):
-        np.testing.assert_allclose(weights, same, atol=1e-5)
-    assert np.abs(first[0] - other[0]).max() > 1e-2
+    runs = [train([small_scan], _small(), settings=_settings(epochs=2, seed=3)) for _ in range(2)]
+    for first, second in zip(*(run.model.network.get_weights() for run in runs), strict=True):
+        np.testing.assert_allclose(first, second, atol=1e-5)
 
 
 def test_scans_of_different_scale_are_brought_to_one_and_keep_their_probes(small_scan):

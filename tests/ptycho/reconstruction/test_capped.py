@@ -53,8 +53,8 @@ def check_recovery(cases, folder, *, with_auto=False):
             check_images(work, image, expected)
             assert auto["n_oom"] == 0
             # `too_large` has just been seen not to fit. Of the sizes that are planned, 128 is the largest below it,
-            # and half of what fits is promised: the network's need varies from run to run (2.7 to 4.0 MiB a frame).
-            assert too_large / 3 <= auto["planned_batch_size"] < too_large
+            # and half of what fits is promised: the network's need varies from run to run (2.7 to 4.6 MiB a frame).
+            assert too_large / 4 <= auto["planned_batch_size"] < too_large
 
 
 def check_errors(told, too_large, expected_ooms):

@@ -29,6 +29,7 @@ def model(scan):
 @pytest.mark.spec("CM-7.2")
 def test_perfect_patches_give_the_object_at_its_place(scan, model):
     run = reconstruct(model, scan, InferenceSettings(crop_size=16))
+    assert run.image.origin_yx is not None
     top, left = run.image.origin_yx
     height, width = run.image.values.shape
     assert (top, left) == (int(top), int(left))

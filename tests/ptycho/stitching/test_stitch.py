@@ -193,7 +193,7 @@ class RecordingProgress(NoProgress):
             def advance(self, n_items):
                 recorder.done += n_items
 
-        return Recorder()
+        return Recorder()  # pyright: ignore[reportAbstractUsage]
 
 
 @pytest.mark.parametrize(("n", "reason"), [(1000, "given"), (1001, "a")])
