@@ -17,7 +17,7 @@ from ptycho._checks import fields
 from ptycho.data import read_reconstruction
 from ptycho.data.formats import is_reconstruction
 from ptycho.data.scan import ScanData
-from ptycho.errors import DataError
+from ptycho.errors import DataError, SettingsError
 from ptycho.image.placed import PlacedImage
 from ptycho.models.loading import is_model, load_model
 from ptycho.models.networks import ModelKind
@@ -90,6 +90,13 @@ class Arm(ABC):
 
     label: str
     role: ModelKind | None = None
+
+    def __post_init__(self) -> None:
+        """Check label and role."""
+        if not isinstance(self.label, str) or not self.label.strip():
+            raise SettingsError(f"label is {self.label!r} but must be a text that names the arm; pass one.")
+        if self.role is not None:
+            fields.choice(self.role, "role", tuple(ROLES))
 
     @property
     @abstractmethod
@@ -197,7 +204,8 @@ class ModelArm(Arm):
     observer: BatchObserver | None = None
 
     def __post_init__(self) -> None:
-        """Check the sizes."""
+        """Check the sizes too."""
+        super().__post_init__()
         if self.predict_batch_size is not None:
             fields.batch_size(self.predict_batch_size, "predict_batch_size")
         for name in ("max_predict_batch_size", "max_groups"):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
+from ptycho._checks import fields
 from ptycho.comparison.arms import ArmKind
 from ptycho.comparison.settings import ComparisonSettings
 from ptycho.evaluation import FrcCurves, ImageMetrics, SelfConsistency
@@ -36,6 +37,10 @@ class Failure:
     what: str
     reason: str
     kind: FailureKind = "failed"
+
+    def __post_init__(self) -> None:
+        """Refuse another kind: exit codes follow from it."""
+        fields.choice(self.kind, "kind", get_args(FailureKind))
 
     @classmethod
     def stopped(cls, what: str) -> Failure:
