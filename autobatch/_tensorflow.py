@@ -71,9 +71,11 @@ def keras_imported() -> Any | None:
 
 def _whole_module(name: str, attributes: tuple[str, ...]) -> Any | None:
     module = sys.modules.get(name)
-    if module is None or getattr(getattr(module, "__spec__", None), "_initializing", False):
+    if module is None:
         return None
     try:
+        if getattr(getattr(module, "__spec__", None), "_initializing", False):
+            return None
         return module if all(hasattr(module, attribute) for attribute in attributes) else None
     except Exception as error:  # noqa: BLE001 - lazily loaded attributes raise what their import raises
         _logger.debug("%s is imported but not whole: %s", name, error)

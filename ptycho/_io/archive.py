@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import bz2
+import errno
+import lzma
 import os
 import shutil
 import struct
@@ -32,6 +34,7 @@ _DAMAGE = (
     RuntimeError,
     SyntaxError,
     tokenize.TokenError,
+    lzma.LZMAError,
 )
 # A member in a ZIP file is preceded by 30 bytes, the last four of which tell how long the name and the extra
 # field are that come next (APPNOTE.TXT 6.3.10, section 4.3.7).
@@ -133,6 +136,10 @@ class Archive:
         with self._damage_named(key), self._zipped.open(self._members[key]) as member:
             shape, _, dtype = _read_layout(member)
             header_bytes = member.tell()
+        if dtype.kind == "V":
+            raise DataError(
+                f"{key} in {self.name} has the structured type {dtype} but must be plain numbers or text; store it so."
+            )
         promised = header_bytes + prod(shape) * dtype.itemsize
         # A forged shape would otherwise allocate far more than the file can fill.
         if not dtype.hasobject and promised != self._members[key].file_size:
@@ -150,6 +157,13 @@ class Archive:
             raise DataError(
                 f"{key} in {self.name} cannot be unpacked ({error}); the file is damaged, "
                 "so copy or make it again."
+            ) from error
+        except OSError as error:
+            # What zipfile makes of places that lie outside the file.
+            if error.errno not in (None, errno.EINVAL):
+                raise
+            raise DataError(
+                f"{key} in {self.name} cannot be found in the file ({error}); it is cut or damaged, so copy it again."
             ) from error
 
 

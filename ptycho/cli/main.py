@@ -24,7 +24,7 @@ class Verb:
 
 VERBS = (
     Verb("simulate", "ptycho.cli.simulate", "ptycho-simulate", "make a scan with its truth"),
-    Verb("convert", "ptycho.cli.convert", "ptycho-convert", "measured data -> the NPZ that all others read"),
+    Verb("convert", "ptycho.cli.convert", "ptycho-convert", "a file of any known format -> our own NPZ"),
     Verb("train", "ptycho.cli.train", "ptycho-train", "scans -> a network"),
     Verb("reconstruct", "ptycho.cli.reconstruct", "ptycho-reconstruct", "a network and a scan -> an image"),
     Verb(

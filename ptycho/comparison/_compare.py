@@ -129,7 +129,7 @@ def check_arms(arms: Sequence[Arm], scan: ScanData, settings: ComparisonSettings
             f"{settings.n_groups} groups are wanted but one is formed around each of {scan.n_frames} frames; "
             f"pass --n-test-groups 1 to {scan.n_frames}."
         )
-    if any(arm.kind == "model" for arm in arms):
+    if any(arm.fills_canvases for arm in arms):
         # Groups lie between their frames and need no larger canvas.
         CanvasLayout.of(scan.positions_yx, _with_canvases(settings, scan)).check_memory()
     for arm in arms:

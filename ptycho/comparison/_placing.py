@@ -91,7 +91,7 @@ class Placer:
                 "the frame and its figures hold only if it belongs there; drop --skip-registration",
                 arm.label,
             )
-        return wanted == "all" or (wanted == "finished" and arm.kind == "reconstruction")
+        return wanted == "all" or (wanted == "finished" and arm.is_finished)
 
     def _consistency(self, made: ArmImage, placed: PlacedImage) -> SelfConsistency | None:
         if made.inference is None or made.inference.half_sets is None:

@@ -13,6 +13,7 @@ from autobatch import Progress
 from ptycho._error_wording import expected_errors, reason_of
 from ptycho.comparison.results import ArmResult, Failure
 from ptycho.comparison.settings import ComparisonSettings
+from ptycho.errors import DataError
 from ptycho.evaluation import ImageMetrics, compare_by_ptychopinn, compare_images
 from ptycho.image.cropping import Rectangle
 
@@ -61,11 +62,12 @@ class Scorer:
         return done, failures
 
     def _scored(self, result: ArmResult) -> ArmResult:
-        if not result.place_known and result.mean_centred is None:
+        by_ptychopinn = self.settings.metric_convention == "ptychopinn"
+        if not result.place_known and not by_ptychopinn:
             logger.warning("%s is not scored: nothing says where its image lies", result.label)
             return result
         began = time.perf_counter()
-        metrics = self._by_standard(result) if result.mean_centred is None else self._by_ptychopinn(result)
+        metrics = self._by_ptychopinn(result) if by_ptychopinn else self._by_standard(result)
         return replace(
             result, metrics=metrics, seconds=result.seconds | {"score": time.perf_counter() - began}
         )
@@ -81,8 +83,12 @@ class Scorer:
         )
 
     def _by_ptychopinn(self, result: ArmResult) -> ImageMetrics:
+        if result.mean_centred is None:
+            raise DataError(
+                f"{result.label} gives no image on PtychoPINN's canvas; score it by the standard convention."
+            )
         metrics = compare_by_ptychopinn(
-            result.mean_centred,  # pyright: ignore[reportArgumentType]  # asked for by the caller
+            result.mean_centred,
             self.whole_truth,
             self.positions_yx,
             crop_size=self.settings.crop_size,

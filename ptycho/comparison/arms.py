@@ -17,7 +17,7 @@ from ptycho._checks import fields
 from ptycho.data import read_reconstruction
 from ptycho.data.formats import is_reconstruction
 from ptycho.data.scan import ScanData
-from ptycho.errors import DataError
+from ptycho.errors import DataError, SettingsError
 from ptycho.image.placed import PlacedImage
 from ptycho.models.loading import is_model, load_model
 from ptycho.models.networks import ModelKind
@@ -91,10 +91,27 @@ class Arm(ABC):
     label: str
     role: ModelKind | None = None
 
+    def __post_init__(self) -> None:
+        """Check label and role."""
+        if not isinstance(self.label, str) or not self.label.strip():
+            raise SettingsError(f"label is {self.label!r} but must be a text that names the arm; pass one.")
+        if self.role is not None:
+            fields.choice(self.role, "role", tuple(ROLES))
+
     @property
     @abstractmethod
     def kind(self) -> ArmKind:
         """How the run report tells the two apart."""
+
+    @property
+    def fills_canvases(self) -> bool:
+        """Whether the image is stitched here, which takes memory."""
+        return self.kind == "model"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the image came as it is, so that its place may be a little off."""
+        return self.kind == "reconstruction"
 
     @property
     def assumptions(self) -> tuple[str, ...]:
@@ -187,7 +204,8 @@ class ModelArm(Arm):
     observer: BatchObserver | None = None
 
     def __post_init__(self) -> None:
-        """Check the sizes."""
+        """Check the sizes too."""
+        super().__post_init__()
         if self.predict_batch_size is not None:
             fields.batch_size(self.predict_batch_size, "predict_batch_size")
         for name in ("max_predict_batch_size", "max_groups"):
@@ -336,10 +354,10 @@ def load_arm(
     if role is None and Path(path).is_file() and (is_reconstruction(path) or not is_model(path)):
         return _finished_arm(Path(path), label, [known for known in (scan, subset) if known is not None])
     model = load_model(path, kind=role)
-    kind = model.architecture.kind
+    model_kind = model.architecture.kind
     return ModelArm(
-        label=label or (ROLES[kind].label if kind in ROLES else kind),
-        role=kind if label is None else role,
+        label=label or (ROLES[model_kind].label if model_kind in ROLES else model_kind),
+        role=model_kind if label is None else role,
         model=model,
         predict_batch_size=predict_batch_size,
         max_predict_batch_size=max_predict_batch_size,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
+from ptycho._checks import fields
 from ptycho.comparison.arms import ArmKind
 from ptycho.comparison.settings import ComparisonSettings
 from ptycho.evaluation import FrcCurves, ImageMetrics, SelfConsistency
@@ -36,6 +37,10 @@ class Failure:
     what: str
     reason: str
     kind: FailureKind = "failed"
+
+    def __post_init__(self) -> None:
+        """Refuse another kind: exit codes follow from it."""
+        fields.choice(self.kind, "kind", get_args(FailureKind))
 
     @classmethod
     def stopped(cls, what: str) -> Failure:
@@ -88,7 +93,7 @@ class ArmResult:
     registration : Registration or None
         The residual shift that was found; None if none was sought.
     metrics : ImageMetrics or None
-        None without a truth.
+        None without a truth, where nothing says where the image lies, and for an arm that could not be scored.
     consistency : SelfConsistency or None
         How well the patches agree, before registration; None for a finished reconstruction or if not wanted.
     mean_centred : (S, S) complex64 or None
@@ -147,7 +152,7 @@ class ComparisonResult:
     Attributes
     ----------
     arms : tuple of ArmResult
-        In the order given, failed ones left out.
+        In the order given, without those that have no image. One that could not be scored is here and in `failures`.
     failures : tuple of Failure
     window : Rectangle
         The common frame, in pixels of the object.

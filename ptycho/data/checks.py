@@ -28,6 +28,9 @@ _ROOT = "store numpy.sqrt of the frames"
 _CORNER_EXCESS = 2.0
 # No chain of overlapping frames is longer than n frames; short scans are given this many.
 _MIN_CHAIN = 100
+# Below this many places a distance between neighbours says nothing of a scan.
+_LEAST_PLACES = 4
+_CLOSEST_PX = 0.5
 
 
 def check_plausible(scan: ScanData) -> None:
@@ -48,6 +51,7 @@ def check_plausible(scan: ScanData) -> None:
     """
     _check_positions(scan)
     _warn_of_blanks(scan)
+    _warn_of_bright_frames(scan)
     sample = scan.select(_sample_indices(scan))
     _check_centring(sample.amplitude)
     _check_not_counts(sample.amplitude)
@@ -69,6 +73,45 @@ def _check_positions(scan: ScanData) -> None:
             "all %d positions lie within 0.01 pixels of each other; if they are in metres, "
             "divide them by the pixel size",
             scan.n_frames,
+        )
+    else:
+        _warn_of_unit(scan.positions_yx, scan.patch_size)
+
+
+def _warn_of_unit(positions_yx: np.ndarray, patch_size: int) -> None:
+    """Warn of neighbours that lie closer than half a pixel, or farther apart than a frame is wide."""
+    from scipy.spatial import KDTree
+
+    places = np.unique(positions_yx, axis=0)
+    if len(places) < _LEAST_PLACES:
+        return
+    nearest_px = float(np.median(KDTree(places).query(places, k=2)[0][:, 1]))
+    if nearest_px < _CLOSEST_PX:
+        logger.warning(
+            "neighbouring positions lie %.3g pixels apart (median), but a scan moves by at least half a pixel; if they "
+            "are in micrometres or nanometres, divide them by the size of the object's pixel",
+            nearest_px,
+        )
+    elif nearest_px > patch_size:
+        logger.warning(
+            "neighbouring positions lie %.4g pixels apart (median), but frames of %d pixels overlap only below that; "
+            "if they are in nanometres, divide them by the size of the object's pixel",
+            nearest_px,
+            patch_size,
+        )
+
+
+def _warn_of_bright_frames(scan: ScanData) -> None:
+    bright = scan.bright_outliers
+    if bright.size:
+        energies = scan.frame_energies
+        logger.warning(
+            "%d of %d frames have more than 20 times the energy of a typical one, the first being %d with %.3g times; "
+            "they are left out of the scale of the frames, and should be removed",
+            bright.size,
+            scan.n_frames,
+            bright[0],
+            energies[bright[0]] / np.median(energies[energies > 0]),
         )
 
 

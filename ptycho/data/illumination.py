@@ -89,5 +89,5 @@ def _probe_energy(scan: ScanData) -> float:
 
 
 def _bright_frame_energy(scan: ScanData) -> float:
-    energies = scan.frame_energies
+    energies = np.delete(scan.frame_energies, scan.bright_outliers)
     return float(np.percentile(energies[energies > 0], _BRIGHT_PERCENTILE))

@@ -11,6 +11,7 @@ import numpy as np
 from ptycho._io.archive import Archive, errors_naming, open_archive
 from ptycho._io.atomic import replacing
 from ptycho.data.checks import check_plausible
+from ptycho.data.gaps import mask_gaps
 from ptycho.data.geometry import ScanGeometry
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
@@ -59,6 +60,9 @@ def read_npz(path: str | PathLike[str], *, labels: bool = True, plausibility: bo
     with open_archive(Path(path)) as archive:
         fields = _read_fields(archive, labels=labels)
         lengths = {name: _read_length(archive, name) for name in _LENGTHS if _usable(archive, name)}
+    fields["amplitude"], mask = mask_gaps(fields["amplitude"], fields.get("mask"))
+    if mask is not None:
+        fields["mask"] = mask
     with errors_naming(path):
         geometry = ScanGeometry(**lengths) if "object_pixel_m" in lengths else None
         scan = ScanData(**fields, geometry=geometry)

@@ -15,6 +15,8 @@ from ptycho.errors import DataError
 class ScanData:
     """Diffraction frames with the positions at which they were taken; its arrays are read-only.
 
+    Positions, probe and mask are copies; frames, labels and object are views of the arrays they were made from.
+
     Positions are patch centres in the pixel frame of the object (origin at the centre of its pixel
     (0, 0), y down, x right). A patch of N pixels centred at ``c`` covers rows ``c - N/2 … c + N/2 - 1``.
 
@@ -68,7 +70,10 @@ class ScanData:
         for name, dtype in _DTYPES.items():
             value = getattr(self, name)
             if value is not None:
-                object.__setattr__(self, name, read_only(_as_array(value, dtype, name)))
+                array = _as_array(value, dtype, name)
+                # What is small is copied, so that its owner's changes do not reach it past the checks.
+                owned = array.copy() if name in _COPIED and array is value else array
+                object.__setattr__(self, name, read_only(owned))
         _check_shapes(self)
         _check_values(self)
         _check_mask(self)
@@ -166,8 +171,26 @@ class ScanData:
 
     @property
     def mean_frame_energy(self) -> float:
-        """Mean over frames of Σ amplitude², in the file's own units."""
-        return float(self.frame_energies.mean())
+        """Mean over frames of Σ amplitude², in the file's own units, `bright_outliers` left out."""
+        energies = self.frame_energies
+        return float(np.delete(energies, _bright_outliers(energies)).mean())
+
+    @property
+    def bright_outliers(self) -> np.ndarray:
+        """Frames with more than 20 times the median energy of those that are not dark, (k,) int64.
+
+        One of them would set the scale of all others.
+        """
+        return _bright_outliers(self.frame_energies)
+
+
+# A beam that is so much brighter for one frame is none that a sample makes.
+_BRIGHT_OUTLIER = 20.0
+
+
+def _bright_outliers(energies: np.ndarray) -> np.ndarray:
+    lit = energies[energies > 0]
+    return np.flatnonzero(energies > _BRIGHT_OUTLIER * np.median(lit)) if lit.size else np.array([], np.int64)
 
 
 _DTYPES = {
@@ -179,6 +202,7 @@ _DTYPES = {
     "scan_index": np.int64,
     "mask": np.bool_,
 }
+_COPIED = ("positions_yx", "probe", "scan_index", "mask")
 _PER_FRAME = ("amplitude", "positions_yx", "labels", "scan_index")
 
 

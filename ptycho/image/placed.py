@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ptycho.errors import DataError
 from ptycho.image.shifting import place, whole_mask
 
 if TYPE_CHECKING:
@@ -36,6 +37,15 @@ class PlacedImage:
     covered: np.ndarray
     origin_yx: tuple[float, float] | None = None
     coverage: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse arrays of different shapes."""
+        shapes = {array.shape for array in (self.values, self.covered, self.coverage) if array is not None}
+        if len(shapes) > 1 or self.values.ndim != 2:
+            raise DataError(
+                f"values have shape {self.values.shape}, covered {self.covered.shape}"
+                f"{'' if self.coverage is None else f', coverage {self.coverage.shape}'}; all must be the same (H, W)."
+            )
 
     @classmethod
     def of_coverage(

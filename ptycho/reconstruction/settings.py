@@ -25,7 +25,7 @@ class InferenceSettings:
     max_predict_batch_size : int, optional
         Upper limit of a planned size.
     stitch_batch_size : "auto" or int
-        Patches that enter the canvas at once; changes memory, and the image by rounding at most.
+        Patches that enter the canvas at once; changes memory, never the image.
     n_groups : int, optional
         Groups of frames to evaluate, drawn with `seed`; all by default.
     max_groups : int, optional
@@ -33,7 +33,8 @@ class InferenceSettings:
     device : str, optional
         The device whose memory is planned with, "CPU" or "GPU:0"; by default TensorFlow's own choice.
     batch_memo : path, optional
-        File that remembers predicted batch sizes from run to run, by network, crop and device.
+        File that remembers predicted batch sizes from run to run, by network, frames, precision, crop, device and
+        TensorFlow's version.
     seed : int
         Draws `n_groups`, and the neighbours of each group for models of gridsize above 1.
     self_consistency : bool

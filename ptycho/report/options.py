@@ -61,5 +61,7 @@ def _checked_limits(limits: Mapping[str, PhaseLimits]) -> dict[str, PhaseLimits]
         if not isinstance(label, str) or not isinstance(ends, Sequence) or len(ends) != 2:
             raise SettingsError(f"{name} is {ends!r} but must be (low, high) in radians; None leaves an end.")
         low, high = (None if end is None else fields.number(end, name) for end in ends)
+        if low is not None and high is not None and not low < high:
+            raise SettingsError(f"{name} is {ends!r} but must be (low, high) with low below high; swap them.")
         checked[label] = (low, high)
     return checked

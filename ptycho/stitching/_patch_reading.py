@@ -106,7 +106,11 @@ def as_array_like(values: Any, name: str) -> Any:
             "memory; copy them first, for example with .cpu() or jax.device_get."
         )
     try:
-        return np.asarray(values)
+        array = np.asarray(values)
+        # Python's own numbers have one precision; what they are cast to is what stitching takes.
+        return (
+            array.astype(np.complex64) if isinstance(values, list) and array.dtype == np.complex128 else array
+        )
     except (RuntimeError, TypeError, ValueError) as error:
         raise TypeError(
             f"{name} are a {type(values).__name__} that numpy.asarray does not take ({error}); pass an array."

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ptycho.comparison import ComparisonSettings, FinishedArm, ModelArm, compare
+from ptycho.comparison import ComparisonSettings, Failure, FinishedArm, ModelArm, compare
 from ptycho.data import SimulationSettings
-from ptycho.errors import SettingsError
+from ptycho.errors import DataError, SettingsError
 from ptycho.image.placed import PlacedImage
 from ptycho.models.networks import Architecture
 from ptycho.models.training import TrainingSettings
@@ -123,6 +123,25 @@ def test_the_sizes_of_an_arm_are_checked_too():
     for name in ("predict_batch_size", "max_predict_batch_size", "max_groups"):
         with pytest.raises(SettingsError, match=f"{name} is 0"):
             ModelArm(label="a", model=None, **{name: 0})
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: ModelArm(label=3, model=None), "label is 3"),
+        (lambda: ModelArm(label="a", model=None, role="Pinn"), "role is 'Pinn' .* did you mean 'pinn'"),
+        (lambda: Failure("a", "b", "Stopped"), "kind is 'Stopped' .* did you mean 'stopped'"),
+        (lambda: PlotOptions(phase_limits={"a": (1.0, -1.0)}), "low below high"),
+    ],
+)
+def test_what_is_made_by_hand_checks_itself_too(make, words):
+    with pytest.raises(SettingsError, match=words):
+        make()
+
+
+def test_arrays_of_different_shapes_are_no_image():
+    with pytest.raises(DataError, match=r"values have shape \(4, 4\), covered \(3, 3\)"):
+        PlacedImage(np.ones((4, 4), complex), np.ones((3, 3), bool))
 
 
 def test_an_image_moved_by_three_pixels_is_registered_by_default_and_never_in_silence_left_alone(scan):

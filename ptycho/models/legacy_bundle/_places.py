@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ptycho._io.hdf5 import HDF5_DAMAGE
 from ptycho.errors import DataError
 from ptycho.models._untrusted import MAX_ENTRIES
 from ptycho.models.legacy_bundle._containers import (
@@ -67,7 +68,7 @@ def _may_be_of_keras(file: Path, *, if_damaged: bool = True) -> bool:
     try:
         with h5py.File(file) as opened:
             return "model_config" in opened.attrs or not _KERAS_GROUPS.isdisjoint(opened)
-    except OSError:
+    except HDF5_DAMAGE:
         return if_damaged
 
 

@@ -182,8 +182,12 @@ def test_overwriting_keeps_the_mode_of_a_file(tmp_path):
     assert (tmp_path / "a.csv").stat().st_mode & 0o777 == 0o600
 
 
+# Signals may be ignored where the tests run, as in the background or under nohup, and a child inherits that.
 _SCRIPT = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for each in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(each, signal.SIG_DFL)
 import ptycho.data
 original = ptycho.data.read_scan
 def slow(*args, **options):

@@ -128,11 +128,13 @@ def test_no_array_of_a_scan_can_be_changed(scan, name):
         getattr(scan, name)[0] = 0
 
 
-def test_the_arrays_that_a_scan_was_made_from_stay_the_callers(scan):
-    positions = np.array(scan.positions_yx)
-    made = ScanData(amplitude=scan.amplitude, positions_yx=positions, probe=scan.probe)
-    assert positions.flags.writeable
-    assert np.shares_memory(made.positions_yx, positions)
+def test_positions_are_the_scans_own_and_frames_are_shared(scan):
+    positions, frames = np.array(scan.positions_yx), np.array(scan.amplitude)
+    made = ScanData(amplitude=frames, positions_yx=positions, probe=scan.probe)
+    positions[0, 0] = np.nan
+    assert np.isfinite(made.positions_yx).all()
+    assert np.shares_memory(made.amplitude, frames)
+    assert frames.flags.writeable
 
 
 def test_masked_pixels_are_zero_and_the_input_stays(scan):

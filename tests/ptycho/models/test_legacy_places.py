@@ -3,6 +3,7 @@
 import json
 import zipfile
 
+import h5py
 import numpy as np
 import pytest
 from ptychopinn_files import (
@@ -197,3 +198,21 @@ def test_a_bundle_says_what_it_holds_and_what_to_do(tmp_path):
     (tmp_path / "wts.h5.zip").write_bytes(zipped(members))
     with pytest.raises(DataError, match=r"it holds manifest\.dill, autoencoder/model\.keras.* --arm"):
         load_legacy(tmp_path)
+
+
+def test_a_damaged_file_is_refused_in_words_wherever_the_damage_is(tmp_path):
+    from ptycho.comparison import load_arm
+
+    source = tmp_path / "whole.h5"
+    with h5py.File(source, "w") as file:
+        file.attrs["model_config"] = "{}"
+        file.create_group("model_weights").create_dataset("kernel", data=np.arange(64.0))
+    whole, rng = source.read_bytes(), np.random.default_rng(8)
+    for number in range(60):
+        damaged = bytearray(whole)
+        for place in rng.integers(0, len(whole), 8):
+            damaged[place] = rng.integers(256)
+        path = tmp_path / f"{number}.h5"
+        path.write_bytes(damaged)
+        with pytest.raises(DataError):
+            load_arm(path)

@@ -1,5 +1,7 @@
 """Patches of other frameworks: taken where the host can read them, refused in words where it cannot."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -72,11 +74,26 @@ def test_what_lies_on_a_device_is_refused_in_one_sentence(patches, offsets_xy, d
         stitch_patches(patches, Foreign(offsets_xy, device), crop_size=6)
 
 
-def test_lists_of_pythons_numbers_are_told_the_dtype_to_take(patches, offsets_xy):
-    with pytest.raises(TypeError, match="patches are complex128 but must be complex64"):
-        stitch_patches(patches.tolist(), offsets_xy, crop_size=6)
+def test_lists_of_pythons_numbers_are_cast(patches, offsets_xy):
+    expected = stitch_patches(patches, offsets_xy, crop_size=6)
+    found = stitch_patches(patches.tolist(), offsets_xy.tolist(), crop_size=6)
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_ragged_lists_are_refused_in_words(patches, offsets_xy):
     with pytest.raises(TypeError, match=r"patches are a list that numpy\.asarray does not take"):
         stitch_patches([[1], [1, 2]], offsets_xy, crop_size=6)
+
+
+class _Broken:
+    """TensorFlow while it is imported, or after an import that failed: its name without its parts."""
+
+    def __getattr__(self, name):
+        raise ImportError(f"no {name}")
+
+
+@pytest.mark.parametrize("half", [_Broken, object], ids=["broken", "empty"])
+def test_a_tensorflow_that_is_imported_by_half_counts_as_none(patches, offsets_xy, monkeypatch, half):
+    expected = stitch_patches(patches, offsets_xy, crop_size=6)
+    monkeypatch.setitem(sys.modules, "tensorflow", half())
+    np.testing.assert_array_equal(stitch_patches(patches, offsets_xy, crop_size=6), expected)
