@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import bz2
 import errno
-import lzma
 import os
 import shutil
 import struct
 import tempfile
-import tokenize
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from math import prod
@@ -20,22 +17,12 @@ from typing import IO
 
 import numpy as np
 
+from ptycho._io.damage import DAMAGE
 from ptycho.errors import DataError, SettingsError
 
 _ZIP = b"PK\x03\x04"
 _BZIP2 = b"BZh"
-# What zipfile, zlib and NumPy raise on damaged input; RuntimeError covers encrypted members and,
-# through NotImplementedError, unknown compression methods. NumPy reads an array's header as a line of Python.
-_DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    ValueError,
-    RuntimeError,
-    SyntaxError,
-    tokenize.TokenError,
-    lzma.LZMAError,
-)
+_NPY = b"\x93NUMPY"
 # A member in a ZIP file is preceded by 30 bytes, the last four of which tell how long the name and the extra
 # field are that come next (APPNOTE.TXT 6.3.10, section 4.3.7).
 _LOCAL_HEADER = struct.Struct("<26xHH")
@@ -153,7 +140,7 @@ class Archive:
     def _damage_named(self, key: str) -> Iterator[None]:
         try:
             yield
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise DataError(
                 f"{key} in {self.name} cannot be unpacked ({error}); the file is damaged, "
                 "so copy or make it again."
@@ -187,10 +174,6 @@ def open_archive(path: Path) -> Iterator[Archive]:
             start = file.read(4)
         try:
             zipped = stack.enter_context(zipfile.ZipFile(file))
-        except (NotImplementedError, ValueError, struct.error) as error:
-            raise DataError(
-                f"{path} is damaged: its table of contents cannot be read ({error}); copy or make the file again."
-            ) from error
         except zipfile.BadZipFile as error:
             if start == _ZIP:
                 raise DataError(
@@ -200,7 +183,34 @@ def open_archive(path: Path) -> Iterator[Archive]:
             raise DataError(
                 f"{path} is not an NPZ archive (it begins with {start!r}); pass a file written by numpy.savez."
             ) from error
+        except DAMAGE as error:
+            raise DataError(
+                f"{path} is damaged: its table of contents cannot be read ({error}); copy or make the file again."
+            ) from error
         yield Archive(zipped, file, str(path))
+
+
+def read_npy(path: Path, *, mapped: bool = False) -> np.ndarray:
+    """Read the one array of an NPY file, or leave it in the file, read-only, until it is used.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    DataError
+        It is no NPY file, is damaged, or holds Python objects.
+    """
+    with path.open("rb") as file:
+        start = file.read(len(_NPY))
+    try:
+        if start != _NPY:
+            raise ValueError(f"it begins with {start!r}")
+        array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    except (*DAMAGE, OSError) as error:
+        raise DataError(
+            f"{path} cannot be read as a NumPy array ({error}); copy or write it again."
+        ) from error
+    return array.view(np.ndarray)
 
 
 def _unpack_bzip2(path: Path, target: IO[bytes]) -> None:

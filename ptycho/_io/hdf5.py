@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ptycho._io.damage import HDF5_DAMAGE
 from ptycho.errors import DataError
 
 if TYPE_CHECKING:
     import h5py
 
-# What h5py raises on damaged input.
-HDF5_DAMAGE = (OSError, KeyError, ValueError, TypeError, RuntimeError)
 # Soft links, partner files and virtual sources in a row; rings would go on for ever.
 _MAX_HOPS = 16
 _MAX_ENTRIES = 20_000

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptycho._io.hdf5 import HDF5_DAMAGE, keeps_numbers_elsewhere, opened_hdf5
+from ptycho._io.damage import DAMAGE, HDF5_DAMAGE
+from ptycho._io.hdf5 import keeps_numbers_elsewhere, opened_hdf5
 from ptycho.errors import DataError
 
 if TYPE_CHECKING:
@@ -26,9 +26,6 @@ MAX_MEMBER_BYTES = 1 << 30
 MAX_MEMBERS = 1000
 MAX_ENTRIES = 20_000
 _PIECE_BYTES = 1 << 20
-# What zipfile and zlib raise on damaged input; RuntimeError covers encrypted members and, through
-# NotImplementedError, unknown compression methods.
-_ZIP_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, OSError)
 
 
 class ZipMembers:
@@ -67,7 +64,7 @@ class ZipMembers:
                     n_bytes += len(piece)
                     if n_bytes > declared:
                         raise zipfile.BadZipFile(f"more than the declared {declared} bytes")
-        except _ZIP_DAMAGE as error:
+        except (*DAMAGE, OSError) as error:
             raise DataError(
                 f"{member} in {self.name} cannot be unpacked ({error}); the archive is damaged, so copy it again."
             ) from error
@@ -142,7 +139,7 @@ def open_zip(contents: Path | bytes, name: str) -> Iterator[ZipMembers]:
     """
     try:
         zipped = zipfile.ZipFile(BytesIO(contents) if isinstance(contents, bytes) else contents)
-    except _ZIP_DAMAGE as error:
+    except (*DAMAGE, OSError) as error:
         raise DataError(
             f"{name} is no zip archive, or a truncated one ({error}); copy it again or name another file."
         ) from error

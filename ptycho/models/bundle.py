@@ -13,14 +13,19 @@ import json
 import os
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ptycho._io.archive import read_npy
 from ptycho._io.atomic import staged_files
 from ptycho.errors import DataError
 from ptycho.models._untrusted import open_hdf5
 from ptycho.models.networks import Architecture, build_network, outline_network
 from ptycho.models.patch_model import PatchModel
+
+if TYPE_CHECKING:
+    import keras
 
 SCHEMA_VERSION = 1
 _DESCRIPTION, _WEIGHTS, _PROBE = "bundle.json", "network.weights.h5", "probe.npy"
@@ -124,7 +129,14 @@ def load_bundle(folder: str | os.PathLike[str]) -> PatchModel:
             f"the weights in {place / _WEIGHTS} do not fit the {architecture.kind} described beside them "
             f"({reason}); copy the folder again or train anew."
         ) from error
+    _refuse_infinite_weights(network, place / _WEIGHTS)
     return PatchModel(network, architecture, _read_probe(place / _PROBE, architecture.patch_size), training)
+
+
+def _refuse_infinite_weights(network: keras.Model, path: Path) -> None:
+    for variable in network.weights:
+        if not np.isfinite(variable.numpy()).all():
+            raise DataError(f"{variable.path} in {path} has NaN or infinite weights; train the network anew.")
 
 
 def _refuse_missing_bytes(path: Path, architecture: Architecture) -> None:
@@ -154,10 +166,9 @@ def _read_description(path: Path) -> dict:
 def _read_probe(path: Path, side: int) -> np.ndarray | None:
     if not path.exists():
         return None
-    try:
-        probe = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is damaged ({error}); copy the folder again.") from error
+    probe = read_npy(path)
+    if probe.dtype.kind not in "biufc":
+        raise DataError(f"{path} holds {probe.dtype} but a probe is complex numbers; copy the folder again.")
     if probe.shape != (side, side):
         raise DataError(f"{path} has shape {probe.shape} but the model's patches are {side}x{side} pixels.")
     return probe.astype(np.complex64, copy=False)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tokenize
-import zipfile
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ptycho._io.archive import open_archive
 from ptycho._io.atomic import replacing
 from ptycho.errors import DataError
 
@@ -20,22 +18,7 @@ _FORMAT = "ptycho-canvas"
 _VERSION = 1
 # Field of the state -> key in the file.
 _ARRAYS = {"values": "values", "corner_weights": "splats", "squares": "squares"}
-# What NumPy and zipfile raise for a file that is damaged or something else.
-_UNREADABLE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    AttributeError,
-    EOFError,
-    KeyError,
-    MemoryError,
-    NotImplementedError,
-    OSError,
-    OverflowError,
-    SyntaxError,
-    tokenize.TokenError,
-    TypeError,
-    ValueError,
-)
+_KEYS = {*_ARRAYS.values(), "format", "version", "crop_size", "origin_yx", "counts", "first_rejected"}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -162,14 +145,12 @@ def read_state(path: str | os.PathLike[str]) -> CanvasState:
     DataError
         If it is damaged, of another kind or version, or inconsistent in itself.
     """
-    with open(path, "rb") as stream:
-        try:
-            with np.load(stream, allow_pickle=False) as file:
-                fields = {name: file[name] for name in file.files}
-        except _UNREADABLE as error:
-            raise DataError(
-                f"{path} is not a readable canvas file ({error}); save the canvas again."
-            ) from error
+    try:
+        with open_archive(Path(path)) as archive:
+            # What a canvas does not have is not unpacked.
+            fields = {name: archive.read(name) for name in archive.keys if name in _KEYS}
+    except DataError as error:
+        raise DataError(f"{path} is not a readable canvas file ({error}); save the canvas again.") from error
     if str(fields.get("format")) != _FORMAT:
         raise DataError(f"{path} is not a canvas file; pass a file written by Canvas.save().")
     try:

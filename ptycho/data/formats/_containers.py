@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tokenize
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ptycho._io.archive import Archive, open_archive
+from ptycho._io.archive import Archive, open_archive, read_npy
 from ptycho._io.hdf5 import Hdf5File, open_hdf5
 from ptycho.data.formats._matlab import MatFile
 from ptycho.errors import DataError
@@ -64,7 +63,7 @@ def open_container(path: Path, *, neighbours: bool = False) -> Iterator[Any]:
         with open_hdf5(path, neighbours=neighbours) as opened:
             yield opened
     elif start.startswith(_NPY):
-        yield NpyFile(str(path), _mapped(path))
+        yield NpyFile(str(path), read_npy(path, mapped=True))
     elif start.startswith(_MATLAB):
         yield MatFile(path)
     elif start[:2] == b"PK" or start[:3] == b"BZh":
@@ -92,16 +91,6 @@ def contents_of(container: Any) -> str:
     if isinstance(container, NpyFile):
         return f"{container.array.dtype} of shape {container.array.shape}"
     return ", ".join(container.keys) or "nothing"
-
-
-def _mapped(path: Path) -> np.ndarray:
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError, SyntaxError, tokenize.TokenError) as error:
-        raise DataError(
-            f"{path} cannot be read as a NumPy array ({error}); copy or write it again."
-        ) from error
-    return array.view(np.ndarray)
 
 
 def _table(path: Path, start: bytes) -> TextTable:

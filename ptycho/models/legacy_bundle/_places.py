@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ptycho._io.hdf5 import HDF5_DAMAGE
+from ptycho._io.damage import DAMAGE, HDF5_DAMAGE
 from ptycho.errors import DataError
 from ptycho.models._untrusted import MAX_ENTRIES
 from ptycho.models.legacy_bundle._containers import (
@@ -56,7 +56,7 @@ def _holds_network(file: Path) -> bool:
     try:
         with zipfile.ZipFile(file) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+    except (*DAMAGE, OSError):
         return False
     return "model.weights.h5" in names or any(f"{NETWORK}/" in name for name in names)
 

@@ -126,3 +126,16 @@ def test_the_reference_raises_no_alarm(siemens, caplog):
     with caplog.at_level(logging.WARNING):
         assert replace(read_npz(siemens / "failing-inputs" / "good.npz")).n_frames == 9
     assert caplog.text == ""
+
+
+def test_the_genuine_bundle_without_a_probe_and_the_canvas_of_depth_are_one_sentence(siemens):
+    from ptycho.models import load_model
+    from ptycho.stitching import Canvas
+
+    folder = siemens / "failing-inputs"
+    with pytest.raises(DataError, match=r"probe\.npy cannot be read"):
+        load_model(folder / "bundle_empty_probe_EOFError")
+    with pytest.raises(
+        DataError, match=r"canvas_deep_header_RecursionError\.npz is not a readable canvas file"
+    ):
+        Canvas.load(folder / "canvas_deep_header_RecursionError.npz")

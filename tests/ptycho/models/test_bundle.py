@@ -121,3 +121,24 @@ def test_a_folder_without_a_model_is_refused(tmp_path):
         load_bundle(tmp_path)
     with pytest.raises(DataError, match="is not a folder"):
         load_bundle(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_refused(tmp_path, value):
+    architecture = Architecture(kind="baseline", patch_size=16, n_filters_scale=0.25)
+    network = build_network(architecture)
+    weights = network.get_weights()
+    weights[0].flat[3] = value
+    network.set_weights(weights)
+    save_bundle(tmp_path, PatchModel(network, architecture))
+    with pytest.raises(DataError, match=r"network\.weights\.h5 has NaN or infinite weights"):
+        load_bundle(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x93NUMPY\x01\x00\xff\xff{" + b"(" * 500])
+def test_a_probe_that_is_no_array_is_one_sentence(tmp_path, content):
+    architecture = Architecture(kind="baseline", patch_size=16, n_filters_scale=0.25)
+    save_bundle(tmp_path, PatchModel(build_network(architecture), architecture))
+    (tmp_path / "probe.npy").write_bytes(content)
+    with pytest.raises(DataError, match=r"probe\.npy cannot be read as a NumPy array"):
+        load_bundle(tmp_path)
