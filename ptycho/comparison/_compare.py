@@ -83,10 +83,7 @@ def compare(
     results, failures = _place_all(
         arms, Placer(scan, window, truth, _with_canvases(settings, scan), progress)
     )
-    scored = np.logical_and.reduce(
-        [result.aligned.covered for result in results if result.place_known]
-        or [np.zeros(window.shape_yx, bool)]
-    )
+    scored = _scored_region(results, window)
     if scan.object_guess is not None and results:
         scorer = Scorer(scan.object_guess, window, scored, positions_yx, settings)
         results, missed = scorer.score_all(results, progress)
@@ -162,6 +159,19 @@ def _with_canvases(settings: ComparisonSettings, scan: ScanData) -> ComparisonSe
     if settings.metric_convention == "standard" or scan.object_guess is None:
         return settings
     return replace(settings, mean_centred=True)
+
+
+def _scored_region(results: Sequence[ArmResult], window: Rectangle) -> np.ndarray:
+    """Return the pixels (h, w) bool that every arm covers whose place is known.
+
+    An arm that registration could not find where it ought to be is elsewhere, or something else: it takes no pixel
+    from the others, as long as there are others.
+    """
+    known = [result for result in results if result.place_known]
+    trusted = [result for result in known if not result.registration_failed] or known
+    return np.logical_and.reduce(
+        [result.aligned.covered for result in trusted] or [np.zeros(window.shape_yx, bool)]
+    )
 
 
 def _score_window(positions_yx: np.ndarray, scan: ScanData, crop_size: int) -> Rectangle:

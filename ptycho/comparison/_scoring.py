@@ -66,6 +66,10 @@ class Scorer:
         if not result.place_known and not by_ptychopinn:
             logger.warning("%s is not scored: nothing says where its image lies", result.label)
             return result
+        shared = self.scored & result.aligned.covered
+        if not by_ptychopinn and result.registration_failed and not shared.any():
+            logger.warning("%s is not scored: it covers none of the pixels of the others", result.label)
+            return result
         began = time.perf_counter()
         metrics = self._by_ptychopinn(result) if by_ptychopinn else self._by_standard(result)
         return replace(
@@ -76,7 +80,8 @@ class Scorer:
         return compare_images(
             result.aligned.values,
             self.window.of(self.whole_truth),
-            mask=self.scored,
+            # All of them, but for an arm that registration did not find where it ought to be.
+            mask=self.scored & result.aligned.covered,
             phase_align=self.settings.phase_align,
             ms_ssim_sigma=self.settings.ms_ssim_sigma,
             frc_sigma=self.settings.frc_sigma,

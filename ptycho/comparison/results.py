@@ -159,7 +159,8 @@ class ComparisonResult:
     truth : (h, w) complex64, optional
         The ground truth in the window.
     scored : (h, w) bool
-        Pixels covered by every arm whose place is known: all arms are scored on these.
+        Pixels covered by every arm whose place is known and that registration has not refused: all arms are scored
+        on these, a refused one on those of them that it covers.
     n_frames : int
     settings : ComparisonSettings
     """

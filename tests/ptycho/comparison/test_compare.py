@@ -160,6 +160,18 @@ def test_an_unregistered_image_of_unknown_place_is_not_scored_and_spoils_no_othe
 
 
 @pytest.mark.spec("CM-7.8")
+def test_an_arm_that_registration_refuses_takes_no_pixel_from_the_others(scan, oracle):
+    elsewhere = np.exp(1j * np.random.default_rng(2).uniform(-3, 3, (50, 60))).astype(np.complex64)
+    arms = [_arm("oracle", oracle), _arm("astray", _finished(scan, (60.0, 70.0), elsewhere))]
+    alone = compare(arms[:1], scan, settings=ComparisonSettings(crop_size=16))
+    both = compare(arms, scan, settings=ComparisonSettings(crop_size=16))
+    assert both.arms[1].registration_failed
+    np.testing.assert_array_equal(both.scored, alone.scored)
+    assert both.arms[0].metrics.ssim == alone.arms[0].metrics.ssim
+    assert both.arms[1].metrics.window.area_px < alone.arms[0].metrics.window.area_px
+
+
+@pytest.mark.spec("CM-7.8")
 def test_all_arms_are_scored_on_the_same_pixels(scan, oracle):
     coverage = np.ones(scan.object_guess.shape, np.float32)
     coverage[:40] = 0
