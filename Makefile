@@ -9,7 +9,7 @@ demo: $(STAMP)
 
 test: $(STAMP) lint
 	$(BIN)/python scripts/registry.py --check
-	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

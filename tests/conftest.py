@@ -6,9 +6,12 @@ import gc
 import logging
 import os
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+ROOT = Path(__file__).parent
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # A worker a core: more threads than that would take turns. TensorFlow and OpenBLAS read these when imported.
@@ -20,6 +23,29 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 settings.register_profile("suite", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if "CI" in os.environ else "suite")
+
+
+# Longest first, so that no worker is left with one of them while the others have nothing to do; above all those
+# that wait for TensorFlow to give up, ten seconds for each error.
+LONG = (
+    "ptycho/reconstruction/test_capped.py",
+    "autobatch/test_real_oom.py",
+    "ptycho/models/test_training.py",
+    "ptycho/test_demo.py",
+    "ptycho/comparison/test_compare.py",
+    "ptycho/cli/test_compare_models.py",
+    "ptycho/models/test_legacy_bundle.py",
+    "test_documentation.py",
+    "ptycho/stitching/test_stitching_tensorflow.py",
+    "ptycho/cli/test_train.py",
+    "ptycho/stitching/test_cpu.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Bring the tests of long modules to the front; the workers take modules in this order."""
+    places = {ROOT / name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path, len(LONG)))
 
 
 @pytest.fixture(scope="module", autouse=True)

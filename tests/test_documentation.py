@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from known_models import costs_once, models_once
 from markdown_pages import ROOT, anchors, broken_links, code_blocks, name_of, pages
 from shell_blocks import check_command, recorded_commands
 
@@ -60,6 +61,8 @@ def readers_files(tmp_path_factory):
 
 @pytest.mark.parametrize("page", EXECUTED, ids=name_of)
 def test_the_code_of_a_page_runs_in_order(page, readers_files, tmp_path, monkeypatch, capsys):
+    models_once(monkeypatch)
+    costs_once(monkeypatch)
     folder = tmp_path / "reader"
     shutil.copytree(readers_files, folder)
     monkeypatch.chdir(folder)

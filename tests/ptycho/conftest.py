@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import pytest
+from known_models import costs_once
 from known_scan import KnownScan, make_known_scan
 
-from autobatch import keras_model_cost
 from ptycho.data import ScanData
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
-_COSTS = WeakKeyDictionary()
 
 
 @pytest.fixture(autouse=True)
 def _costs_once(monkeypatch):
-    """Trace each network for its cost once; what a cost is, `tests/autobatch/test_keras.py` shows."""
-    monkeypatch.setattr("ptycho.reconstruction._reconstruct.keras_model_cost", _known_cost)
+    costs_once(monkeypatch)
 
 
 @pytest.fixture
@@ -31,12 +28,6 @@ def without_graphs(monkeypatch):
     monkeypatch.setattr(
         keras.Model, "compile", lambda self, **options: compile_model(self, **options, run_eagerly=True)
     )
-
-
-def _known_cost(network):
-    if network not in _COSTS:
-        _COSTS[network] = keras_model_cost(network)
-    return _COSTS[network]
 
 
 def _make_scan(*, n: int = 9, side: int = 16, photons: float = 2e4, noise: bool = True) -> ScanData:

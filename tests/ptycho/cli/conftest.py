@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
-from pathlib import Path
-
 import pytest
+from known_models import models_once
 from matplotlib.figure import Figure
-
-from ptycho.models.bundle import load_bundle
 
 # A grey pixel.
 _PNG = bytes.fromhex(
@@ -19,18 +15,7 @@ _PNG = bytes.fromhex(
 
 @pytest.fixture(autouse=True)
 def _models_once(monkeypatch):
-    """Open each bundle once for as long as its files are the same: loading and tracing are most of a short run."""
-    monkeypatch.setattr("ptycho.models.loading.load_bundle", _known_bundle)
-
-
-def _known_bundle(folder):
-    files = sorted(path for path in Path(folder).iterdir() if path.is_file())
-    return _opened(Path(folder).resolve(), tuple((path, path.stat().st_mtime_ns) for path in files))
-
-
-@cache
-def _opened(folder, files):
-    return load_bundle(folder)
+    models_once(monkeypatch)
 
 
 @pytest.fixture
