@@ -331,3 +331,7 @@ def _check_usage(arguments: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None, *, prog: str = "compare-models") -> int:
     """Run `compare-models` with `argv`, called `prog` in its messages, and return its exit code."""
     return _errors.run(build_parser(prog), run, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -109,3 +109,7 @@ def _summary(path: Path, layout: str, scan: ScanData) -> str:
         f"and x {low[1]:.1f} to {high[1]:.1f} px, {image}, "
         f"probe energy {probe_energy_ratio(scan):.2f} of the brightest frames"
     )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -70,3 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return BAD_INPUT
     verb = verbs[words[0]]
     return importlib.import_module(verb.module).main(words[1:], prog=f"ptycho {verb.name}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

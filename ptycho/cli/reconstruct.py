@@ -148,3 +148,7 @@ def _keep(
 def main(argv: Sequence[str] | None = None, *, prog: str = "ptycho-reconstruct") -> int:
     """Run `ptycho-reconstruct` with `argv`, called `prog` in its messages, and return its exit code."""
     return _errors.run(build_parser(prog), run, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -152,3 +152,7 @@ def run(arguments: argparse.Namespace) -> int:
 def main(argv: Sequence[str] | None = None, *, prog: str = "ptycho-simulate") -> int:
     """Run `ptycho-simulate` with `argv`, called `prog` in its messages, and return its exit code."""
     return _errors.run(build_parser(prog), run, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

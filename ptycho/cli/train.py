@@ -226,3 +226,7 @@ def _report(folder: Path, summary: str, files: Sequence[Path]) -> None:
 def main(argv: Sequence[str] | None = None, *, prog: str = "ptycho-train") -> int:
     """Run `ptycho-train` with `argv`, called `prog` in its messages, and return its exit code."""
     return _errors.run(build_parser(prog), run, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,5 +1,8 @@
 """`ptycho VERB`: the same commands under one name."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -41,3 +44,9 @@ def test_a_near_miss_is_told_its_verb(capsys):
 def test_version(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("ptycho ")
+
+
+@pytest.mark.parametrize("module", ["ptycho.cli.main", "ptycho.cli.convert"])
+def test_a_module_of_a_command_runs_as_one(module):
+    run = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True, check=True)
+    assert "usage: " in run.stdout
