@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from autobatch import _tensorflow
 from autobatch._rows import joined, sliced
 from autobatch._structures import leaves, mapped
 
@@ -56,8 +56,8 @@ def prediction_of(model: Any) -> Prediction:
 
 def is_keras_model(model: Any) -> bool:
     """Return whether it is a model of the Keras that the program imported."""
-    keras = sys.modules.get("keras")
-    return hasattr(keras, "Model") and isinstance(model, getattr(keras, "Model"))  # noqa: B009 - a module of no type
+    keras = _tensorflow.keras_imported()
+    return keras is not None and isinstance(model, keras.Model)
 
 
 class Distributed:

@@ -89,7 +89,7 @@ def _wait_for_tensorflow() -> None:
 
 
 def _asynchronous_executor() -> Any | None:
-    if "tensorflow" not in sys.modules or not _tensorflow.is_started():
+    if not _tensorflow.is_started():
         return None
     from tensorflow.python.eager import context  # waiting has no public function
 

@@ -39,15 +39,8 @@ class Sizes:
         self.halves = True
         self._fitted = 0.0
         self._suspect_stop: int | None = None
-        self._patience, self._n_since = (
-            _FIRST_PATIENCE,
-            0,
-        )  # batches: to wait for, and gone well since a failure
-
-    @property
-    def is_weighted(self) -> bool:
-        """Whether sizes are sums of weights."""
-        return self._sums is not None
+        self._patience = _FIRST_PATIENCE  # batches to wait for
+        self._n_since = 0  # batches that went well since a failure
 
     @property
     def mean_weight(self) -> float:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, Protocol
 
+from autobatch import _tensorflow
 from autobatch._results import on_host
 from autobatch._rows import is_array, joined, n_rows, sliced
 from autobatch._rows import picked as picked_rows
@@ -208,8 +208,8 @@ def _inputs_of(element: Any) -> Any:
 
 
 def _is_dataset(x: Any) -> bool:
-    tensorflow = sys.modules.get("tensorflow")
-    return tensorflow is not None and hasattr(tensorflow, "data") and isinstance(x, tensorflow.data.Dataset)
+    tensorflow = _tensorflow.imported()
+    return tensorflow is not None and isinstance(x, tensorflow.data.Dataset)
 
 
 def _finite(dataset: Any) -> Any:
@@ -219,8 +219,8 @@ def _finite(dataset: Any) -> Any:
 
 
 def _is_sequence_of_batches(x: Any) -> bool:
-    keras = sys.modules.get("keras")
-    return keras is not None and hasattr(keras, "utils") and isinstance(x, keras.utils.PyDataset)
+    keras = _tensorflow.keras_imported()
+    return keras is not None and isinstance(x, keras.utils.PyDataset)
 
 
 def _batches_of(dataset: Any) -> Iterator[Any]:

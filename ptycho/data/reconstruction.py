@@ -186,6 +186,14 @@ def with_reconstruction(scan: ScanData, reconstruction: Reconstruction) -> ScanD
 
 def first_mode(modes: np.ndarray, name: str) -> np.ndarray:
     """Return the first (strongest) mode of a probe with any number of leading axes, (N, N) complex64."""
+    stacked = stacked_modes(modes, name)
+    if len(stacked) > 1:
+        logger.warning("%s has %d modes; only the first is used", name, len(stacked))
+    return stacked[0].astype(np.complex64)
+
+
+def stacked_modes(modes: np.ndarray, name: str) -> np.ndarray:
+    """Return the modes of a probe (…, N, N) as (k, N, N); refuse what is not a stack of square images."""
     if (
         modes.ndim < 2
         or modes.shape[-1] != modes.shape[-2]
@@ -196,10 +204,7 @@ def first_mode(modes: np.ndarray, name: str) -> np.ndarray:
             f"{name} is {modes.dtype} of shape {modes.shape} but must be numbers (…, N, N), "
             "one square image per mode; store it so."
         )
-    stacked = modes.reshape(-1, *modes.shape[-2:])
-    if len(stacked) > 1:
-        logger.warning("%s has %d modes; only the first is used", name, len(stacked))
-    return stacked[0].astype(np.complex64)
+    return modes.reshape(-1, *modes.shape[-2:])
 
 
 def _common_shift(scan: ScanData, positions_yx: np.ndarray) -> np.ndarray:

@@ -253,7 +253,7 @@ class _Stream:
         return np.moveaxis(self._scan.amplitude[members], 1, -1) * self._factor
 
     def _predict_padded(self, frames: np.ndarray, offsets_yx: np.ndarray) -> np.ndarray:
-        """Predict with zero frames added up to a size that has been seen, so that nothing is traced anew."""
+        """Predict with zero frames added up to a size that has been seen, so that the same kernels run."""
         n_groups = len(frames)
         missing = max(0, min(1 << (n_groups - 1).bit_length(), self._size_in_use) - n_groups)
         if missing:

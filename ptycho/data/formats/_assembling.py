@@ -11,7 +11,7 @@ from ptycho.data.formats._frames import amplitude_and_mask
 from ptycho.data.formats._parts import Parts
 from ptycho.data.geometry import ScanGeometry
 from ptycho.data.illumination import consistent_probe, probe_of_mean_frame
-from ptycho.data.reconstruction import Reconstruction
+from ptycho.data.reconstruction import Reconstruction, stacked_modes
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
 
@@ -84,17 +84,7 @@ def reconstruction_of(parts: Parts, title: str) -> Reconstruction:
 
 def strongest_mode(modes: np.ndarray) -> np.ndarray:
     """Return the mode of a probe (…, N, N) with the most energy, saying which and how much of all it has."""
-    if (
-        modes.ndim < 2
-        or modes.shape[-1] != modes.shape[-2]
-        or 0 in modes.shape
-        or modes.dtype.kind not in "iufc"
-    ):
-        raise DataError(
-            f"the probe is {modes.dtype} of shape {modes.shape} but must be numbers (…, N, N), one square image per "
-            "mode; store it so."
-        )
-    stacked = modes.reshape(-1, *modes.shape[-2:])
+    stacked = stacked_modes(modes, "the probe")
     energies = np.array([np.linalg.norm(mode.astype(np.complex128)) ** 2 for mode in stacked])
     strongest = int(np.argmax(energies))
     if len(stacked) > 1 and energies.sum() > 0:
