@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import combinations
 from typing import Any
 
 from autobatch import _tensorflow
@@ -10,9 +11,6 @@ from autobatch._types import BatchCost
 from autobatch.errors import CannotMeasureError
 
 MEASURED_SIZES = (1, 2, 4)
-# Tiny batches can miss what overlaps in larger ones, so a run measures once more at this part of the size
-# that they lead to: large enough to tell, small enough to be sure to fit and to leave no large gaps.
-LARGER_MEASURED_SHARE = 16
 
 
 class PeakMeter:
@@ -56,8 +54,9 @@ class PeakMeter:
 def fit_cost(peaks: dict[int, int]) -> BatchCost:
     """Fit ``peak = fixed + n · slope`` so that no measured peak lies above the line.
 
-    The slope is the steepest between the largest size and any other; a size measured first also holds
-    what the framework allocates once, which may make its peak the largest of all.
+    The slope is the steepest between any two sizes. One size may peak lower than its share: whether a framework
+    computes a result in the memory of its input is decided anew in each batch, as its threads happen to let go of
+    it. A size measured first may peak higher, for it also holds what the framework allocates once.
 
     Parameters
     ----------
@@ -70,8 +69,10 @@ def fit_cost(peaks: dict[int, int]) -> BatchCost:
         With ``source="measured"``.
     """
     largest = max(peaks)
-    slopes = [(peaks[largest] - peaks[size]) / (largest - size) for size in peaks if size != largest]
-    slope = max(slopes, default=0.0)
+    slope = max(
+        ((peaks[more] - peaks[fewer]) / (more - fewer) for fewer, more in combinations(sorted(peaks), 2)),
+        default=0.0,
+    )
     if slope <= 0:
         slope = peaks[largest] / largest
     fixed = max(0, *(round(peak - slope * size) for size, peak in peaks.items()))

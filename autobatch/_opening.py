@@ -8,11 +8,12 @@ from dataclasses import replace
 
 from autobatch import _tensorflow
 from autobatch._first_size import FirstSize
-from autobatch._measure import LARGER_MEASURED_SHARE, MEASURED_SIZES, PeakMeter
+from autobatch._measure import MEASURED_SIZES, PeakMeter
 from autobatch._types import BatchPlan
 
 TrySize = Callable[[float, PeakMeter], bool]
-# An estimate is checked at a size that fits even if the estimate is this many times too low, then at a larger one.
+# Neither an estimate nor the peaks of tiny batches are believed at once: a run goes up to the planned size by these
+# parts of it, each measured, the first one small enough to fit even if the cost is that many times too low.
 _CHECKED_SHARES = (16, 4)
 # A batch that is predicted to take less of the memory than this needs no check.
 _CHECKED_FROM = 1 / 8
@@ -45,19 +46,14 @@ def opened(first_size: FirstSize, try_size: TrySize, *, mean_weight: float) -> B
 
 
 def _measured(first_size: FirstSize, try_size: TrySize, mean_weight: float) -> BatchPlan:
-    """Run small batches and plan from their peaks, once more from a somewhat larger one."""
+    """Run small batches and plan from their peaks, then go up to what they lead to."""
     meter = PeakMeter(first_size.allocator())
     wanted = [first_size.limited(math.ceil(size * mean_weight)) for size in MEASURED_SIZES]
-    sizes = list(dict.fromkeys(wanted))
-    for size in sizes:
+    for size in dict.fromkeys(wanted):
         try_size(size, meter)
         if not meter.has_statistics:
             return _unmeasured(first_size, mean_weight)
-    plan = first_size.planned(meter.cost())
-    larger = plan.batch_size // LARGER_MEASURED_SHARE
-    if larger <= sizes[-1] or not try_size(larger, meter):
-        return plan
-    return first_size.planned(meter.cost())
+    return _approached(first_size.planned(meter.cost()), meter, first_size, try_size)
 
 
 def _unmeasured(first_size: FirstSize, mean_weight: float) -> BatchPlan:
@@ -84,15 +80,20 @@ def _needs_check(plan: BatchPlan, first_size: FirstSize) -> bool:
 def _checked(plan: BatchPlan, first_size: FirstSize, try_size: TrySize) -> BatchPlan:
     """Correct an estimate by what small batches of the planned run take."""
     most = plan.batch_size if plan.limited_by == "host" else None
-    meter = PeakMeter(first_size.allocator())
+    plan = _approached(plan, PeakMeter(first_size.allocator()), first_size, try_size)
+    if most is not None and plan.batch_size > most:
+        return replace(plan, batch_size=most, limited_by="host")
+    return plan
+
+
+def _approached(plan: BatchPlan, meter: PeakMeter, first_size: FirstSize, try_size: TrySize) -> BatchPlan:
+    """Run parts of the planned size, each larger than what was measured before, and plan anew from each peak."""
     for share in _CHECKED_SHARES:
         size = max(1, plan.batch_size // share)
-        if size in meter.peaks:
+        if size <= max(meter.peaks, default=0):
             continue
         if not try_size(size, meter) or not meter.has_statistics:
             break
-        # Which tensor is the largest is not taken from the estimate, which may have missed it.
+        # Which tensor is the largest is not taken from an estimate, which may have missed it.
         plan = first_size.planned(meter.cost())
-        if most is not None and plan.batch_size > most:
-            plan = replace(plan, batch_size=most, limited_by="host")
     return plan
