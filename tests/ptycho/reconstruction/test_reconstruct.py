@@ -117,12 +117,12 @@ def test_a_stitch_that_cannot_fit_is_no_oom_of_the_prediction(scan, model):
 
 
 @pytest.mark.spec("CM-5.7")
-def test_the_last_batch_is_padded_to_a_size_already_seen(scan, model):
-    reconstruct(model, scan, InferenceSettings(crop_size=16, predict_batch_size=64))
-    whole, rest = divmod(scan.n_frames, 64)
-    padded = 1 << (rest - 1).bit_length()
-    assert rest not in (0, padded)
-    assert model.batch_sizes == [64] * whole + [padded]
+@pytest.mark.parametrize(("size", "padded"), [(64, 64), (100, 8)])
+def test_the_last_batch_is_padded_to_the_next_power_of_two(scan, model, size, padded):
+    reconstruct(model, scan, InferenceSettings(crop_size=16, predict_batch_size=size))
+    whole, rest = divmod(scan.n_frames, size)
+    assert padded / 2 < rest < padded
+    assert model.batch_sizes == [size] * whole + [padded]
 
 
 @pytest.mark.spec("CM-3.5")
