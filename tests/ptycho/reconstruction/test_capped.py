@@ -10,8 +10,12 @@ import pytest
 from capped import ROOT, Copy
 
 CAP_MB = 400
+# At most: 2.7 to 4.6 have been seen, by the order in which TensorFlow happens to run the network's branches.
+PINN_MIB_PER_FRAME = 4.6
+# What is planned, at least: half of what fits whatever happens.
+LEAST_PLANNED = {"stitcher": 2_000, "pinn": 0.5 * CAP_MB / PINN_MIB_PER_FRAME}
 # Work, its items, a first size far above what the cap allows, a size for the run without a cap, and the
-# errors to expect. The network's need varies with the order in which TensorFlow runs its branches.
+# errors to expect.
 SMALL = [("stitcher", 5_000, 5_000, 900, {1}), ("pinn", 192, 192, 40, {1})]
 LARGE = [("stitcher", 24_000, 24_000, 900, {3}), ("pinn", 1_024, 1_024, 64, {3, 4})]
 LARGE += [("baseline", 1_024, 1_024, 64, {3, 4})]
@@ -52,9 +56,7 @@ def check_recovery(cases, folder, *, with_auto=False):
             auto, image = next(told)
             check_images(work, image, expected)
             assert auto["n_oom"] == 0
-            # `too_large` has just been seen not to fit. Of the sizes that are planned, 128 is the largest below it,
-            # and half of what fits is promised: the network's need varies from run to run (2.7 to 4.6 MiB a frame).
-            assert too_large / 4 <= auto["planned_batch_size"] < too_large
+            assert LEAST_PLANNED[work] <= auto["planned_batch_size"] < too_large
 
 
 def check_errors(told, too_large, expected_ooms):
