@@ -39,6 +39,7 @@ NO_SETTING = (
     "no such word",
 )
 OPTIONAL_PATHS = {"batch_memo"}
+WITHOUT_RANGE = {"defocus"}  # a phase
 
 
 def _make(settings_class, **changes):
@@ -54,6 +55,13 @@ def test_no_field_takes_what_it_cannot_mean(kind, name):
             _make(kind, **{name: value})
         assert name in str(caught.value)
         assert " but must be " in str(caught.value)
+
+
+@pytest.mark.parametrize(("kind", "name"), [field for field in EVERY_FIELD if field[1] not in WITHOUT_RANGE])
+@pytest.mark.parametrize("value", [-(10**12), -1e12])
+def test_no_field_takes_a_number_far_out_of_range(kind, name, value):
+    with pytest.raises(SettingsError, match=f"{name} is {value!r}"):
+        _make(kind, **{name: value})
 
 
 @pytest.mark.parametrize(
