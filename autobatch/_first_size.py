@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from autobatch import _tensorflow
 from autobatch._numbers import checked_count, checked_fraction
-from autobatch._planner import is_in_one_piece, plan_within
+from autobatch._planner import bucket_below, is_in_one_piece, plan_within
 from autobatch._probe import Device, as_probe
 from autobatch._types import Attempt, BatchCost, BatchPlan, DeviceMemory
 from autobatch._units import format_bytes
@@ -22,8 +22,10 @@ FALLBACK_BATCH_SIZE = 32
 # TensorFlow runs the branches of a graph side by side or one after the other, as it happens, so that of two batches
 # one may take this many times what the other took.
 MEASURED_UNCERTAINTY = 1.25
-# On a CPU larger batches gain little and cost memory (docs/autobatch.md has the figures).
-HOST_MAX_BATCH_SIZE = 32
+# On a CPU larger batches gain little and cost memory, unless their items are so small that a batch is mostly the
+# overhead of a call, or until it no longer fits into the caches (docs/autobatch.md has the figures).
+HOST_BATCH_SIZES = (32, 1024)  # least and most of the limit
+HOST_BATCH_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +85,7 @@ class FirstSize:
             available=f"{memory.device} {available}",
             n_items=self.n_items,
             max_batch_size=self.max_batch_size,
-            host_limit=HOST_MAX_BATCH_SIZE if is_modest else None,
+            host_limit=_host_limit(cost) if is_modest else None,
             usable_fraction=self.usable_fraction,
             regions=() if is_in_one_piece(self.cost or cost) else memory.regions,
         )
@@ -241,6 +243,11 @@ def _host_part(cost: BatchCost) -> BatchCost:
     return BatchCost(
         bytes_per_item=cost.host_bytes_per_item, largest_tensor_elements_per_item=cost.elements_per_item
     )
+
+
+def _host_limit(cost: BatchCost) -> int:
+    least, most = HOST_BATCH_SIZES
+    return bucket_below(min(most, max(least, HOST_BATCH_BYTES // max(1, cost.bytes_per_item))))
 
 
 def _tighter(on_card: BatchPlan, on_host: BatchPlan) -> BatchPlan:

@@ -443,16 +443,19 @@ def test_an_unknown_device_memory_takes_a_modest_size():
     assert "GPU:0 is not known" in run.plan.reason
 
 
-def test_an_estimated_cost_is_limited_on_the_host_but_a_given_one_is_not():
-    host = FixedMemory(1 << 30, device="CPU")
+@pytest.mark.parametrize(
+    ("bytes_per_item", "size"), [(1 << 20, 32), (64 << 10, 128), (60 << 10, 128), (8 << 10, 1024), (1, 1024)]
+)
+def test_an_estimated_cost_is_limited_on_the_host_but_a_given_one_is_not(bytes_per_item, size):
+    host = FixedMemory(4 << 30, device="CPU")
     _, estimated = committed_by(
-        squares, 600, cost=BatchCost(bytes_per_item=1, source="estimated"), device=host
+        squares, 2500, cost=BatchCost(bytes_per_item=bytes_per_item, source="estimated"), device=host
     )
-    _, given_cost = committed_by(squares, 600, cost=BatchCost(bytes_per_item=1), device=host)
-    assert estimated.batch_sizes == [32] * 18 + [24]
+    _, given_cost = committed_by(squares, 2500, cost=BatchCost(bytes_per_item=bytes_per_item), device=host)
+    assert estimated.batch_sizes == [size] * (2500 // size) + [2500 % size]
     assert estimated.plan.limited_by == "host"
-    assert "; 32 on a CPU, where larger batches gain little" in estimated.plan.reason
-    assert given_cost.batch_sizes == [600]
+    assert f"; {size:,} on a CPU, where larger batches gain little" in estimated.plan.reason
+    assert given_cost.batch_sizes == [2500]
 
 
 @pytest.mark.parametrize(

@@ -68,8 +68,8 @@ def test_by_default_a_model_is_planned_from_its_cost(keras):
     model, x = functional(keras)
     runs = []
     predict(model, x, report=runs.append)
-    assert (runs[0].plan.cost.source, runs[0].plan.limited_by) == ("estimated", "host")
-    assert max(runs[0].batch_sizes) == 32
+    assert (runs[0].plan.cost.source, runs[0].plan.limited_by) == ("estimated", "items")
+    assert sum(runs[0].batch_sizes) == runs[0].n_items == runs[0].plan.batch_size
 
 
 def test_the_cost_of_a_model_is_counted_once_until_the_model_changes(keras, monkeypatch):
