@@ -132,6 +132,7 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
             default=True,
             help=f"write {what} (default on)",
         )
+    _flags.add_export(group)
     group.add_argument(
         "--save-debug-images",
         action="store_true",

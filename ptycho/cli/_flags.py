@@ -125,6 +125,18 @@ def add_run_flags(group: argparse._ActionsContainer) -> None:
     )
 
 
+def add_export(group: argparse._ActionsContainer) -> None:
+    """Add ``--export``."""
+    group.add_argument(
+        "--export",
+        nargs="+",
+        choices=("product", "cxi", "tiff"),
+        default=[],
+        metavar="FORMAT",
+        help="also write the stitched image for other programs: product (ptychodus), cxi, tiff (32 bits)",
+    )
+
+
 def add_colour_scale(group: argparse._ActionsContainer) -> None:
     """Add ``--p_min`` and ``--p_max``; `check_colour_scale` compares them."""
     for name, default, end in (("p_min", 10.0, "lower"), ("p_max", 90.0, "upper")):

@@ -86,7 +86,7 @@ def _compare(arguments: argparse.Namespace, job: _Job, output: _paths.OutputFold
         with _logging.progress_display(arguments) as progress:
             result = _result(arguments, job, progress)
             with progress.stage("files, plots", 1, "steps") as stage:
-                result, files = _keep(arguments, result, output, start)
+                result, files = _keep(arguments, result, job.scan, output, start)
                 stage.advance(1)
         if not arguments.quiet:
             print_summary(result, [*files, log])
@@ -123,7 +123,11 @@ def _with_failure(result: ComparisonResult, failure: Failure) -> ComparisonResul
 
 
 def _keep(
-    arguments: argparse.Namespace, result: ComparisonResult, output: _paths.OutputFolder, start: RunStart
+    arguments: argparse.Namespace,
+    result: ComparisonResult,
+    scan: ScanData,
+    output: _paths.OutputFolder,
+    start: RunStart,
 ) -> tuple[ComparisonResult, list[Path]]:
     """Write images, tables and report; then draw, which may fail or be stopped without costing them."""
     from ptycho.cli._drawing import drawn_or_failed
@@ -132,11 +136,11 @@ def _keep(
     from ptycho.report.names import REPORT_FILE
 
     try:
-        written = _write(arguments, result, output, start)
+        written = _write(arguments, result, scan, output, start)
     except KeyboardInterrupt:
         logger.warning("keeping what is finished, without plots; Ctrl-C again gives it up")
         result = _with_failure(result, Failure.stopped("the plots"))
-        return result, _write_at_last(arguments, result, output, start)
+        return result, _write_at_last(arguments, result, scan, output, start)
     drawn, failure = drawn_or_failed(
         lambda: write_plots(result, output.path, options=_plot_options(arguments, result))
     )
@@ -148,10 +152,14 @@ def _keep(
 
 
 def _write_at_last(
-    arguments: argparse.Namespace, result: ComparisonResult, output: _paths.OutputFolder, start: RunStart
+    arguments: argparse.Namespace,
+    result: ComparisonResult,
+    scan: ScanData,
+    output: _paths.OutputFolder,
+    start: RunStart,
 ) -> list[Path]:
     try:
-        return _write(arguments, result, output, start)
+        return _write(arguments, result, scan, output, start)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"stopped by Ctrl-C while the results were written; {output.path} lacks them"
@@ -159,11 +167,15 @@ def _write_at_last(
 
 
 def _write(
-    arguments: argparse.Namespace, result: ComparisonResult, output: _paths.OutputFolder, start: RunStart
+    arguments: argparse.Namespace,
+    result: ComparisonResult,
+    scan: ScanData,
+    output: _paths.OutputFolder,
+    start: RunStart,
 ) -> list[Path]:
     """Put the data into the output folder, all or none, in place of all files of an earlier run."""
     from ptycho._io.atomic import staged_files
-    from ptycho.report import ArtifactOptions, write_artifacts
+    from ptycho.report import ArtifactOptions, export_images, write_artifacts
     from ptycho.report.names import ARTIFACT_PATTERNS, PLOT_PATTERNS, REPORT_FILE
 
     options = _flags.settings_from(arguments, ArtifactOptions)
@@ -175,6 +187,7 @@ def _write(
     ) as stage:
         report = start.info(arguments.command_line)
         written = write_artifacts(result, stage, options=options, report=report)
+        written += export_images(result, scan, stage, arguments.export)
     return [output.path / path.name for path in written]
 
 
@@ -219,7 +232,7 @@ def _plot_options(arguments: argparse.Namespace, result: ComparisonResult) -> Pl
 
 def _open(arguments: argparse.Namespace) -> _Job:
     from ptycho.comparison import ComparisonSettings, check_arms
-    from ptycho.data import read_scan, subsample
+    from ptycho.data import check_export, read_scan, subsample
 
     if arguments.demo:
         from ptycho.demo import demo_scan
@@ -227,6 +240,7 @@ def _open(arguments: argparse.Namespace) -> _Job:
         whole = demo_scan()
     else:
         whole = read_scan(arguments.test_data, labels=False)
+    check_export(arguments.export, whole.geometry)
     settings = _flags.settings_from(
         arguments,
         ComparisonSettings,

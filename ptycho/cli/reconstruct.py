@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ptycho.data.scan import ScanData
 
 _IMAGE, _PLOT, _REPORT = "reconstruction.npz", "reconstruction.png", "run_report.json"
+_EXPORTS = "reconstruction"
 _RESULTS = (_IMAGE, _PLOT, _REPORT)
 _LOG = "logs/debug.log"
 
@@ -46,6 +47,7 @@ def build_parser(prog: str = "ptycho-reconstruct") -> argparse.ArgumentParser:
 
     output = parser.add_argument_group("output")
     _flags.add_run_flags(output)
+    _flags.add_export(output)
     _flags.add_colour_scale(output)
     _flags.add_display_flags(parser)
     return parser
@@ -54,7 +56,7 @@ def build_parser(prog: str = "ptycho-reconstruct") -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> int:
     """Reconstruct and write; the work of `main` once the arguments are parsed."""
     _flags.check_colour_scale(arguments)
-    output = _paths.OutputFolder(arguments.output_dir, (*_RESULTS, _LOG), arguments.overwrite)
+    output = _paths.OutputFolder(arguments.output_dir, (*_results(), _LOG), arguments.overwrite)
     output.check(_paths.inputs_of(arguments, ("output_dir", "batch_memo")))
     _flags.check_batch_memo(arguments.batch_memo)
 
@@ -71,9 +73,15 @@ def run(arguments: argparse.Namespace) -> int:
             return _reconstruct(arguments, arm, scan, settings, output)
 
 
+def _results() -> tuple[str, ...]:
+    from ptycho.data.exporting import EXPORT_SUFFIXES
+
+    return (*_RESULTS, *(f"{_EXPORTS}{suffix}" for suffix in EXPORT_SUFFIXES))
+
+
 def _open(arguments: argparse.Namespace) -> tuple[Arm, ScanData, ComparisonSettings]:
     from ptycho.comparison import ComparisonSettings, check_arms, load_arm
-    from ptycho.data import read_scan
+    from ptycho.data import check_export, read_scan
     from ptycho.models import is_model
 
     if arguments.model_dir.is_file() and not is_model(arguments.model_dir):
@@ -83,6 +91,7 @@ def _open(arguments: argparse.Namespace) -> tuple[Arm, ScanData, ComparisonSetti
         )
     # A truth is left out: scoring is the business of compare-models, and nothing here may depend on one.
     scan = replace(read_scan(arguments.test_data, labels=False), object_guess=None)
+    check_export(arguments.export, scan.geometry)
     arm = load_arm(arguments.model_dir)
     settings = _flags.settings_from(arguments, ComparisonSettings, register="none")
     check_arms([arm], scan, settings)
@@ -123,14 +132,16 @@ def _keep(
     """Write image and report; then draw, which may fail or be stopped without costing them."""
     from ptycho._io.atomic import staged_files
     from ptycho.cli._drawing import drawn_or_failed
-    from ptycho.data import write_reconstruction
+    from ptycho.data import export_reconstruction, write_reconstruction
     from ptycho.report import PlotOptions, plot_reconstruction, write_report
 
     (arm,) = result.arms
     assert arm.inference is not None  # a model was run
     folder, command_line = output.path, arguments.command_line
-    with staged_files(folder, replaces=_RESULTS, last=_REPORT, overwrite=output.overwrite) as stage:
-        write_reconstruction(stage / _IMAGE, arm.inference.as_reconstruction(scan, label=arm.label))
+    with staged_files(folder, replaces=_results(), last=_REPORT, overwrite=output.overwrite) as stage:
+        image = arm.inference.as_reconstruction(scan, label=arm.label)
+        write_reconstruction(stage / _IMAGE, image)
+        exports = export_reconstruction(stage / _EXPORTS, image, arguments.export, geometry=scan.geometry)
         write_report(stage / _REPORT, result, start.info(command_line))
 
     def draw() -> list[Path]:
@@ -142,7 +153,7 @@ def _keep(
     if failure is not None:
         result = replace(result, failures=(*result.failures, failure))
     write_report(folder / _REPORT, result, start.info(command_line))
-    return result, [folder / _IMAGE, *drawn, folder / _REPORT]
+    return result, [folder / _IMAGE, *(folder / path.name for path in exports), *drawn, folder / _REPORT]
 
 
 def main(argv: Sequence[str] | None = None, *, prog: str = "ptycho-reconstruct") -> int:

@@ -1,6 +1,9 @@
 """One scan in memory, and the readers, writers and simulations that make it."""
 
 from ptycho.data.checks import check_plausible as check_plausible
+from ptycho.data.exporting import EXPORT_FORMATS as EXPORT_FORMATS
+from ptycho.data.exporting import check_export as check_export
+from ptycho.data.exporting import export_reconstruction as export_reconstruction
 from ptycho.data.formats import detect_format as detect_format
 from ptycho.data.formats import read_reconstruction as read_reconstruction
 from ptycho.data.formats import read_scan as read_scan

@@ -6,6 +6,7 @@ from ptycho.report._artifacts import write_report as write_report
 from ptycho.report.curve_figures import plot_frc as plot_frc
 from ptycho.report.curve_figures import plot_half_sets as plot_half_sets
 from ptycho.report.curve_figures import plot_loss_curve as plot_loss_curve
+from ptycho.report.exports import export_images as export_images
 from ptycho.report.figures import plot_comparison as plot_comparison
 from ptycho.report.figures import plot_errors as plot_errors
 from ptycho.report.figures import plot_reconstruction as plot_reconstruction

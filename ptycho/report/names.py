@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ptycho.comparison.arms import ROLES
+from ptycho.data.exporting import EXPORT_SUFFIXES
 
 if TYPE_CHECKING:
     from ptycho.comparison import ArmResult
@@ -20,9 +21,18 @@ DEBUG_SUFFIX = "_debug_images.npz"
 RAW_FILE = "reconstructions.npz"
 ALIGNED_FILE = "reconstructions_aligned.npz"
 REPORT_FILE = "run_report.json"
+EXPORT_STEM = "_image"
 # Beside the results, not moved with them: it is written while the run goes on.
 LOG_FILE = "logs/debug.log"
-ARTIFACT_PATTERNS = (METRICS_FILE, f"*{FRC_SUFFIX}", f"*{DEBUG_SUFFIX}", RAW_FILE, ALIGNED_FILE, REPORT_FILE)
+ARTIFACT_PATTERNS = (
+    METRICS_FILE,
+    f"*{FRC_SUFFIX}",
+    f"*{DEBUG_SUFFIX}",
+    *(f"*{EXPORT_STEM}{suffix}" for suffix in EXPORT_SUFFIXES),
+    RAW_FILE,
+    ALIGNED_FILE,
+    REPORT_FILE,
+)
 
 COMPARISON_PLOT = "comparison_plot.png"
 ERROR_PLOT = "comparison_errors.png"

@@ -1,6 +1,7 @@
 """`ptycho-reconstruct` from the outside: what it writes, says and refuses."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,14 @@ from autobatch.testing import inject_oom
 from ptycho.cli.convert import main as convert
 from ptycho.cli.reconstruct import main
 from ptycho.comparison.arms import load_arm
-from ptycho.data import SimulationSettings, read_npz, read_reconstruction, simulate, write_npz
+from ptycho.data import (
+    ScanGeometry,
+    SimulationSettings,
+    read_npz,
+    read_reconstruction,
+    simulate,
+    write_npz,
+)
 from ptycho.models.bundle import save_bundle
 from ptycho.models.networks import Architecture, build_network
 from ptycho.models.patch_model import PatchModel
@@ -73,6 +81,23 @@ def test_its_image_is_an_arm_of_a_comparison_and_lies_where_it_belongs(workplace
     first, again = compare(arms, scan, settings=ComparisonSettings(register="none")).arms
     np.testing.assert_array_equal(again.image.covered, first.image.covered)
     np.testing.assert_allclose(again.image.values, first.image.values, atol=2e-6)
+
+
+def test_its_image_opens_elsewhere(workplace, tmp_path, capsys):
+    flags = ("--quiet", "--export", "product", "tiff")
+    assert main(_arguments(workplace, tmp_path / "none", *flags)) == 2
+    assert "ptycho-convert --pixel-size METRES, or export tiff" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+    scan = read_npz(workplace / "scan.npz")
+    write_npz(tmp_path / "metres.npz", replace(scan, geometry=ScanGeometry(object_pixel_m=5e-8)))
+    output = tmp_path / "out"
+    assert main(_arguments(workplace, output, *flags, test_data=tmp_path / "metres.npz")) == 0
+    assert (output / "reconstruction_phase.tif").exists()
+    ours, theirs = (read_reconstruction(output / f"reconstruction.{suffix}") for suffix in ("npz", "h5"))
+    np.testing.assert_array_equal(theirs.object, ours.object)
+    assert ours.positions_yx is not None
+    assert theirs.positions_yx is not None
+    np.testing.assert_allclose(theirs.positions_yx, ours.positions_yx, atol=1e-6)
 
 
 def test_a_truth_in_the_scan_changes_nothing(workplace, tmp_path):

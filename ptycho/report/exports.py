@@ -1,0 +1,53 @@
+"""The stitched images of a comparison for other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ptycho.data.exporting import export_reconstruction
+from ptycho.report import names
+
+if TYPE_CHECKING:
+    from ptycho.comparison import ComparisonResult
+    from ptycho.data import ScanData
+
+
+def export_images(
+    result: ComparisonResult, scan: ScanData, folder: Path, formats: Sequence[str]
+) -> list[Path]:
+    """Write the image of each model's arm, as it was stitched, in each of `formats`.
+
+    Parameters
+    ----------
+    result : ComparisonResult
+    scan : ScanData
+        That was compared on.
+    folder : Path
+    formats : sequence of {"product", "cxi", "tiff"}
+
+    Returns
+    -------
+    list of Path
+        The files, ``<arm>_image`` with the suffix of each format.
+
+    Raises
+    ------
+    DataError
+        A format needs lengths that the scan does not have.
+    OSError
+        A file cannot be written.
+    """
+    prefixes = names.arm_prefixes(result.arms)
+    return [
+        path
+        for arm in result.arms
+        if arm.inference is not None
+        for path in export_reconstruction(
+            folder / f"{prefixes[arm.label].file}{names.EXPORT_STEM}",
+            arm.inference.as_reconstruction(scan, label=arm.label),
+            formats,
+            geometry=scan.geometry,
+        )
+    ]
