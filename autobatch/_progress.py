@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import signal
 import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol
 
 from autobatch._types import DeviceMemory
-from autobatch._units import format_bytes
+from autobatch._units import format_bytes, format_count, format_rate
+from autobatch.errors import StoppedError
 
 _logger = logging.getLogger(__name__)
 
@@ -130,8 +132,9 @@ class _LogStage:
 
     def __enter__(self) -> Stage:
         self._started_s = self._written_s = self._clock()
-        total = "an unknown number of" if self._total is None else f"{self._total:,}"
-        self._logger.info("%s: %s %s to do", self._label, total, self._unit)
+        unknown = f"an unknown number of {self._unit}"
+        total = unknown if self._total is None else format_count(self._total, self._unit)
+        self._logger.info("%s: %s to do", self._label, total)
         return self
 
     def __exit__(
@@ -144,7 +147,7 @@ class _LogStage:
         if error is None:
             self._logger.info("%s: %s, finished%s", self._label, self._counts(), self._extras())
         else:
-            self._logger.info("%s: stopped at %s by %s", self._label, self._counts(), type(error).__name__)
+            self._logger.info("%s: stopped at %s by %s", self._label, self._counts(), what_stopped(error))
 
     def advance(self, n_items: int) -> None:
         self._done += n_items
@@ -167,9 +170,21 @@ class _LogStage:
 
     def _counts(self) -> str:
         elapsed_s = self._clock() - self._started_s
-        rate = f", {self._done / elapsed_s:,.1f} {self._unit}/s" if elapsed_s > 0 and self._done else ""
-        total = "" if self._total is None else f"/{self._total:,}"
-        return f"{self._done:,}{total} {self._unit}{rate}"
+        # One item alone has no rate.
+        has_rate = elapsed_s > 0 and self._done > 0 and self._total != 1
+        rate = f", {format_rate(self._done / elapsed_s)} {self._unit}/s" if has_rate else ""
+        if self._total is None:
+            return f"{format_count(self._done, self._unit)}{rate}"
+        return f"{self._done:,}/{format_count(self._total, self._unit)}{rate}"
 
     def _extras(self) -> str:
         return f"{self._memory}{self._note}"
+
+
+def what_stopped(error: BaseException) -> str:
+    """Return what ended a stage early, in words."""
+    if isinstance(error, KeyboardInterrupt):
+        return "Ctrl-C"
+    if isinstance(error, StoppedError):
+        return signal.Signals(error.signal_number).name
+    return f"an error ({type(error).__name__})"

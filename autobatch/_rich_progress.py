@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from autobatch._progress import Stage
+from autobatch._progress import Stage, what_stopped
 from autobatch._types import DeviceMemory
-from autobatch._units import format_bytes
+from autobatch._units import format_bytes, format_count, format_rate
 
 if TYPE_CHECKING:
     from rich.console import Console, JustifyMethod, RenderableType
@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 _NARROW_COLUMNS = 110
 _LABEL_COLUMNS = 18
-_REDRAW_S = 0.1
+# As a slow connection likes it.
+_REFRESHES_PER_S = 4
+_REDRAW_S = 1 / _REFRESHES_PER_S
+# What the terminal itself writes when a key is pressed, such as ^C, must not break the last line.
+_FREE_COLUMNS = 2
 _LONGEST_HISTORY = 3
 
 
@@ -98,7 +102,7 @@ class _BarStage:
     ) -> None:
         self._draw()
         if error is not None:
-            self._bars.update(self._task, note=f"stopped by {type(error).__name__}")
+            self._bars.update(self._task, note=f"stopped by {what_stopped(error)}")
         self._bars.stop_task(self._task)
         self._display.__exit__(kind, error, trace)
 
@@ -131,16 +135,19 @@ class _BarStage:
     def _draw(self) -> None:
         self._drawn_s = time.monotonic()
         elapsed_s = self._drawn_s - self._started_s
-        rate = f"{_rounded(self._done / elapsed_s)}/s" if elapsed_s > 0 and self._done else ""
+        has_rate = elapsed_s > 0 and self._done > 0 and self._total != 1
+        rate = f"{format_rate(self._done / elapsed_s)}/s" if has_rate else ""
         self._bars.update(self._task, completed=self._done, counts=self._counts(), rate=rate)
 
     def _counts(self) -> str:
-        counts = f"{self._done:,}" if self._total is None else f"{self._done:,}/{self._total:,}"
-        return counts if self._is_narrow else f"{counts} {self._unit}"
+        before = "" if self._total is None else f"{self._done:,}/"
+        last = self._done if self._total is None else self._total
+        return f"{before}{last:,}" if self._is_narrow else f"{before}{format_count(last, self._unit)}"
 
 
 def _headed_bars(console: Console, *, is_narrow: bool) -> RichBars:
     """Return rich's progress display with a heading over its columns."""
+    from rich.padding import Padding
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.table import Column, Table
     from rich.text import Text
@@ -153,7 +160,7 @@ def _headed_bars(console: Console, *, is_narrow: bool) -> RichBars:
             return table
 
         def get_renderables(self) -> Iterable[RenderableType]:
-            yield from super().get_renderables()
+            yield from (Padding(bars, (0, _FREE_COLUMNS, 0, 0)) for bars in super().get_renderables())
             notes = [task.fields["note"] for task in self.tasks if task.fields["note"] and not task.finished]
             if is_narrow and notes:
                 # Beside the bar it would push everything else out.
@@ -174,7 +181,7 @@ def _headed_bars(console: Console, *, is_narrow: bool) -> RichBars:
 
     return HeadedProgress(
         text("description", "", style="bold", width=_LABEL_COLUMNS if is_narrow else None),
-        BarColumn(bar_width=None, table_column=Column("", ratio=1, min_width=6)),
+        BarColumn(bar_width=None, table_column=Column("", ratio=1, min_width=4)),
         text("fields[counts]", "done", justify="right"),
         text("fields[rate]", "rate", justify="right", style="cyan"),
         TimeRemainingColumn(
@@ -187,6 +194,7 @@ def _headed_bars(console: Console, *, is_narrow: bool) -> RichBars:
         *([] if is_narrow else [text("fields[note]", "", style="dim")]),
         console=console,
         expand=True,
+        refresh_per_second=_REFRESHES_PER_S,
     )
 
 
@@ -195,7 +203,3 @@ def _history(sizes: list[int], *, longest: int) -> str:
     if len(shown) > longest:
         shown = [shown[0], *(["…"] if longest > 2 else []), shown[-1]]
     return " → ".join(shown)
-
-
-def _rounded(rate: float) -> str:
-    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"

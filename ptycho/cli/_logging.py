@@ -23,6 +23,7 @@ LEVELS = {
 }
 _LOGGERS = ("ptycho", "autobatch")
 _SILENT = logging.CRITICAL + 1
+_LOG_INTERVAL_S = 60.0
 
 
 def console_level(arguments: argparse.Namespace) -> int:
@@ -73,7 +74,7 @@ def progress_display(arguments: argparse.Namespace) -> Iterator[Progress]:
         with RichProgress() as progress:
             yield progress
     else:
-        yield LogProgress()
+        yield LogProgress(interval_s=_LOG_INTERVAL_S)
 
 
 class _ConsoleHandler(logging.StreamHandler):

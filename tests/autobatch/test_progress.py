@@ -7,8 +7,9 @@ import re
 import pytest
 from rich.console import Console
 
-from autobatch import DeviceMemory, LogProgress, NoProgress, RichProgress, run_in_batches
-from autobatch import _rich_progress as rich_side
+from autobatch import DeviceMemory, LogProgress, NoProgress, RichProgress, _rich_progress, run_in_batches
+from autobatch._units import format_rate
+from autobatch.errors import StoppedError
 from autobatch.testing import FixedMemory, inject_oom
 
 GIB = 1 << 30
@@ -35,8 +36,50 @@ def test_log_lines_are_limited_by_the_clock(caplog):
             stage.advance(1000)
     assert logged(caplog) == [
         "stitching: 3,000 patches to do",
-        "stitching: 3,000/3,000 patches, 250.0 patches/s, finished",
+        "stitching: 3,000/3,000 patches, 250 patches/s, finished",
     ]
+
+
+def test_one_step_has_no_plural_and_no_rate_and_slow_ones_are_not_rounded_to_nothing(caplog):
+    clock = Clock()
+    caplog.set_level(logging.INFO)
+    for total, n_seconds in ((1, 4), (2, 100)):
+        with LogProgress(clock=clock).stage("plots", total, "steps") as stage:
+            clock.now_s += n_seconds
+            stage.advance(total)
+    assert logged(caplog) == [
+        "plots: 1 step to do",
+        "plots: 1/1 step, finished",
+        "plots: 2 steps to do",
+        "plots: 2/2 steps, 0.02 steps/s, finished",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (KeyboardInterrupt(), "Ctrl-C"),
+        (StoppedError(15), "SIGTERM"),
+        (ValueError("x"), "an error (ValueError)"),
+    ],
+)
+def test_what_stops_a_stage_is_told_in_words(caplog, error, words):
+    caplog.set_level(logging.INFO)
+    with pytest.raises(type(error)), LogProgress(clock=Clock()).stage("plots", 2, "steps"):
+        raise error
+    assert logged(caplog)[-1] == f"plots: stopped at 0/2 steps by {words}"
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_what_a_terminal_writes_at_a_key_does_not_break_the_last_line(width):
+    lines = drawn(width, lambda progress: _advanced(progress, 3))
+    assert lines
+    assert max(map(len, lines)) <= width - len("^C")
+
+
+def _advanced(progress, n_items):
+    with progress.stage("stitching", 10, "patches") as stage:
+        stage.advance(n_items)
 
 
 def test_log_lines_tell_size_memory_and_note(caplog):
@@ -52,7 +95,7 @@ def test_log_lines_tell_size_memory_and_note(caplog):
     assert logged(caplog)[1:4] == [
         "stitching: batch size 512 (planned)",
         "stitching: batch size 512 → 256 (out of memory at 512)",
-        "stitching: 1,000/3,000 patches, 100.0 patches/s, 3.00 GiB free on GPU:0, loss 0.5",
+        "stitching: 1,000/3,000 patches, 100 patches/s, 3.00 GiB free on GPU:0, loss 0.5",
     ]
 
 
@@ -66,7 +109,7 @@ def test_a_log_tells_what_stopped_a_stage(caplog):
 
     with pytest.raises(KeyError):
         fail()
-    assert logged(caplog)[-1] == "stitching: stopped at 1/3 items by KeyError"
+    assert logged(caplog)[-1] == "stitching: stopped at 1/3 items by an error (KeyError)"
 
 
 def test_log_lines_go_to_the_logger_given(caplog):
@@ -156,7 +199,7 @@ def test_a_stage_that_fails_says_by_what():
     with pytest.raises(KeyError):
         fail(progress)
     assert "3/40 items" in stream.getvalue()
-    assert "stopped by KeyError" in stream.getvalue()
+    assert "stopped by an error (KeyError)" in stream.getvalue()
 
 
 def test_a_stage_opens_and_closes_the_display_by_itself():
@@ -173,7 +216,7 @@ def test_a_stage_opens_and_closes_the_display_by_itself():
 
 def test_drawing_is_limited_however_many_batches_there_are(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(rich_side.time, "monotonic", clock)
+    monkeypatch.setattr(_rich_progress.time, "monotonic", clock)
     progress = RichProgress(Console(file=io.StringIO(), width=120))
     stage = progress.stage("many", 10_000)
     drawings = []
@@ -192,7 +235,7 @@ def test_memory_of_unknown_size_and_the_rate_of_slow_work():
             stage.memory(memory)
 
     assert "? / 1.00 GiB" in "\n".join(drawn(200, act))
-    assert [rich_side._rounded(rate) for rate in (0.123456, 99.96, 1234.5)] == ["0.123", "100", "1,234"]
+    assert [format_rate(rate) for rate in (0.123456, 99.96, 1234.5)] == ["0.123", "100", "1,234"]
 
 
 def test_a_run_reads_the_memory_at_most_once_a_second(caplog):
