@@ -147,7 +147,6 @@ class _BarStage:
 
 def _headed_bars(console: Console, *, is_narrow: bool) -> RichBars:
     """Return rich's progress display with a heading over its columns."""
-    from rich.padding import Padding
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.table import Column, Table
     from rich.text import Text
@@ -157,10 +156,11 @@ def _headed_bars(console: Console, *, is_narrow: bool) -> RichBars:
             table = super().make_tasks_table(tasks)
             table.show_header = bool(table.rows)
             table.header_style = "dim"
+            table.width = console.width - _FREE_COLUMNS
             return table
 
         def get_renderables(self) -> Iterable[RenderableType]:
-            yield from (Padding(bars, (0, _FREE_COLUMNS, 0, 0)) for bars in super().get_renderables())
+            yield from super().get_renderables()
             notes = [task.fields["note"] for task in self.tasks if task.fields["note"] and not task.finished]
             if is_narrow and notes:
                 # Beside the bar it would push everything else out.
