@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from io import BytesIO
+from itertools import chain, islice
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ptycho._io.damage import HDF5_DAMAGE
+from ptycho._io.hdf5_filters import refuse_unread_filters
 from ptycho.errors import DataError
 
 if TYPE_CHECKING:
@@ -23,16 +25,6 @@ _MAX_ENTRIES = 20_000
 # Deflate packs at most 1032 to 1; what is small may be packed as it likes.
 _MAX_RATIO = 1100
 _SMALL_BYTES = 64 << 20
-# Filters of other packages, by their registered number.
-_FILTERS = {
-    32001: "blosc",
-    32004: "LZ4",
-    32008: "bitshuffle",
-    32013: "ZFP",
-    32015: "zstd",
-    32017: "SZ",
-    32026: "blosc2",
-}
 _LISTED_ENTRIES = 30
 
 
@@ -166,19 +158,57 @@ class Hdf5File:
 
     def contents(self) -> str:
         """Return the first datasets of the file with their shapes, for a message."""
-        found: list[str] = []
+        found = [f"{path} {shape}" for path, shape, _ in islice(self.datasets(), _LISTED_ENTRIES + 1)]
+        more = ", …" if len(found) > _LISTED_ENTRIES else ""
+        return ", ".join(found[:_LISTED_ENTRIES]) + more if found else "nothing"
+
+    def datasets(self) -> Iterator[tuple[str, tuple[int, ...], np.dtype]]:
+        """Yield path, shape and type of the datasets that lie in the file itself, not of those that links lead to."""
+        import h5py
+
+        for path in self._paths():
+            found = None if self._is_link(path) else self._find(path)
+            if isinstance(found, h5py.Dataset) and found.shape is not None:
+                yield path, found.shape, _plain(found.dtype)
+
+    def dead_links(self) -> Iterator[tuple[str, str]]:
+        """Yield the path of each soft link that leads nowhere in this file, and where it says it leads."""
+        import h5py
+
+        for path in self._paths():
+            parent, _, key = path.rpartition("/")
+            group = self._find(parent)
+            link = group.get(key, getlink=True) if isinstance(group, h5py.Group) else None
+            if isinstance(link, h5py.SoftLink) and self._find_or_none(path) is None:
+                yield path, str(link.path)
+
+    def attribute_names(self) -> Iterator[tuple[str, str]]:
+        """Yield path and name of the attributes of the root and of the groups of the file."""
+        import h5py
+
+        for path in chain([""], self._paths()):
+            found = None if path and self._is_link(path) else self._find(path)
+            if isinstance(found, h5py.Group):
+                with self._damage_named(f"the attributes of {path or 'the root'}"):
+                    names = list(found.attrs)
+                yield from ((path, name) for name in names if isinstance(name, str))
+
+    def _paths(self) -> Iterator[str]:
+        """Yield the paths of all entries of the file, group by group, going over no link."""
         waiting, seen = [""], 0
-        while waiting and len(found) < _LISTED_ENTRIES and seen < _MAX_ENTRIES:
+        while waiting and seen < _MAX_ENTRIES:
             parent = waiting.pop()
             for key in sorted(self.keys(parent)):
                 path, seen = f"{parent}/{key}".removeprefix("/"), seen + 1
-                if path.count("/") < _MAX_HOPS and not self._is_link(path):
-                    if (shape := self.shape(path)) is not None:
-                        found.append(f"{path} {shape}")
-                    else:
-                        waiting.append(path)
-        more = ", …" if len(found) >= _LISTED_ENTRIES else ""
-        return ", ".join(found[:_LISTED_ENTRIES]) + more if found else "nothing"
+                yield path
+                if path.count("/") < _MAX_HOPS and not self._is_link(path) and self.shape(path) is None:
+                    waiting.append(path)
+
+    def _find_or_none(self, path: str) -> Any:
+        try:
+            return self._find(path)
+        except DataError:
+            return None
 
     def _value(self, path: str) -> Any:
         group, _, attribute = path.partition("@")
@@ -253,10 +283,16 @@ class Hdf5File:
 
         found = self._find(path)
         if not isinstance(found, h5py.Dataset):
+            dead = dict(self.dead_links())
+            if path in dead:
+                raise DataError(
+                    f"{path} in {self.name} is a link to {dead[path]}, which does not exist; write the file anew, or "
+                    "name the dataset that is meant."
+                )
             raise DataError(f"{self.name} has no dataset {path}; it holds {self.contents()}.")
         with self._damage_named(path):
             refuse_odd_type(found, path, self.name)
-            _refuse_unread_filters(found, path, self.name)
+            refuse_unread_filters(found, path, self.name)
             self._refuse_unreachable(found, path, 0)
         return found
 
@@ -333,29 +369,6 @@ def refuse_odd_type(dataset: h5py.Dataset, path: str, name: str) -> None:
     if kind in "biufcS" or _is_pair(dataset.dtype) or h5py.check_string_dtype(dataset.dtype) is not None:
         return
     raise DataError(f"{path} in {name} holds {dataset.dtype} but numbers or texts are needed; store it so.")
-
-
-def _refuse_unread_filters(dataset: h5py.Dataset, path: str, name: str) -> None:
-    unread = _unread_filters(dataset)
-    if unread:
-        with suppress(ImportError):
-            # Importing it makes its filters known to HDF5.
-            import hdf5plugin  # noqa: F401  # pyright: ignore[reportMissingImports]
-        unread = _unread_filters(dataset)
-    if unread:
-        listed = ", ".join(_FILTERS.get(code, f"filter {code}") for code in unread)
-        raise DataError(
-            f"{path} in {name} is compressed by {listed}, which h5py alone cannot read; install the filters with "
-            "pip install hdf5plugin (the extra formats of this package)."
-        )
-
-
-def _unread_filters(dataset: h5py.Dataset) -> list[int]:
-    import h5py
-
-    settings = dataset.id.get_create_plist()
-    codes = [settings.get_filter(index)[0] for index in range(settings.get_nfilters())]
-    return [code for code in codes if not h5py.h5z.filter_avail(code)]
 
 
 def _is_pair(dtype: np.dtype) -> bool:

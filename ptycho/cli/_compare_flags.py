@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ptycho.cli import _flags
+from ptycho.cli import _flags, _import_flags
 
 
 def build_parser(prog: str = "compare-models") -> argparse.ArgumentParser:
@@ -20,6 +20,7 @@ def build_parser(prog: str = "compare-models") -> argparse.ArgumentParser:
     _add_sampling(parser)
     _add_scoring(parser)
     _add_outputs(parser)
+    _import_flags.add_import_flags(parser)
     _flags.add_display_flags(parser)
     return parser
 

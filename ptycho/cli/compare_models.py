@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptycho.cli import _errors, _flags, _logging, _paths
+from ptycho.cli import _errors, _flags, _import_flags, _logging, _paths
 from ptycho.cli._compare_flags import build_parser
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     _check_usage(arguments)
     _flags.check_batch_memo(arguments.batch_memo)
     output, dump = _output_folder(arguments), _dump_folder(arguments)
-    inputs = _paths.inputs_of(arguments, ("output_dir", "batch_memo", "baseline_debug_dir"))
+    inputs = _paths.inputs_of(arguments, ("output_dir", "batch_memo", "baseline_debug_dir", "save_recipe"))
     output.check(inputs)
     if dump is not None:
         dump.check(inputs, flag="--baseline-debug-dir")
@@ -232,14 +232,14 @@ def _plot_options(arguments: argparse.Namespace, result: ComparisonResult) -> Pl
 
 def _open(arguments: argparse.Namespace) -> _Job:
     from ptycho.comparison import ComparisonSettings, check_arms
-    from ptycho.data import check_export, read_scan, subsample
+    from ptycho.data import check_export, subsample
 
     if arguments.demo:
         from ptycho.demo import demo_scan
 
         whole = demo_scan()
     else:
-        whole = read_scan(arguments.test_data, labels=False)
+        whole = _import_flags.read(arguments, arguments.test_data, labels=False)
     check_export(arguments.export, whole.geometry)
     settings = _flags.settings_from(
         arguments,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptycho.cli import _errors, _flags, _paths
+from ptycho.cli import _errors, _flags, _import_flags, _paths
 
 if TYPE_CHECKING:
     from ptycho.data import ScanData
@@ -21,34 +21,12 @@ def build_parser(prog: str = "ptycho-convert") -> argparse.ArgumentParser:
         "pixels, and a probe on the scale of the frames. What IN is, is told from what it holds; what it lacks is "
         "taken from files beside it with the same stem.",
     )
-    parser.add_argument("input", metavar="IN", type=Path, help="the scan to read; it is not changed")
-    parser.add_argument("output", metavar="OUT", type=Path, help="the NPZ to write")
     parser.add_argument(
-        "--from",
-        dest="layout",
-        metavar="FORMAT",
-        help="name of IN's format (default: told from what it holds)",
-    )
-    parser.add_argument(
-        "--with",
-        dest="partners",
-        metavar="FILE",
+        "files",
+        metavar="[IN] OUT",
         type=Path,
-        action="append",
-        default=[],
-        help="another file of the same scan, such as its positions; may be repeated (default: those beside IN)",
-    )
-    parser.add_argument(
-        "--pixel-size",
-        dest="object_pixel_m",
-        metavar="METRES",
-        type=_flags.positive,
-        help="side of the object's pixel, for files that do not tell it",
-    )
-    parser.add_argument(
-        "--transpose-frames",
-        action="store_true",
-        help="exchange rows and columns of the frames, as those need that MATLAB wrote",
+        nargs="+",
+        help="the scan to read, which is not changed (default: the file of --frames), and the NPZ to write",
     )
     parser.add_argument(
         "--object",
@@ -58,39 +36,48 @@ def build_parser(prog: str = "ptycho-convert") -> argparse.ArgumentParser:
         "and its probe and positions, without which the object has no scale or place, are taken with it",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
+    _import_flags.add_import_flags(parser)
     _flags.add_display_flags(parser)
     return parser
 
 
 def convert(arguments: argparse.Namespace) -> int:
     """Read, merge, write and say what was written."""
-    from ptycho.data import (
-        consistent_probe,
-        detect_format,
-        read_reconstruction,
-        read_scan,
-        with_reconstruction,
-        write_npz,
-    )
+    from ptycho.data import consistent_probe, read_reconstruction, with_reconstruction, write_npz
 
-    _paths.check_output_file(arguments.output, overwrite=arguments.overwrite)
+    source, target = _in_and_out(arguments)
+    _paths.check_output_file(target, overwrite=arguments.overwrite)
     finished = None if arguments.object is None else read_reconstruction(arguments.object)
-    layout = arguments.layout or detect_format(arguments.input)
-    scan = read_scan(
-        arguments.input,
-        partners=arguments.partners,
-        layout=layout,
-        object_pixel_m=arguments.object_pixel_m,
-        transpose_frames=arguments.transpose_frames,
-    )
+    scan = _import_flags.read(arguments, source)
     if finished is not None:
         scan = with_reconstruction(scan, finished)
     scan = consistent_probe(scan)
     with _errors.working():
-        write_npz(arguments.output, scan)
+        write_npz(target, scan)
     if not arguments.quiet:
-        print(_summary(arguments.output, layout, scan))
+        print(_summary(target, arguments.layout or _format_name(source), scan))
     return 0
+
+
+def _in_and_out(arguments: argparse.Namespace) -> tuple[Path, Path]:
+    files = arguments.files
+    source = _import_flags.scan_path(arguments, files[0] if len(files) == 2 else None)
+    if source is None or len(files) > 2:
+        raise _errors.UsageError(
+            f"{len(files)} {'files are' if len(files) > 1 else 'file is'} named but IN and OUT are needed, or OUT and "
+            "--frames FILE:DATASET; name these."
+        )
+    return source, files[-1]
+
+
+def _format_name(path: Path) -> str:
+    from ptycho.data import detect_format
+    from ptycho.errors import DataError
+
+    try:
+        return detect_format(path)
+    except DataError:
+        return path.name
 
 
 def main(argv: Sequence[str] | None = None, *, prog: str = "ptycho-convert") -> int:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptycho.cli import _errors, _flags, _logging, _paths
+from ptycho.cli import _errors, _flags, _import_flags, _logging, _paths
 
 if TYPE_CHECKING:
     from ptycho.cli._runs import RunStart
@@ -49,6 +49,7 @@ def build_parser(prog: str = "ptycho-reconstruct") -> argparse.ArgumentParser:
     _flags.add_run_flags(output)
     _flags.add_export(output)
     _flags.add_colour_scale(output)
+    _import_flags.add_import_flags(parser)
     _flags.add_display_flags(parser)
     return parser
 
@@ -57,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Reconstruct and write; the work of `main` once the arguments are parsed."""
     _flags.check_colour_scale(arguments)
     output = _paths.OutputFolder(arguments.output_dir, (*_results(), _LOG), arguments.overwrite)
-    output.check(_paths.inputs_of(arguments, ("output_dir", "batch_memo")))
+    output.check(_paths.inputs_of(arguments, ("output_dir", "batch_memo", "save_recipe")))
     _flags.check_batch_memo(arguments.batch_memo)
 
     from ptycho.models.devices import computing_on
@@ -81,7 +82,7 @@ def _results() -> tuple[str, ...]:
 
 def _open(arguments: argparse.Namespace) -> tuple[Arm, ScanData, ComparisonSettings]:
     from ptycho.comparison import ComparisonSettings, check_arms, load_arm
-    from ptycho.data import check_export, read_scan
+    from ptycho.data import check_export
     from ptycho.models import is_model
 
     if arguments.model_dir.is_file() and not is_model(arguments.model_dir):
@@ -90,7 +91,7 @@ def _open(arguments: argparse.Namespace) -> tuple[Arm, ScanData, ComparisonSetti
             "baseline_model.h5."
         )
     # A truth is left out: scoring is the business of compare-models, and nothing here may depend on one.
-    scan = replace(read_scan(arguments.test_data, labels=False), object_guess=None)
+    scan = replace(_import_flags.read(arguments, arguments.test_data, labels=False), object_guess=None)
     check_export(arguments.export, scan.geometry)
     arm = load_arm(arguments.model_dir)
     settings = _flags.settings_from(arguments, ComparisonSettings, register="none")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptycho.cli import _errors, _flags, _logging, _paths
+from ptycho.cli import _errors, _flags, _import_flags, _logging, _paths
 
 if TYPE_CHECKING:
     from ptycho.data.scan import ScanData
@@ -30,6 +30,7 @@ def build_parser(prog: str = "ptycho-train") -> argparse.ArgumentParser:
     _add_steps(learning)
     _add_end(learning)
     _add_start(learning)
+    _import_flags.add_import_flags(parser)
     _flags.add_display_flags(parser)
     return parser
 
@@ -151,13 +152,12 @@ def _add_start(group: argparse._ActionsContainer) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train and write; the work of `main` once the arguments are parsed."""
-    from ptycho.data import read_scan
     from ptycho.models.bundle import BUNDLE_FILES
     from ptycho.models.networks import Architecture
 
     output = _paths.OutputFolder(arguments.output_dir, (*BUNDLE_FILES, *_LOSS_FILES), arguments.overwrite)
-    output.check(_paths.inputs_of(arguments, ("output_dir",)))
-    scans = [read_scan(path, labels=arguments.model == "baseline") for path in arguments.train_data]
+    output.check(_paths.inputs_of(arguments, ("output_dir", "save_recipe")))
+    scans = _import_flags.read_all(arguments, arguments.train_data, labels=arguments.model == "baseline")
     architecture = Architecture(
         kind=arguments.model,
         patch_size=scans[0].patch_size,

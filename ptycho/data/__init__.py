@@ -13,6 +13,9 @@ from ptycho.data.grouping import Groups as Groups
 from ptycho.data.grouping import neighbour_groups as neighbour_groups
 from ptycho.data.illumination import consistent_probe as consistent_probe
 from ptycho.data.illumination import probe_energy_ratio as probe_energy_ratio
+from ptycho.data.importing import ImportSettings as ImportSettings
+from ptycho.data.importing import read_recipe as read_recipe
+from ptycho.data.importing import write_recipe as write_recipe
 from ptycho.data.npz import read_npz as read_npz
 from ptycho.data.npz import write_npz as write_npz
 from ptycho.data.phantoms import defocused_probe as defocused_probe

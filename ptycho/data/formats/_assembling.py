@@ -7,7 +7,7 @@ import logging
 import numpy as np
 
 from ptycho.data.checks import check_plausible
-from ptycho.data.formats._frames import amplitude_and_mask
+from ptycho.data.formats._frames import FrameStack, amplitude_and_mask
 from ptycho.data.formats._parts import Parts
 from ptycho.data.geometry import ScanGeometry
 from ptycho.data.illumination import consistent_probe, probe_of_mean_frame
@@ -56,6 +56,26 @@ def scan_of(parts: Parts, *, plausibility: bool = True) -> ScanData:
     if plausibility:
         check_plausible(scan)
     return consistent_probe(scan)
+
+
+def parts_of(scan: ScanData, name: str) -> Parts:
+    """Return the parts that make up a scan, without its labels; `name` is that of its file."""
+    lengths = {
+        key: None if scan.geometry is None else getattr(scan.geometry, key)
+        for key in ("photon_energy_j", "detector_distance_m", "detector_pixel_m", "object_pixel_m")
+    }
+    return Parts(
+        files=(name,),
+        frames=FrameStack.of_array(name, scan.amplitude).squared(),
+        bad_pixels=None if scan.mask is None else ~scan.mask,
+        positions_yx=scan.positions_yx,
+        position_unit="px",
+        probe=scan.probe,
+        object_image=scan.object_guess,
+        origin_yx=None if scan.object_guess is None else np.zeros(2),
+        scan_index=scan.scan_index,
+        **lengths,
+    )
 
 
 def reconstruction_of(parts: Parts, title: str) -> Reconstruction:
@@ -114,8 +134,8 @@ def _pairs(parts: Parts, n_frames: int, n_positions: int) -> tuple[np.ndarray, n
     if parts.frame_ids is None or parts.position_ids is None:
         if n_frames != n_positions:
             raise DataError(
-                f"there are {n_frames} frames but {n_positions} positions, in {parts.names}; one "
-                "position for each frame is needed, so name files of the same scan."
+                f"there are {n_frames} frames but {n_positions} positions, in {parts.names}; one position for each "
+                f"frame is needed, so {_hint_of_counts(parts, n_positions)}."
             )
         return np.arange(n_frames), np.arange(n_positions)
     where = {int(number): frame for frame, number in reversed(list(enumerate(parts.frame_ids)))}
@@ -133,6 +153,15 @@ def _pairs(parts: Parts, n_frames: int, n_positions: int) -> tuple[np.ndarray, n
             n_positions,
         )
     return wanted, rows
+
+
+def _hint_of_counts(parts: Parts, n_positions: int) -> str:
+    assert parts.frames is not None  # nothing is missing
+    if parts.frames.shape[2] == n_positions:
+        return (
+            f"the frames, of shape {parts.frames.shape}, seem to be in the order (H, W, n): pass --axes yxn"
+        )
+    return "name files of the same scan"
 
 
 def _centres(parts: Parts, geometry: ScanGeometry | None, side: int) -> np.ndarray:
@@ -169,11 +198,14 @@ def _bad_pixels(parts: Parts, shape: tuple[int, ...]) -> np.ndarray | None:
 
 def _refuse_cropped_object(parts: Parts, shape: tuple[int, ...], side: int) -> None:
     """Cropping frames changes the object's pixel, so that a probe or object of the whole frames no longer fits."""
-    if shape[1:] != (side, side) and (parts.probe is not None or parts.object_pixel_m is not None):
+    assert parts.frames is not None  # nothing is missing
+    if shape[1:] != (side * parts.frames.bin,) * 2 and (
+        parts.probe is not None or parts.object_pixel_m is not None
+    ):
         raise DataError(
             f"frames of {shape[1]}x{shape[2]} pixels would have to be cropped to {side}x{side}, but {parts.names} "
-            "has a probe or an object's pixel size that belong to other frames; crop the frames and reconstruct again, "
-            "or leave probe and object out."
+            f"has a probe or an object's pixel size that belong to other frames; pass --crop {side}, which changes "
+            "them too, or leave probe and object out."
         )
     if parts.probe is not None and parts.probe.shape[-2:] != (side, side):
         raise DataError(

@@ -34,16 +34,34 @@ class NpyFile:
 
 @dataclass(frozen=True, eq=False)
 class TextTable:
-    """Rows of numbers in a text file, and whether commas divide them."""
+    """Rows of numbers in a text file, whether commas divide them, and the names that a header gives its columns."""
 
     name: str
     rows: np.ndarray
     has_commas: bool
+    names: tuple[str, ...] = ()
 
     @property
     def keys(self) -> tuple[str, ...]:
         """What it holds, in words."""
-        return (f"{self.rows.shape[0]} rows of {self.rows.shape[1]} numbers",)
+        headed = f" under {', '.join(self.names)}" if self.names else ""
+        return (f"{self.rows.shape[0]} rows of {self.rows.shape[1]} numbers{headed}",)
+
+    def column(self, wanted: str) -> int:
+        """Return the number of a column, from 0, that is named or numbered.
+
+        Raises
+        ------
+        DataError
+            There is no such column.
+        """
+        by_name = {name.lower(): number for number, name in enumerate(self.names)}
+        number = by_name.get(wanted.lower(), int(wanted) if wanted.isdecimal() else -1)
+        if not 0 <= number < self.rows.shape[1]:
+            raise DataError(
+                f"{self.name} holds {self.keys[0]} and has no column {wanted}; name one, or its number from 0."
+            )
+        return number
 
 
 @contextmanager
@@ -106,12 +124,32 @@ def _table(path: Path, start: bytes) -> TextTable:
             f"{path} is a text of more than {_MAX_TABLE_BYTES} bytes, no table of positions; pass one."
         )
     has_commas = b"," in start
+    delimiter = "," if has_commas else None
+    names = _header(start, delimiter)
     try:
-        rows = np.loadtxt(path, delimiter="," if has_commas else None, comments="#", ndmin=2)
+        rows = np.loadtxt(path, delimiter=delimiter, comments="#", ndmin=2, skiprows=1 if names else 0)
     except (ValueError, UnicodeDecodeError) as error:
         reason = str(error).split(";")[0]
         raise DataError(
             f"{path} is none of the files that are read here: it begins with {start[:8]!r} and is no table of "
             f"numbers either ({reason}); pass an NPZ, HDF5, MAT, NPY or CXI file, or a table of positions."
         ) from error
-    return TextTable(str(path), rows, has_commas)
+    return TextTable(str(path), rows, has_commas, names if len(names) == rows.shape[1] else ())
+
+
+def _header(start: bytes, delimiter: str | None) -> tuple[str, ...]:
+    """Return the names in the first line of a table; none if it is a comment, or no line of numbers follows."""
+    lines = start.decode("utf-8-sig", "replace").splitlines()
+    if len(lines) < 2 or lines[0].startswith("#"):
+        return ()
+    names = tuple(part.strip().strip('"') for part in lines[0].split(delimiter))
+    starts_with_number = _is_number((lines[1].split(delimiter) or [""])[0])
+    return names if starts_with_number and not any(map(_is_number, names)) else ()
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

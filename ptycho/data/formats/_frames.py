@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +34,10 @@ class FrameStack:
         Background that is subtracted.
     flat : (rows, columns), optional
         Relative efficiency that is divided by.
+    bin : int
+        So many pixels a side are summed to one when counts become amplitudes; rows and columns are those before.
+    lowest, highest : float, optional
+        A pixel that is outside in any frame does not count.
     """
 
     name: str
@@ -41,6 +45,9 @@ class FrameStack:
     blocks: Callable[[], Iterator[tuple[int, np.ndarray]]]
     dark: np.ndarray | None = None
     flat: np.ndarray | None = None
+    bin: int = 1
+    lowest: float | None = None
+    highest: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is no stack of images, and corrections of another shape."""
@@ -122,23 +129,41 @@ class FrameStack:
             for start, counts in self.blocks():
                 yield start, turn(counts)
 
-        return FrameStack(
-            name=self.name,
+        return replace(
+            self,
             shape=(self.shape[0], image.shape[1], image.shape[2]),
             blocks=blocks,
             dark=None if self.dark is None else turn(self.dark[np.newaxis])[0],
             flat=None if self.flat is None else turn(self.flat[np.newaxis])[0],
         )
 
+    def counted_last(self) -> FrameStack:
+        """Return the frames of a stack (rows, columns, n), which is read into memory for it."""
+        whole = np.concatenate([counts for _, counts in self.blocks()])
+        return FrameStack.of_array(self.name, np.moveaxis(whole, -1, 0))
+
+    def squared(self) -> FrameStack:
+        """Return the counts of frames that hold amplitudes."""
+
+        def blocks() -> Iterator[tuple[int, np.ndarray]]:
+            for start, amplitudes in self.blocks():
+                yield start, amplitudes.astype(np.float64) ** 2
+
+        return replace(self, blocks=blocks)
+
+    def sample(self, n_frames: int) -> np.ndarray:
+        """Return the first frames as they are stored, at most `n_frames`, (k, rows, columns)."""
+        return next(iter(self.blocks()))[1][:n_frames]
+
     @property
     def side(self) -> int:
-        """Side N of the largest centred square with an even number of pixels."""
-        return min(self.shape[1:]) // 2 * 2
+        """Side N, after binning, of the largest centred square with an even number of pixels."""
+        return min(self.shape[1:]) // (2 * self.bin) * 2
 
     @property
     def square(self) -> tuple[slice, ...]:
-        """Rows and columns of that square, whose pixel (N/2, N/2) is the frames' middle one."""
-        half = self.side // 2
+        """Rows and columns of that square before binning; its pixel (N/2, N/2) is the frames' middle one."""
+        half = self.side * self.bin // 2
         return tuple(slice(extent // 2 - half, extent // 2 + half) for extent in self.shape[1:])
 
     def cropped(self) -> FrameStack:
@@ -146,7 +171,7 @@ class FrameStack:
         rows, columns = self.square
         return (
             self
-            if self.shape[1:] == (self.side, self.side)
+            if self.shape[1:] == (self.side * self.bin, self.side * self.bin)
             else self.turned(lambda images: images[..., rows, columns])
         )
 
@@ -168,8 +193,9 @@ def amplitude_and_mask(
     """Read the frames numbered `wanted` as amplitudes, and find the pixels that count.
 
     Masked are the pixels of `bad`, those that hold the largest number of an unsigned type or NaN in any frame, as
-    detectors mark dead and overflowing ones, and those that are negative in every frame. Any other negative
-    value, left by the subtraction of a background, becomes 0.
+    detectors mark dead and overflowing ones, those outside the stack's limits, and those that are negative in every
+    frame. Any other negative value, left by the subtraction of a background, becomes 0. A binned pixel of which a
+    part is masked is masked.
 
     Parameters
     ----------
@@ -184,23 +210,23 @@ def amplitude_and_mask(
     amplitude : (k, N, N) float32
     mask : (N, N) bool, or None if all pixels count
     """
-    side = stack.side
-    crop = stack.square
+    side, crop = stack.side, stack.square
     amplitude = np.empty((wanted.size, side, side), np.float32)
-    marked, always_negative = np.zeros((side, side), bool), np.ones((side, side), bool)
+    unbinned = (side * stack.bin, side * stack.bin)
+    marked, always_negative = np.zeros(unbinned, bool), np.ones(unbinned, bool)
     n_negative = 0
     for start, block in stack.blocks():
         rows = np.flatnonzero((wanted >= start) & (wanted < start + len(block)))
         if not rows.size:
             continue
         counts = block[wanted[rows] - start][:, crop[0], crop[1]]
-        marked |= _sentinels(counts)
+        marked |= _sentinels(counts) | _outside(counts, stack)
         corrected = _corrected(counts, stack, crop)
         negative = corrected < 0
         n_negative += int(np.count_nonzero(negative))
         always_negative &= negative.all(axis=0)
         # NaN is marked already, and would stay NaN.
-        amplitude[rows] = np.sqrt(np.where(corrected > 0, corrected, np.float32(0)))
+        amplitude[rows] = np.sqrt(_binned(np.where(corrected > 0, corrected, np.float32(0)), stack.bin))
     if bad is not None:
         marked |= bad[crop]
     if stack.dark is None:
@@ -209,6 +235,7 @@ def amplitude_and_mask(
         logger.warning("%s has %d negative values; they are set to 0", stack.name, n_negative)
     if not marked.any():
         return amplitude, None
+    marked = _binned(marked, stack.bin) > 0
     amplitude[:, marked] = 0
     logger.info("%s: %d of %d pixels are masked", stack.name, np.count_nonzero(marked), marked.size)
     return amplitude, ~marked
@@ -218,6 +245,23 @@ def _sentinels(counts: np.ndarray) -> np.ndarray:
     if counts.dtype.kind == "u" and counts.dtype.itemsize > 1:
         return np.any(counts == np.iinfo(counts.dtype).max, axis=0)
     return np.any(np.isnan(counts), axis=0) if counts.dtype.kind == "f" else np.zeros(counts.shape[1:], bool)
+
+
+def _outside(counts: np.ndarray, stack: FrameStack) -> np.ndarray:
+    outside = np.zeros(counts.shape[1:], bool)
+    if stack.lowest is not None:
+        outside |= np.any(counts < stack.lowest, axis=0)
+    if stack.highest is not None:
+        outside |= np.any(counts > stack.highest, axis=0)
+    return outside
+
+
+def _binned(images: np.ndarray, size: int) -> np.ndarray:
+    """Return the sums over size x size pixels of images (…, rows, columns)."""
+    if size == 1:
+        return images
+    rows, columns = (extent // size for extent in images.shape[-2:])
+    return images.reshape(*images.shape[:-2], rows, size, columns, size).sum(axis=(-3, -1))
 
 
 def _corrected(counts: np.ndarray, stack: FrameStack, crop: tuple[slice, ...]) -> np.ndarray:

@@ -68,6 +68,10 @@ class MatFile:
             )
         return found.values
 
+    def values(self, key: str) -> np.ndarray | None:
+        """Return the numbers of one variable, None if it holds something else."""
+        return self._variables_by_name[key].values
+
     def field(self, key: str, name: str) -> np.ndarray | None:
         """Return the numbers of field `name` of the structure `key`, None if there are none."""
         found = self._variables_by_name.get(key)

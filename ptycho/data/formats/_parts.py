@@ -98,4 +98,4 @@ class Parts:
         ):
             # Where it lies is told in a unit that these positions are not in.
             changes.pop("object_image")
-        return replace(self, **changes, files=(*self.files, *other.files))
+        return replace(self, **changes, files=tuple(dict.fromkeys((*self.files, *other.files))))

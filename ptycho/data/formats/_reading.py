@@ -11,15 +11,24 @@ from pathlib import Path
 from typing import Any
 
 from ptycho._io.archive import Archive, errors_naming
-from ptycho.data.formats._assembling import reconstruction_of, scan_of
+from ptycho.data.formats._assembling import parts_of, reconstruction_of, scan_of
 from ptycho.data.formats._containers import contents_of, kind_of, open_container
 from ptycho.data.formats._format import Format
-from ptycho.data.formats._frames import oriented
 from ptycho.data.formats._partners import partners_of
 from ptycho.data.formats._parts import Parts
 from ptycho.data.formats._table import FORMATS
 from ptycho.data.geometry import ScanGeometry
 from ptycho.data.illumination import consistent_probe
+from ptycho.data.importing.changes import (
+    with_frames_changed,
+    with_lengths,
+    with_positions_changed,
+    with_window,
+)
+from ptycho.data.importing.guessing import FLAGS_OF, guess, guess_lengths
+from ptycho.data.importing.named import named_parts
+from ptycho.data.importing.places import Sources
+from ptycho.data.importing.settings import ImportSettings
 from ptycho.data.reconstruction import Reconstruction, read_reconstruction_npz
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
@@ -53,31 +62,29 @@ def detect_format(path: str | PathLike[str]) -> str:
 def read_scan(
     path: str | PathLike[str],
     *,
+    importing: ImportSettings | None = None,
     partners: Sequence[str | PathLike[str]] = (),
     layout: str | None = None,
-    object_pixel_m: float | None = None,
-    transpose_frames: bool = False,
     labels: bool = True,
     plausibility: bool = True,
 ) -> ScanData:
-    """Read a scan from a file of any format that is known here.
+    """Read a scan from a file of any format that is known here, or of any other with the help of `importing`.
 
     The format is told from what the file holds. Where it lacks frames, positions or lengths they are taken from
     files beside it with the same stem, such as ``a_dp.h5`` and ``a_para.h5``, ``diffraction.h5`` and ``product.h5``,
-    ``a.npy`` and ``a.csv``, and the log says which. All but the project's own NPZ is read into memory, brought to
+    ``a.npy`` and ``a.csv``, and the log says which. Of a file of no known format `importing` names what holds what;
+    the rest is guessed, and the log says how. All but the project's own NPZ is read into memory, brought to
     this package's conventions, and given a probe on the scale of its frames.
 
     Parameters
     ----------
     path : path
+    importing : ImportSettings, optional
+        What the file does not tell, or tells wrong: where its parts lie, units, orientation, cropping.
     partners : sequence of path
         The other files of the scan; they are not searched for then.
     layout : str, optional
         Name of the format, where it should not be told from the contents.
-    object_pixel_m : float, optional
-        Side of the object's pixel in metres, for files that do not tell it, or tell it wrong.
-    transpose_frames : bool
-        Exchange rows and columns of the frames, as files need whose frames MATLAB wrote.
     labels, plausibility : bool
         As in `read_npz`.
 
@@ -103,24 +110,91 @@ def read_scan(
     >>> scan.amplitude.shape, scan.patch_size
     ((6, 64, 64), 64)
     """
-    source = Path(path)
+    source, settings = Path(path), importing or ImportSettings()
     with ExitStack() as stack:
-        container, found = _opened(source, layout, stack)
-        if found.scan is not None:
+        container = stack.enter_context(open_container(source))
+        found = _recognised(container) if layout is None else _named(layout, container, source)
+        if found is None and not settings.given:
+            raise _unknown(container, source)
+        if found is not None and found.scan is not None and not settings.names_frames:
             stack.close()
-            _refuse_options_of_parts(source, found, bool(partners), transpose_frames)
-            scan = found.scan(source, labels, plausibility)
-            if object_pixel_m is not None:
-                scan = replace(scan, geometry=ScanGeometry(object_pixel_m=object_pixel_m))
-            return scan if found.name == "npz" else consistent_probe(scan)
-        logger.info("%s is %s", source, found.title)
-        parts = _joined(
-            _parts(found, container), source, [Path(one) for one in partners], stack, object_pixel_m
-        )
-        if transpose_frames:
-            parts = _with_transposed_frames(parts)
+            return _whole_scan(found, source, settings, bool(partners), labels, plausibility)
+        known = None
+        if found is not None and found.scan is None:
+            logger.info("%s is %s", source, found.title)
+            known = _parts(found, _reopened(container, found, source, stack))
+        sources = Sources(source, stack)
+        parts = _imported(known, settings, sources, [Path(one) for one in partners], stack)
         with errors_naming(path):
             return scan_of(parts, plausibility=plausibility)
+
+
+def _whole_scan(
+    found: Format,
+    source: Path,
+    settings: ImportSettings,
+    has_partners: bool,
+    labels: bool,
+    plausibility: bool,
+) -> ScanData:
+    """Read a file that is whole, and change it as the settings say."""
+    assert found.scan is not None
+    if has_partners:
+        raise DataError(
+            f"{source} is {found.title}, which is whole, so it takes no --with FILE; leave it out."
+        )
+    given = settings.given
+    changes = bool(given.keys() - {"object_pixel_m"})
+    scan = found.scan(source, labels, plausibility and not changes)
+    if not changes:
+        if given:
+            scan = replace(scan, geometry=ScanGeometry(object_pixel_m=given["object_pixel_m"]))
+        return scan if found.name == "npz" else consistent_probe(scan)
+    if scan.labels is not None:
+        logger.warning("%s: its labels Y belong to the frames as they are; they are left out", source)
+    with ExitStack() as stack:
+        parts = _imported(parts_of(scan, str(source)), settings, Sources(source, stack), [], stack)
+        with errors_naming(source):
+            return scan_of(parts, plausibility=plausibility)
+
+
+def _imported(
+    known: Parts | None,
+    settings: ImportSettings,
+    sources: Sources,
+    partners: Sequence[Path],
+    stack: ExitStack,
+) -> Parts:
+    """Return the parts of a scan, of which nothing is missing: what is known, what is named, and what partners have."""
+    parts, lacking = _collected(known, settings, sources, partners, stack)
+    if lacking:
+        lengths = set(parts.missing()) - {"frames", "positions"}
+        instead = ", or --pixel-size 10nm of the object in place of all lengths" if lengths else ""
+        verb = "lacks" if len(parts.files) == 1 else "lack"
+        raise DataError(
+            f"{parts.names} {verb} {', '.join(lacking)}, and no file beside with the same stem as "
+            f"{sources.source.name} has them; pass these flags{instead}, or name the file that has them by --with FILE."
+        )
+    return with_window(parts, settings)
+
+
+def _collected(
+    known: Parts | None,
+    settings: ImportSettings,
+    sources: Sources,
+    partners: Sequence[Path],
+    stack: ExitStack,
+) -> tuple[Parts, list[str]]:
+    """Return the parts before cropping, and what is missing of them with the flags that tell it."""
+    named = named_parts(settings, sources, known)
+    parts = named.parts if known is None else named.parts.joined_with(known)
+    parts = _joined(with_lengths(parts, settings), sources.source, partners, stack)
+    guessing = named.parts.frames is not None
+    parts = with_frames_changed(parts, settings, sources, mask=named.mask, guessing=guessing)
+    is_named = named.parts.positions_yx is not None
+    parts, asks = with_positions_changed(parts, settings, named.position_unit, named=is_named)
+    lacking = [f"{name} ({FLAGS_OF[name]})" for name in parts.missing()]
+    return parts, [*lacking, *named.asks, *asks]
 
 
 def read_reconstruction(path: str | PathLike[str]) -> Reconstruction:
@@ -179,13 +253,9 @@ def is_reconstruction(path: str | PathLike[str]) -> bool:
     return found is not None and found.parts is not None
 
 
-def _opened(path: Path, layout: str | None, stack: ExitStack) -> tuple[Any, Format]:
-    """Open a file and find its format; links to neighbours are followed where the format has such."""
-    container = stack.enter_context(open_container(path))
-    found = _format_of(container, path) if layout is None else _named(layout, container, path)
-    if found.neighbours:
-        container = stack.enter_context(open_container(path, neighbours=True))
-    return container, found
+def _reopened(container: Any, found: Format, path: Path, stack: ExitStack) -> Any:
+    """Return the file so that links to neighbours are followed where its format has such."""
+    return stack.enter_context(open_container(path, neighbours=True)) if found.neighbours else container
 
 
 def _named(layout: str, container: Any, path: Path) -> Format:
@@ -203,11 +273,21 @@ def _named(layout: str, container: Any, path: Path) -> Format:
 def _format_of(container: Any, path: str | PathLike[str]) -> Format:
     found = _recognised(container)
     if found is None:
-        raise DataError(
-            f"{path} is {kind_of(container)} that holds {contents_of(container)}, which is no scan that is known here; "
-            "pass one of the formats of docs/formats.md, or write your arrays as its NPZ."
-        )
+        raise _unknown(container, path)
     return found
+
+
+def _unknown(container: Any, path: str | PathLike[str]) -> DataError:
+    guessed = guess(container)
+    remedy = "say what holds what by --frames FILE:DATASET and --positions FILE:DATASET"
+    if guessed.frames is not None:
+        lacking = guessed.lacking(guess_lengths(container))
+        more = f" with what is missing, {', '.join(lacking)}" if lacking else ""
+        remedy = f"if they are what their names say, pass {guessed.flags}{more}"
+    return DataError(
+        f"{path} is {kind_of(container)} that holds {contents_of(container)}, which is no scan that is known here; "
+        f"{remedy} (ptycho inspect shows the datasets)."
+    )
 
 
 def _recognised(container: Any) -> Format | None:
@@ -222,12 +302,8 @@ def _parts(found: Format, container: Any) -> Parts:
     return found.parts(container)
 
 
-def _joined(
-    parts: Parts, path: Path, named: Sequence[Path], stack: ExitStack, object_pixel_m: float | None
-) -> Parts:
+def _joined(parts: Parts, path: Path, named: Sequence[Path], stack: ExitStack) -> Parts:
     """Return `parts` with what it lacks from the files named, or else from those beside it."""
-    if object_pixel_m is not None:
-        parts = replace(parts, object_pixel_m=object_pixel_m)
     for other in named or partners_of(path):
         if not named and not parts.missing():
             break
@@ -237,22 +313,7 @@ def _joined(
             parts = parts.joined_with(found)
             gained = ", ".join(sorted(before - set(parts.missing()))) or "what else it has"
             logger.info("%s: taken from %s: %s", path, other.name, gained)
-    _refuse_missing(parts, path)
     return parts
-
-
-def _refuse_options_of_parts(path: Path, found: Format, has_partners: bool, transposed: bool) -> None:
-    if has_partners or transposed:
-        option = "--with FILE" if has_partners else "--transpose-frames"
-        raise DataError(
-            f"{path} is {found.title}, whole and in its own order, so it takes no {option}; leave it out."
-        )
-
-
-def _with_transposed_frames(parts: Parts) -> Parts:
-    assert parts.frames is not None  # nothing is missing
-    bad = None if parts.bad_pixels is None else parts.bad_pixels.T
-    return replace(parts, frames=parts.frames.turned(oriented(4)), bad_pixels=bad)
 
 
 def _gives(found: Parts, parts: Parts) -> bool:
@@ -261,26 +322,15 @@ def _gives(found: Parts, parts: Parts) -> bool:
 
 def _partner(path: Path, stack: ExitStack, *, must: bool) -> Parts | None:
     try:
-        container, found = _opened(path, None, stack)
+        container = stack.enter_context(open_container(path))
+        found = _format_of(container, path)
         if found.parts is None:
             raise DataError(
                 f"{path} is {found.title}, a whole scan and no part of another; name another file."
             )
-        return _parts(found, container)
+        return _parts(found, _reopened(container, found, path, stack))
     except DataError as error:
         if must:
             raise
         logger.info("%s lies beside the scan but is passed over: %s", path.name, error)
         return None
-
-
-def _refuse_missing(parts: Parts, path: Path) -> None:
-    missing = parts.missing()
-    if missing:
-        verb = "lacks" if len(parts.files) == 1 else "lack"
-        known_place = set(missing).isdisjoint({"frames", "positions"})
-        raise DataError(
-            f"{parts.names} {verb} {', '.join(missing)}, and no file beside with the same stem as {path.name} has "
-            "them; name the file that does by ptycho-convert --with FILE"
-            + (", or pass its --pixel-size METRES." if known_place else ".")
-        )

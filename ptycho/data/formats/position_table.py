@@ -21,6 +21,7 @@ FORMAT = Format(
     name="positions",
     title="a table of positions",
     container=TextTable,
-    recognises=lambda table: table.rows.ndim == 2 and table.rows.shape[1] == 2,
+    # Columns with names may be in any unit: they are for the importer.
+    recognises=lambda table: table.rows.ndim == 2 and table.rows.shape[1] == 2 and not table.names,
     parts=_parts,
 )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ptycho.data import (
+    ImportSettings,
     consistent_probe,
     detect_format,
     read_npz,
@@ -114,13 +115,11 @@ def test_read_as_any_scan_it_is_what_its_conversion_gives_bit_for_bit(tmp_path, 
         np.testing.assert_array_equal(getattr(direct, name), getattr(converted, name))
 
 
-def test_what_belongs_to_parts_of_a_scan_is_refused(tmp_path, scan):
+def test_a_whole_scan_takes_no_partner_but_a_pixel_size(tmp_path, scan):
     path = _saved(tmp_path / "t.npz", _members(scan))
     with pytest.raises(DataError, match="so it takes no --with FILE; leave it out"):
         read_scan(path, partners=[path])
-    with pytest.raises(DataError, match="so it takes no --transpose-frames"):
-        read_scan(path, transpose_frames=True)
-    assert read_scan(path, object_pixel_m=3e-9).geometry.object_pixel_m == 3e-9
+    assert read_scan(path, importing=ImportSettings(object_pixel_m=3e-9)).geometry.object_pixel_m == 3e-9
 
 
 def test_the_measured_siemens_star_agrees_with_its_reconstruction(siemens):

@@ -13,7 +13,7 @@ from known_scan import assert_forward_model_agrees, forward
 from peer_writers import fold_slice_variables, write_eiger, write_fold_slice, write_nexus, write_ptyd
 from scipy.io import savemat
 
-from ptycho.data import detect_format, read_reconstruction, read_scan
+from ptycho.data import ImportSettings, detect_format, read_reconstruction, read_scan
 from ptycho.data.formats._matlab import MatFile
 from ptycho.errors import DataError
 
@@ -50,14 +50,15 @@ def test_a_pair_of_fold_slice_is_a_scan(tmp_path, known, caplog, opened, shape):
         scan = read_scan(tmp_path / opened)
     _assert_is_known_scan(scan, known)
     assert scan.geometry.wavelength_m == pytest.approx(known.wavelength_m)
-    assert "those that MATLAB wrote need ptycho-convert --transpose-frames" in caplog.text
+    assert "those that MATLAB wrote need --frame-orientation 4" in caplog.text
 
 
 def test_frames_that_matlab_wrote_are_transposed_when_told(tmp_path, known):
     write_fold_slice(tmp_path, known)
     with h5py.File(tmp_path / "data_roi0_dp.hdf5", "r+") as file:
         file["dp"][...] = known.clean.swapaxes(1, 2)
-    _assert_is_known_scan(read_scan(tmp_path / "data_roi0_dp.hdf5", transpose_frames=True), known)
+    scan = read_scan(tmp_path / "data_roi0_dp.hdf5", importing=ImportSettings(frame_orientation=4))
+    _assert_is_known_scan(scan, known)
 
 
 def test_electrons_are_told_by_positions_in_angstrom(tmp_path, known):
@@ -339,7 +340,9 @@ def test_a_scan_in_emd_without_calibration_is_refused(tmp_path, known):
 def test_an_array_and_its_table_are_a_scan(tmp_path, known, raster):
     np.save(tmp_path / "a.npy", known.clean.reshape(3, 4, 16, 16) if raster else known.clean)
     np.savetxt(tmp_path / "a.txt", known.metres_about()[:, ::-1])
-    _assert_is_known_scan(read_scan(tmp_path / "a.npy", object_pixel_m=known.pixel_m), known)
+    _assert_is_known_scan(
+        read_scan(tmp_path / "a.npy", importing=ImportSettings(object_pixel_m=known.pixel_m)), known
+    )
 
 
 # Beamlines
@@ -378,6 +381,6 @@ def test_frames_alone_say_what_they_lack(tmp_path, known):
     (tmp_path / "a.csv").unlink()
     with pytest.raises(
         DataError,
-        match=r"a_master\.h5 lacks positions, .* name the file that does by ptycho-convert --with FILE\.",
+        match=r"a_master\.h5 lacks positions \(--positions FILE:DATASET.* or name the file that has them by --with",
     ):
         read_scan(tmp_path / "a_master.h5")

@@ -11,7 +11,14 @@ import pytest
 from known_scan import assert_forward_model_agrees, forward
 from peer_writers import CENTRE_YX, pinn_members, write_frames, write_product, write_training
 
-from ptycho.data import consistent_probe, detect_format, read_npz, read_reconstruction, read_scan
+from ptycho.data import (
+    ImportSettings,
+    consistent_probe,
+    detect_format,
+    read_npz,
+    read_reconstruction,
+    read_scan,
+)
 from ptycho.errors import DataError
 
 
@@ -53,9 +60,11 @@ def test_frames_and_a_table_of_positions_need_the_pixel(tmp_path, known, name, o
     np.savetxt(tmp_path / name, rows, delimiter=delimiter, fmt="%.18g")
     write_frames(tmp_path / "diffraction.h5", known)
     path = tmp_path / (name if opened == "table" else opened)
-    with pytest.raises(DataError, match=r"lack photon energy, detector distance.*--pixel-size"):
+    with pytest.raises(
+        DataError, match=r"lack photon energy \(--energy 8keV\), detector distance.*--pixel-size"
+    ):
         read_scan(path)
-    scan = read_scan(path, object_pixel_m=known.pixel_m)
+    scan = read_scan(path, importing=ImportSettings(object_pixel_m=known.pixel_m))
     expected = known.positions_yx - known.positions_yx.min(axis=0) + known.side / 2
     np.testing.assert_allclose(scan.positions_yx, expected, atol=1e-6)
     assert scan.object_guess is None
@@ -109,7 +118,8 @@ def test_a_product_alone_is_a_reconstruction_and_says_what_a_scan_lacks(tmp_path
     np.testing.assert_array_equal(found.probe, known.modes[1])
     assert found.label == "ptychodus"
     with pytest.raises(
-        DataError, match=r"a\.h5 lacks frames, .* name the file that does by ptycho-convert --with FILE"
+        DataError,
+        match=r"a\.h5 lacks frames \(--frames FILE:DATASET\), .* name the file that has them by --with FILE",
     ):
         read_scan(tmp_path / "a.h5")
 
@@ -214,7 +224,9 @@ def test_what_ptychodus_wrote_as_a_table_agrees_with_its_frames(peer_files, name
     truth = np.load(peer_files / "truth.npz")
     folder = peer_files / "ptychodus-1.7.0"
     scan = read_scan(
-        folder / "diffraction.h5", partners=[folder / name], object_pixel_m=float(truth["pixel_m"])
+        folder / "diffraction.h5",
+        partners=[folder / name],
+        importing=ImportSettings(object_pixel_m=float(truth["pixel_m"])),
     )
     expected = truth["positions_yx"] - truth["positions_yx"].min(axis=0) + 32
     np.testing.assert_allclose(scan.positions_yx, expected, atol=1e-3)

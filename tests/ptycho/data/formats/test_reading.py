@@ -17,7 +17,7 @@ from peer_writers import (
     write_training,
 )
 
-from ptycho.data import detect_format, read_reconstruction, read_scan
+from ptycho.data import ImportSettings, detect_format, read_reconstruction, read_scan
 from ptycho.data.formats._frames import FrameStack, amplitude_and_mask
 from ptycho.data.formats._partners import partners_of
 from ptycho.data.formats._quantities import metres_per, one_side, photon_energy_j
@@ -86,7 +86,7 @@ def test_another_number_of_positions_is_named_with_both_files(tmp_path, known):
     np.save(tmp_path / "a.npy", known.clean)
     np.savetxt(tmp_path / "a.csv", known.metres_about()[:7], delimiter=",")
     with pytest.raises(DataError, match=r"12 frames but 7 positions, in a\.npy and a\.csv"):
-        read_scan(tmp_path / "a.npy", object_pixel_m=known.pixel_m)
+        read_scan(tmp_path / "a.npy", importing=ImportSettings(object_pixel_m=known.pixel_m))
 
 
 @pytest.mark.parametrize("writer", [write_cxi, write_frames])

@@ -1,0 +1,270 @@
+"""What a user names of a scan, and what is guessed where nothing is named, as `Parts`."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ptycho.data.formats._containers import TextTable
+from ptycho.data.formats._frames import FrameStack
+from ptycho.data.formats._parts import Parts
+from ptycho.data.formats._quantities import columns_yx
+from ptycho.data.importing.guessing import (
+    ASK_FOR_COLUMNS,
+    Guess,
+    guess,
+    guess_lengths,
+    means_good,
+    unit_in_name,
+)
+from ptycho.data.importing.places import Found, Sources, read_array
+from ptycho.data.importing.settings import ImportSettings
+from ptycho.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Named:
+    """The parts that are named or guessed.
+
+    Attributes
+    ----------
+    parts : Parts
+        Its positions are in `position_unit` where it is told, else in an unknown unit.
+    position_unit : str, optional
+        As `ImportSettings.position_unit`.
+    mask : (rows, columns) bool, optional
+        True where a pixel is bad.
+    asks : tuple of str
+        What can neither be found nor guessed, with the flags that tell it.
+    """
+
+    parts: Parts
+    position_unit: str | None = None
+    mask: np.ndarray | None = None
+    asks: tuple[str, ...] = ()
+
+
+def named_parts(settings: ImportSettings, sources: Sources, known: Parts | None) -> Named:
+    """Return the parts at the places of `settings`; those of a file of no known format are guessed besides.
+
+    Parameters
+    ----------
+    settings : ImportSettings
+    sources : Sources
+    known : Parts, optional
+        What the scan's own file holds, if its format is known.
+    """
+    guessed = Guess()
+    if known is None:
+        guessed = _guessed(settings, sources)
+    frames = _frames(settings, guessed, sources)
+    n_frames = None if frames is None else frames.shape
+    name = str(sources.source)
+    positions, unit, asks = _positions(settings, guessed, sources, n_frames)
+    probe = settings.probe or (guessed.probe and f":{guessed.probe}")
+    parts = Parts(
+        files=(name,),
+        frames=frames,
+        positions_yx=positions,
+        probe=None if probe is None else _probe(sources.array(probe, "--probe")),
+    )
+    if known is None:
+        parts = replace(parts, **_guessed_lengths(settings, sources))
+    return Named(parts=parts, position_unit=unit, mask=_mask(settings, guessed, sources), asks=asks)
+
+
+def _guessed(settings: ImportSettings, sources: Sources) -> Guess:
+    container = sources.container(sources.source)
+    frames = None
+    if settings.frames is not None:
+        frames = sources.frames(settings.frames, "--frames").shape[0]
+    found = guess(container, n_frames=frames) if frames is not None else guess(container)
+    taken = {"frames"} if settings.frames is not None else set()
+    if settings.names_positions:
+        taken |= {"positions", "y", "x"}
+    taken |= {name for name in ("mask", "probe") if getattr(settings, name) is not None}
+    found = replace(found, **dict.fromkeys(taken))
+    for name, path in found.found.items():
+        logger.info("%s: --%s is taken to be :%s", sources.source.name, name, path or sources.source.name)
+    return found
+
+
+_WORDS = {
+    "photon_energy_j": "the photon energy",
+    "detector_distance_m": "the detector distance",
+    "detector_pixel_m": "the detector's pixel",
+    "object_pixel_m": "the object's pixel",
+}
+
+
+def _guessed_lengths(settings: ImportSettings, sources: Sources) -> dict[str, Any]:
+    found = {}
+    for field, (value, path) in guess_lengths(sources.container(sources.source)).items():
+        if getattr(settings, field) is None:
+            logger.info(
+                "%s: %s, %.4g in SI units, is taken from %s", sources.source.name, _WORDS[field], value, path
+            )
+            found[field] = value
+    return found
+
+
+def _frames(settings: ImportSettings, guessed: Guess, sources: Sources) -> FrameStack | None:
+    if settings.frames is not None:
+        return sources.frames(settings.frames, "--frames")
+    if guessed.frames is None:
+        return None
+    return sources.frames(f":{guessed.frames}" if guessed.frames else str(sources.source), "--frames")
+
+
+def _positions(
+    settings: ImportSettings, guessed: Guess, sources: Sources, shape: tuple[int, ...] | None
+) -> tuple[np.ndarray | None, str | None, tuple[str, ...]]:
+    """Return positions (n, 2), their unit if it is told, and what must be asked for."""
+    if settings.grid is not None:
+        return _raster(settings), settings.position_unit or "px", _asks_of_raster(settings)
+    if settings.x is not None or guessed.x is not None:
+        y_place, x_place = settings.y or f":{guessed.y}", settings.x or f":{guessed.x}"
+        y, x = sources.array(y_place, "--y"), sources.array(x_place, "--x")
+        values = _paired(y, x, shape)
+        return values, settings.position_unit or y.unit or unit_in_name(y_place), ()
+    place = settings.positions or (guessed.positions and f":{guessed.positions}")
+    if not place:
+        return None, None, ()
+    container, dataset = sources.place(place, "--positions")
+    found = _table(container, dataset)
+    rows = _rows(found, shape)
+    columns, asks = _columns(settings, container, found, rows)
+    unit = settings.position_unit or found.unit or unit_in_name(dataset or "")
+    return rows[:, columns], unit, asks
+
+
+def _table(container: Any, dataset: str | None) -> Found:
+    if dataset is not None or isinstance(container, TextTable):
+        return read_array(container, dataset, "--positions")
+    inside = guess(container).positions
+    if inside is None:
+        return read_array(container, None, "--positions")
+    logger.info("%s: positions are taken from %s", container.name, inside)
+    return read_array(container, inside, "--positions")
+
+
+def _rows(found: Found, shape: tuple[int, ...] | None) -> np.ndarray:
+    """Return a table with one row a frame; the number of frames tells which axis that is."""
+    values = np.squeeze(found.values)
+    if values.ndim != 2 or values.dtype.kind not in "iuf":
+        raise DataError(
+            f"{found.name} is {found.values.dtype} of shape {found.values.shape} but must be a table of positions, two "
+            "numbers a frame; name another by --positions, or two lists by --y and --x."
+        )
+    n_frames = None if shape is None else shape[0]
+    is_turned = values.shape[0] in (2, 3) and values.shape[1] not in (2, 3)
+    if is_turned and values.shape[0] != n_frames:
+        values = values.T
+    return values.astype(np.float64)
+
+
+def _columns(
+    settings: ImportSettings, container: Any, found: Found, rows: np.ndarray
+) -> tuple[list[int], tuple[str, ...]]:
+    """Return the numbers of the columns that hold y and x."""
+    if settings.columns is not None:
+        wanted = [part.strip() for part in settings.columns.split(",")]
+        if len(wanted) != 2:
+            raise DataError(
+                f"--columns is {settings.columns!r} but must name two columns, y and x; pass y,x or x,y."
+            )
+        return _named_columns(wanted, found, rows), ()
+    lower = [name.lower() for name in found.names]
+    for y_name, x_name in (("y", "x"), ("row", "col"), ("row", "column")):
+        if y_name in lower and x_name in lower:
+            return [lower.index(y_name), lower.index(x_name)], ()
+    if isinstance(container, TextTable) and rows.shape[1] == 2 and not found.names:
+        order = "y,x" if container.has_commas else "x,y"
+        logger.info("%s: --columns is taken to be %s, as ptychodus writes tables", found.name, order)
+        return ([0, 1] if container.has_commas else [1, 0]), ()
+    return [0, 1], (ASK_FOR_COLUMNS,)
+
+
+def _named_columns(wanted: list[str], found: Found, rows: np.ndarray) -> list[int]:
+    lower = [name.lower() for name in found.names]
+    words = [each.lower() for each in wanted]
+    if words in (["y", "x"], ["x", "y"]):
+        if not {"x", "y"} <= set(lower):
+            # The words say what the first two columns are.
+            return [words.index("y"), words.index("x")]
+        wanted = ["y", "x"]
+    numbers = [
+        lower.index(each.lower()) if each.lower() in lower else int(each) if each.isdecimal() else -1
+        for each in wanted
+    ]
+    if not all(0 <= number < rows.shape[1] for number in numbers):
+        held = (
+            f"columns {', '.join(found.names)}" if found.names else f"{rows.shape[1]} columns without names"
+        )
+        raise DataError(
+            f"{found.name} has {held} but --columns names {', '.join(wanted)}; name those of y and x, or their numbers "
+            "from 0."
+        )
+    return numbers
+
+
+def _paired(y: Found, x: Found, shape: tuple[int, ...] | None) -> np.ndarray:
+    """Return positions (n, 2) from two lists, or from the rows and columns of a raster of as many frames."""
+    n_frames = None if shape is None else shape[0]
+    if y.values.size != x.values.size and y.values.size * x.values.size == n_frames:
+        y_all, x_all = np.meshgrid(y.values.ravel(), x.values.ravel(), indexing="ij")
+        return columns_yx(y_all, x_all, f"{y.name} and {x.name}")
+    return columns_yx(y.values, x.values, f"{y.name} and {x.name}")
+
+
+def _raster(settings: ImportSettings) -> np.ndarray:
+    assert settings.grid is not None
+    assert settings.step is not None
+    rows, columns = settings.grid
+    y, x = np.mgrid[:rows, :columns].astype(np.float64)
+    if settings.snake:
+        x[1::2] = x[1::2, ::-1].copy()
+    return np.stack([y.ravel() * settings.step[0], x.ravel() * settings.step[1]], axis=-1)
+
+
+def _asks_of_raster(settings: ImportSettings) -> tuple[str, ...]:
+    return () if settings.position_unit else ("the unit of --step (--position-units um)",)
+
+
+def _probe(found: Found) -> np.ndarray:
+    values = found.values
+    if values.ndim < 2 or values.shape[-1] != values.shape[-2] or values.dtype.kind != "c":
+        raise DataError(
+            f"{found.name} is {values.dtype} of shape {values.shape} but a probe is complex (…, N, N); name another "
+            "by --probe."
+        )
+    return values
+
+
+def _mask(settings: ImportSettings, guessed: Guess, sources: Sources) -> np.ndarray | None:
+    place = settings.mask or (guessed.mask and f":{guessed.mask}")
+    if not place:
+        return None
+    found = sources.array(place, "--mask")
+    values = np.squeeze(found.values)
+    if values.ndim != 2 or values.dtype.kind not in "biuf":
+        raise DataError(
+            f"{found.name} is {values.dtype} of shape {values.shape} but a mask is (rows, columns); name another by "
+            "--mask."
+        )
+    set_pixels = values != 0
+    good = settings.mask_means == "good"
+    if settings.mask is None and means_good(place) and "mask_means" not in settings.given:
+        logger.info("%s: its name says that non-zero pixels are good", found.name)
+        good = True
+    if math.isclose(set_pixels.mean(), 1.0) and not good:
+        raise DataError(
+            f"{found.name} marks every pixel as bad; pass --mask-means good if its non-zero pixels count."
+        )
+    return ~set_pixels if good else set_pixels

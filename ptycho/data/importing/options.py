@@ -1,0 +1,271 @@
+"""The one table of what a user can say of a file: as a flag, as a key of a recipe, as a field of `ImportSettings`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ptycho.data.formats._quantities import energy_of_wavelength, metres_per, photon_energy_j
+from ptycho.data.geometry import JOULE_PER_EV
+from ptycho.data.importing.settings import AXES, POSITION_UNITS
+from ptycho.errors import DataError
+
+_QUANTITY = re.compile(r"([-+]?[0-9.]+(?:[eE][-+]?\d+)?)\s*([^\d\s]*)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """One thing that can be said of a file.
+
+    Attributes
+    ----------
+    name : str
+        Of the flag, without its hyphens, and of the key in a recipe.
+    field : str
+        Of `ImportSettings`.
+    help : str
+    metavar : str, optional
+        None for a switch.
+    parse : callable
+        Text to value; a `ValueError` says what the text must be.
+    word : callable
+        Value to text, such that `parse` gives the value back.
+    """
+
+    name: str
+    field: str
+    help: str
+    metavar: str | None = None
+    parse: Callable[[str], Any] = str
+    word: Callable[[Any], str] = str
+
+    @property
+    def is_switch(self) -> bool:
+        """Whether it is on or off."""
+        return self.metavar is None
+
+
+def _energy(text: str) -> float:
+    number, unit = _number_and_unit(text, "8keV")
+    return _in_words(lambda: photon_energy_j(number, "the energy", unit), text, "an energy such as 8keV")
+
+
+def _wavelength(text: str) -> float:
+    return energy_of_wavelength(_length(text))
+
+
+def _length(text: str) -> float:
+    number, unit = _number_and_unit(text, "75um")
+    value = _in_words(lambda: number * metres_per(unit, "it"), text, "a length such as 75um or 2m")
+    if not value > 0:
+        raise ValueError(f"{text!r} is not a length above 0")
+    return value
+
+
+def _in_words(compute: Callable[[], float], text: str, wanted: str) -> float:
+    try:
+        return compute()
+    except DataError:
+        raise ValueError(f"{text!r} is not {wanted}") from None
+
+
+def _number_and_unit(text: str, example: str) -> tuple[float, str | None]:
+    found = _QUANTITY.fullmatch(text.strip())
+    try:
+        if found is None:
+            raise ValueError
+        return float(found.group(1)), found.group(2) or None
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number with a unit, such as {example}") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number") from None
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a whole number") from None
+
+
+def _pair_of(parse: Callable[[str], Any], example: str) -> Callable[[str], Any]:
+    def parsed(text: str) -> tuple[Any, Any]:
+        parts = text.split(",")
+        if len(parts) != 2:
+            raise ValueError(f"{text!r} is not two numbers with a comma between, such as {example}")
+        return parse(parts[0]), parse(parts[1])
+
+    return parsed
+
+
+def _centre(text: str) -> Any:
+    return text if text == "auto" else _pair_of(_whole, "128,131")(text)
+
+
+def _dc(text: str) -> str:
+    return "centre" if text == "center" else text
+
+
+def _with_comma(value: Any) -> str:
+    return value if isinstance(value, str) else ",".join(f"{each!r}" for each in value)
+
+
+_PLACE = "FILE[:DATASET]"
+OPTIONS: tuple[Option, ...] = (
+    Option(name="frames", field="frames", metavar=_PLACE, help="the diffraction frames"),
+    Option(name="positions", field="positions", metavar=_PLACE, help="a table of positions, a row a frame"),
+    Option(name="y", field="y", metavar=_PLACE, help="the positions' rows, instead of --positions"),
+    Option(name="x", field="x", metavar=_PLACE, help="the positions' columns, instead of --positions"),
+    Option(
+        name="columns",
+        field="columns",
+        metavar="Y,X",
+        help="what the table's columns are: y,x or x,y, or the names or numbers (from 0) of those that hold y and x",
+    ),
+    Option(
+        name="position-units",
+        field="position_unit",
+        metavar="|".join(POSITION_UNITS),
+        help="unit of the positions; px are pixels of the object",
+    ),
+    Option(name="swap-xy", field="swap_xy", help="exchange x and y of the positions"),
+    Option(name="flip-x", field="flip_x", help="negate x of the positions"),
+    Option(name="flip-y", field="flip_y", help="negate y of the positions"),
+    Option(
+        name="rotation",
+        field="rotation_deg",
+        metavar="DEGREES",
+        parse=_number,
+        word=repr,
+        help="turn the positions, from y (down) towards x (right)",
+    ),
+    Option(
+        name="grid",
+        field="grid",
+        metavar="ROWS,COLUMNS",
+        parse=_pair_of(_whole, "20,25"),
+        word=_with_comma,
+        help="a raster without positions, scanned row by row",
+    ),
+    Option(
+        name="step",
+        field="step",
+        metavar="Y,X",
+        parse=_pair_of(_number, "0.5,0.5"),
+        word=_with_comma,
+        help="its steps, in --position-units",
+    ),
+    Option(name="snake", field="snake", help="every second row of the raster runs backwards"),
+    Option(name="axes", field="axes", metavar="|".join(AXES), help="axes of the frames; n counts them"),
+    Option(
+        name="frame-orientation",
+        field="frame_orientation",
+        metavar="0…7",
+        parse=_whole,
+        help="transpose (4), flip rows (2), flip columns (1) of the frames, added up (default 0)",
+    ),
+    Option(
+        name="crop",
+        field="crop",
+        metavar="N",
+        parse=_whole,
+        help="side of the square cut from the frames; pixel size, probe and positions follow",
+    ),
+    Option(
+        name="centre",
+        field="centre_yx",
+        metavar="Y,X|auto",
+        parse=_centre,
+        word=_with_comma,
+        help="pixel of the direct beam (default: the middle of the frames)",
+    ),
+    Option(
+        name="bin",
+        field="bin",
+        metavar="B",
+        parse=_whole,
+        help="sum BxB pixels of the frames to one; detector pixel and probe follow (default 1)",
+    ),
+    Option(
+        name="dc",
+        field="dc",
+        metavar="centre|corner",
+        parse=_dc,
+        help="where the direct beam is in the file",
+    ),
+    Option(
+        name="values",
+        field="values",
+        metavar="intensity|amplitude",
+        help="what the numbers of the frames are",
+    ),
+    Option(name="mask", field="mask", metavar=_PLACE, help="a mask of the frames' pixels"),
+    Option(
+        name="mask-means", field="mask_means", metavar="bad|good", help="its non-zero pixels (default bad)"
+    ),
+    Option(
+        name="min-count",
+        field="min_count",
+        metavar="V",
+        parse=_number,
+        word=repr,
+        help="mask pixels that are below in any frame",
+    ),
+    Option(
+        name="max-count",
+        field="max_count",
+        metavar="V",
+        parse=_number,
+        word=repr,
+        help="mask pixels that are above in any frame",
+    ),
+    Option(name="dark", field="dark", metavar=_PLACE, help="a background to subtract from the frames"),
+    Option(name="flat", field="flat", metavar=_PLACE, help="a relative efficiency to divide the frames by"),
+    Option(
+        name="energy",
+        field="photon_energy_j",
+        metavar="8keV",
+        parse=_energy,
+        word=lambda value: f"{value / JOULE_PER_EV!r} eV",
+        help="photon energy",
+    ),
+    Option(
+        name="wavelength",
+        field="photon_energy_j",
+        metavar="0.155nm",
+        parse=_wavelength,
+        help="wavelength, instead of --energy",
+    ),
+    Option(
+        name="distance",
+        field="detector_distance_m",
+        metavar="2m",
+        parse=_length,
+        word=lambda value: f"{value!r} m",
+        help="from sample to detector",
+    ),
+    Option(
+        name="detector-pixel",
+        field="detector_pixel_m",
+        metavar="75um",
+        parse=_length,
+        word=lambda value: f"{value!r} m",
+        help="side of a pixel of the frames, before --bin",
+    ),
+    Option(
+        name="pixel-size",
+        field="object_pixel_m",
+        metavar="10nm",
+        parse=_length,
+        word=lambda value: f"{value!r} m",
+        help="side of the object's pixel, before --crop; instead of energy, distance and detector pixel",
+    ),
+    Option(name="probe", field="probe", metavar=_PLACE, help="the probe (…, N, N), complex"),
+)

@@ -1,0 +1,149 @@
+"""Places ``FILE[:DATASET]``, and the arrays and frames that lie there."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptycho._io.archive import Archive
+from ptycho._io.hdf5 import Hdf5File
+from ptycho.data.formats._containers import NpyFile, TextTable, contents_of, open_container
+from ptycho.data.formats._frames import FrameStack
+from ptycho.errors import DataError
+
+STEM = "{stem}"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Found:
+    """Numbers of a file: their name for messages, their values, and the unit that the file gives them."""
+
+    name: str
+    values: np.ndarray
+    unit: str | None = None
+    names: tuple[str, ...] = ()
+
+
+def split_place(text: str, folder: Path | None = None) -> tuple[Path | None, str | None]:
+    """Return file and dataset of a place; no file if none of that name is there, or it is ``:DATASET``."""
+    base = Path() if folder is None else folder
+    if text.startswith(":"):
+        return None, text[1:]
+    if (base / text).is_file():
+        return base / text, None
+    left, _, right = text.rpartition(":")
+    if left and right and (base / left).is_file():
+        return base / left, right
+    return None, None
+
+
+def relative_place(text: str, scan: Path | None) -> str:
+    """Return a place so that it fits other scans too: see `write_recipe`."""
+    file, dataset = split_place(text)
+    if file is None or scan is None:
+        return text
+    tail = "" if dataset is None else f":{dataset}"
+    if file.resolve() == scan.resolve():
+        return tail or STEM + scan.suffix
+    if file.resolve().parent == scan.resolve().parent and file.name.startswith(scan.stem):
+        return STEM + file.name.removeprefix(scan.stem) + tail
+    return f"{file.resolve()}{tail}"
+
+
+class Sources:
+    """The files that places of one import lie in, each opened once; `source` is the scan's own."""
+
+    def __init__(self, source: Path, stack: ExitStack) -> None:
+        self.source = source
+        self._stack = stack
+        self._open: dict[Path, Any] = {}
+
+    def container(self, path: Path) -> Any:
+        """Open a file, following its links to files beside it."""
+        if path not in self._open:
+            self._open[path] = self._stack.enter_context(open_container(path, neighbours=True))
+        return self._open[path]
+
+    def place(self, text: str, flag: str) -> tuple[Any, str | None]:
+        """Return the open container that a place names, and the dataset in it."""
+        named = text
+        folder = None
+        if STEM in text:
+            named, folder = text.replace(STEM, self.source.stem), self.source.parent
+        file, dataset = split_place(named, folder)
+        if file is not None:
+            return self.container(file), dataset
+        if dataset is None and ":" in named:
+            raise DataError(f"{flag} names {named}, but there is no such file; check the path.")
+        inside = named if dataset is None else dataset
+        container = self.container(self.source)
+        if not _holds(container, inside):
+            raise DataError(
+                f"{flag} names {named}, which is neither a file nor a dataset of {self.source.name}, which holds "
+                f"{contents_of(container)}; pass {flag} FILE:DATASET."
+            )
+        return container, inside
+
+    def array(self, text: str, flag: str) -> Found:
+        """Return the numbers at a place."""
+        return read_array(*self.place(text, flag), flag)
+
+    def frames(self, text: str, flag: str) -> FrameStack:
+        """Return the frames at a place, read when they are used."""
+        container, dataset = self.place(text, flag)
+        if isinstance(container, Hdf5File):
+            from ptycho.data.importing.guessing import guess_frames
+
+            dataset = dataset or guess_frames(container, self.source)
+            if dataset is None:
+                raise _asks_for_dataset(container, flag)
+            return FrameStack.of_hdf5(container, dataset)
+        found = read_array(container, dataset, flag)
+        return FrameStack.of_array(found.name, found.values)
+
+
+def read_array(container: Any, dataset: str | None, flag: str) -> Found:
+    """Return the numbers of a dataset, which must be named unless the file has one array only."""
+    if isinstance(container, NpyFile):
+        return Found(name=container.name, values=container.array)
+    if isinstance(container, TextTable):
+        if dataset is None:
+            return Found(name=container.name, values=container.rows, names=container.names)
+        column = container.column(dataset)
+        return Found(name=f"{dataset} in {container.name}", values=container.rows[:, column])
+    if dataset is None:
+        (dataset,) = _only_key(container, flag)
+    name = f"{dataset} in {container.name}"
+    if isinstance(container, Hdf5File):
+        unit = container.text(f"{dataset}@units", f"{dataset}@unit")
+        return Found(name=name, values=container.read(dataset), unit=unit)
+    if isinstance(container, Archive):
+        return Found(name=name, values=container.read(dataset))
+    return Found(name=name, values=container.read(dataset))
+
+
+def _holds(container: Any, dataset: str) -> bool:
+    if isinstance(container, TextTable):
+        return dataset in container.names or dataset.isdecimal()
+    return not isinstance(container, NpyFile) and dataset in container
+
+
+def _only_key(container: Any, flag: str) -> list[str]:
+    keys = (
+        [path for path, _, _ in container.datasets()]
+        if isinstance(container, Hdf5File)
+        else list(container.keys)
+    )
+    if len(keys) != 1:
+        raise _asks_for_dataset(container, flag)
+    return keys
+
+
+def _asks_for_dataset(container: Any, flag: str) -> DataError:
+    return DataError(
+        f"{flag} names {container.name}, which holds {contents_of(container)}; say which by {flag} FILE:DATASET."
+    )

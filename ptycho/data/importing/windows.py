@@ -1,0 +1,105 @@
+"""The square that is cut from the frames and binned, and a probe that goes through it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ptycho.data.formats._frames import FrameStack
+from ptycho.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+_SAMPLE_FRAMES = 32
+# Of the brightest pixel of the mean frame; what is below is scatter, of which the object decides where it goes.
+_BEAM_LEVEL = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """A square of `side` pixels from (`top`, `left`) on, of which `bin` x `bin` pixels become one."""
+
+    top: int
+    left: int
+    side: int
+    bin: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of what comes out of it."""
+        return (self.side // self.bin,) * 2
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Its rows and columns."""
+        return slice(self.top, self.top + self.side), slice(self.left, self.left + self.side)
+
+
+def window_of(shape: tuple[int, ...], centre_yx: Any, crop: int | None, size: int) -> Window:
+    """Return the window whose pixel (N/2, N/2), after binning, holds the beam's centre.
+
+    Parameters
+    ----------
+    shape : (rows, columns)
+    centre_yx : (int, int) or None
+        None for the middle, ``(rows // 2, columns // 2)``.
+    crop : int, optional
+        Side before binning; the largest that fits if not given.
+    size : int
+        Of the bins.
+
+    Raises
+    ------
+    DataError
+        The window does not lie on the frames.
+    """
+    centre = [extent // 2 for extent in shape] if centre_yx is None else list(centre_yx)
+    room = min(min(2 * at, 2 * (extent - at)) for at, extent in zip(centre, shape, strict=True))
+    step = 2 * size
+    side = crop or room // step * step
+    # The beam's pixel is in the middle of an odd bin, unless frames that fit as a whole leave no room for that.
+    starts = [at - side // 2 - (size - 1) // 2 for at in centre]
+    first, last = (size - 1) // 2, [extent - side for extent in shape]
+    starts = [max(start, 0) if start >= -first else start for start in starts]
+    if side < step or any(not 0 <= start <= end for start, end in zip(starts, last, strict=True)):
+        raise DataError(
+            f"a square of {side or step} pixels about the beam's pixel {tuple(centre)} does not lie on frames of "
+            f"{shape[0]}x{shape[1]} pixels; pass --crop {room // step * step or step} or less, or another --centre."
+        )
+    return Window(top=starts[0], left=starts[1], side=side, bin=size)
+
+
+def beam_centre(stack: FrameStack, bad: np.ndarray | None) -> tuple[int, int]:
+    """Return the pixel of the direct beam: the centre of mass of the mean frame's bright part."""
+    sample = stack.sample(_SAMPLE_FRAMES).astype(np.float64)
+    mean = np.where(np.isfinite(sample), sample, 0).clip(min=0).mean(axis=0)
+    if bad is not None:
+        mean[bad] = 0
+    if np.issubdtype(stack.sample(1).dtype, np.unsignedinteger):
+        mean[mean >= np.iinfo(stack.sample(1).dtype).max] = 0
+    bright = np.where(mean >= _BEAM_LEVEL * mean.max(), mean, 0)
+    if not bright.any():
+        raise DataError(f"{stack.name} is dark, so its beam has no centre; pass --centre Y,X.")
+    rows, columns = np.indices(mean.shape)
+    row, column = (round(float((bright * axis).sum() / bright.sum())) for axis in (rows, columns))
+    logger.info("%s: the centre of the beam is taken to be pixel %d,%d", stack.name, row, column)
+    return row, column
+
+
+def probe_through(window: Window, modes: np.ndarray) -> np.ndarray:
+    """Return a probe (…, N, N) of the whole frames as the frames in the window see it.
+
+    Cutting a frame, which is the probe's far field, coarsens the probe and leaves its field of view; binning leaves
+    its pixels and cuts its field of view.
+    """
+    axes = (-2, -1)
+    far = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(modes, axes=axes), norm="ortho", axes=axes), axes=axes)
+    rows, columns = window.slices
+    near = np.fft.ifft2(np.fft.ifftshift(far[..., rows, columns], axes=axes), norm="ortho", axes=axes)
+    near = np.fft.fftshift(near, axes=axes)
+    half, middle = window.side // window.bin // 2, window.side // 2
+    inner = slice(middle - half, middle + half)
+    return near[..., inner, inner]
