@@ -24,6 +24,7 @@ class Verb:
 
 VERBS = (
     Verb("simulate", "ptycho.cli.simulate", "ptycho-simulate", "make a scan with its truth"),
+    Verb("inspect", "ptycho.cli.inspect", "ptycho-inspect", "what is in a file, and what seems wrong"),
     Verb("convert", "ptycho.cli.convert", "ptycho-convert", "a file of any known format -> our own NPZ"),
     Verb("train", "ptycho.cli.train", "ptycho-train", "scans -> a network"),
     Verb("reconstruct", "ptycho.cli.reconstruct", "ptycho-reconstruct", "a network and a scan -> an image"),

@@ -16,6 +16,9 @@ from ptycho.data.illumination import probe_energy_ratio as probe_energy_ratio
 from ptycho.data.importing import ImportSettings as ImportSettings
 from ptycho.data.importing import read_recipe as read_recipe
 from ptycho.data.importing import write_recipe as write_recipe
+from ptycho.data.inspection import Inspection as Inspection
+from ptycho.data.inspection import ScanFigures as ScanFigures
+from ptycho.data.inspection import inspect_file as inspect_file
 from ptycho.data.npz import read_npz as read_npz
 from ptycho.data.npz import write_npz as write_npz
 from ptycho.data.phantoms import defocused_probe as defocused_probe

@@ -6,6 +6,7 @@ import logging
 
 import numpy as np
 
+from ptycho.data.overlap import median_step, warn_of_overlap
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
 
@@ -28,8 +29,6 @@ _ROOT = "store numpy.sqrt of the frames"
 _CORNER_EXCESS = 2.0
 # No chain of overlapping frames is longer than n frames; short scans are given this many.
 _MIN_CHAIN = 100
-# Below this many places a distance between neighbours says nothing of a scan.
-_LEAST_PLACES = 4
 _CLOSEST_PX = 0.5
 
 
@@ -50,6 +49,7 @@ def check_plausible(scan: ScanData) -> None:
         Names the mistake, the value that shows it, and the remedy.
     """
     _check_positions(scan)
+    warn_of_overlap(scan)
     _warn_of_blanks(scan)
     _warn_of_bright_frames(scan)
     sample = scan.select(_sample_indices(scan))
@@ -80,12 +80,9 @@ def _check_positions(scan: ScanData) -> None:
 
 def _warn_of_unit(positions_yx: np.ndarray, patch_size: int) -> None:
     """Warn of neighbours that lie closer than half a pixel, or farther apart than a frame is wide."""
-    from scipy.spatial import KDTree
-
-    places = np.unique(positions_yx, axis=0)
-    if len(places) < _LEAST_PLACES:
+    nearest_px = median_step(positions_yx)
+    if nearest_px is None:
         return
-    nearest_px = float(np.median(KDTree(places).query(places, k=2)[0][:, 1]))
     if nearest_px < _CLOSEST_PX:
         logger.warning(
             "neighbouring positions lie %.3g pixels apart (median), but a scan moves by at least half a pixel; if they "

@@ -14,3 +14,4 @@ from ptycho.report.figures import write_plots as write_plots
 from ptycho.report.options import PlotOptions as PlotOptions
 from ptycho.report.patch_dump import dumping as dumping
 from ptycho.report.run_report import RunInfo as RunInfo
+from ptycho.report.scan_figure import plot_scan as plot_scan

@@ -15,6 +15,7 @@ from ptycho.data.formats._quantities import metres_per
 from ptycho.data.importing.places import Sources
 from ptycho.data.importing.settings import ImportSettings
 from ptycho.data.importing.windows import Window, beam_centre, probe_through, window_of
+from ptycho.data.overlap import median_step
 from ptycho.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -157,8 +158,11 @@ def _without_object(parts: Parts) -> Parts:
 
 def _guessed_unit(parts: Parts) -> str | None:
     """Return the one unit in which neighbouring positions lie between half a pixel and a frame apart."""
-    step = _median_step(parts.positions_yx)
-    if step is None or parts.frames is None:
+    positions = parts.positions_yx
+    if parts.frames is None or positions is None or not np.isfinite(positions).all():
+        return None
+    step = median_step(positions)
+    if step is None:
         return None
     side = parts.frames.side
     pixel = _object_pixel(parts, side)
@@ -189,15 +193,6 @@ def _object_pixel(parts: Parts, side: int) -> float | None:
     return ScanGeometry.of_far_field(
         photon_energy_j=energy, detector_distance_m=distance, detector_pixel_m=pixel, patch_size=side
     ).object_pixel_m
-
-
-def _median_step(positions: np.ndarray | None) -> float | None:
-    from scipy.spatial import KDTree
-
-    if positions is None or not np.isfinite(positions).all():
-        return None
-    places = np.unique(positions, axis=0)
-    return float(np.median(KDTree(places).query(places, k=2)[0][:, 1])) if len(places) > 1 else None
 
 
 def _extent(positions: np.ndarray) -> str:

@@ -30,7 +30,7 @@ class Window:
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of what comes out of it."""
-        return (self.side // self.bin,) * 2
+        return self.side // self.bin, self.side // self.bin
 
     @property
     def slices(self) -> tuple[slice, slice]:

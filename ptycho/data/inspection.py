@@ -1,0 +1,259 @@
+"""`inspect_file`: what a file is, what is in it, and every doubt about it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptycho._io.hdf5 import Hdf5File
+from ptycho.data.checks import check_plausible
+from ptycho.data.formats import detect_format, read_reconstruction, read_scan
+from ptycho.data.formats._containers import kind_of, open_container
+from ptycho.data.importing.guessing import Entry, entries_of, guess, guess_lengths
+from ptycho.data.importing.settings import ImportSettings
+from ptycho.data.overlap import beam_width_px, fresnel_number, is_focused_guess, median_step
+from ptycho.data.reconstruction import Reconstruction
+from ptycho.data.scan import ScanData
+from ptycho.errors import DataError
+
+_LOGGER = "ptycho.data"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScanFigures:
+    """Figures of a scan that tell at a glance whether it was read right; lengths in pixels of the object.
+
+    Attributes
+    ----------
+    extent_yx_px : (float, float)
+        From the smallest to the largest patch centre.
+    step_px : float, optional
+        Median distance between nearest places.
+    beam_width_px : float
+        Diameter of the circle that holds 90 % of the probe's energy.
+    overlap : float, optional
+        1 - step / beam width; below 0 the beams do not touch. None for a probe whose far field is flat, as of one that
+        was estimated from the mean frame, which is too small.
+    frame_counts : (float, float, float)
+        Smallest, median and largest Σ amplitude² of a frame.
+    brightest_count : float
+        Largest amplitude² of a pixel.
+    beam_centre_yx_px : (float, float)
+        Centre of mass of the mean frame, which is near (N/2, N/2) if the DC term is there.
+    fresnel_number : float, optional
+        Of the wider of beam and step, where the lengths are known.
+    """
+
+    extent_yx_px: tuple[float, float]
+    step_px: float | None
+    beam_width_px: float
+    overlap: float | None
+    frame_counts: tuple[float, float, float]
+    brightest_count: float
+    beam_centre_yx_px: tuple[float, float]
+    fresnel_number: float | None
+
+    @classmethod
+    def of(cls, scan: ScanData) -> ScanFigures:
+        """Return the figures of a scan."""
+        energies, step = scan.frame_energies, median_step(scan.positions_yx)
+        width = beam_width_px(scan.probe)
+        height_px, width_px = np.ptp(scan.positions_yx, axis=0)
+        mean = mean_intensity(scan)
+        rows, columns = np.indices(mean.shape)
+        return cls(
+            extent_yx_px=(float(height_px), float(width_px)),
+            step_px=step,
+            beam_width_px=width,
+            overlap=None if step is None or is_focused_guess(scan.probe) else 1 - step / width,
+            frame_counts=(float(energies.min()), float(np.median(energies)), float(energies.max())),
+            brightest_count=float(scan.amplitude.max()) ** 2,
+            beam_centre_yx_px=(
+                float((mean * rows).sum() / mean.sum()),
+                float((mean * columns).sum() / mean.sum()),
+            ),
+            fresnel_number=fresnel_number(scan),
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Inspection:
+    """What `inspect_file` found.
+
+    Attributes
+    ----------
+    path : str
+    kind : str
+        Of file, such as "an HDF5 file".
+    layout : str, optional
+        Name of the format, None if it is not known here.
+    datasets : tuple of (str, tuple of int, str)
+        Path, shape and type of each array in the file.
+    dead_links : tuple of (str, str)
+        Path of each link that leads nowhere, and where it says it leads.
+    scan : ScanData, optional
+        None if none can be made of the file.
+    figures : ScanFigures, optional
+        Of the scan.
+    reconstruction : Reconstruction, optional
+        What the file holds if it is a finished reconstruction.
+    notes : tuple of str
+        What was said while it was read: what was taken from where, and guesses.
+    doubts : tuple of str
+        Warnings while it was read, and of the checks.
+    refusal : str, optional
+        Why it is no scan, or none that can be right.
+    flags : str, optional
+        For a file of no known format: the flags that would read it if the datasets are what their names say.
+    lacking : tuple of str
+        What those flags leave open, with the flags that tell it.
+    """
+
+    path: str
+    kind: str
+    layout: str | None
+    datasets: tuple[tuple[str, tuple[int, ...], str], ...]
+    dead_links: tuple[tuple[str, str], ...] = ()
+    scan: ScanData | None = None
+    figures: ScanFigures | None = None
+    reconstruction: Reconstruction | None = None
+    notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    refusal: str | None = None
+    flags: str | None = None
+    lacking: tuple[str, ...] = ()
+
+
+def inspect_file(
+    path: str | PathLike[str],
+    *,
+    importing: ImportSettings | None = None,
+    partners: Sequence[str | PathLike[str]] = (),
+    layout: str | None = None,
+) -> Inspection:
+    """Say what a file is, what is in it, and every doubt that the checks have; nothing is written.
+
+    Parameters
+    ----------
+    path : path
+    importing, partners, layout
+        As in `read_scan`.
+
+    Returns
+    -------
+    Inspection
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    DataError
+        It is damaged, or none of the kinds of file that are read here.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from ptycho.data import SimulationSettings, inspect_file, simulate, write_npz
+    >>> path = Path(tempfile.mkdtemp()) / "scan.npz"
+    >>> write_npz(path, simulate(SimulationSettings(object_shape_yx=(80, 90), step_px=12.0)))
+    >>> found = inspect_file(path)
+    >>> found.layout, found.scan.n_frames, found.doubts
+    ('npz', 6, ())
+    """
+    source = Path(path)
+    with open_container(source) as container:
+        facts = _facts(container)
+    facts["layout"] = layout or _layout(source)
+    notes: list[str] = []
+    doubts: list[str] = []
+    scan = refusal = None
+    with _records(notes, doubts):
+        try:
+            scan = read_scan(
+                source,
+                importing=importing,
+                partners=partners,
+                layout=layout,
+                labels=False,
+                plausibility=False,
+            )
+            check_plausible(scan)
+        except DataError as error:
+            refusal = str(error)
+        finished = _reconstruction(source) if scan is None else None
+    return Inspection(
+        path=str(path),
+        scan=scan,
+        figures=None if scan is None else ScanFigures.of(scan),
+        reconstruction=finished,
+        notes=tuple(dict.fromkeys(notes)),
+        doubts=tuple(dict.fromkeys(doubts)),
+        refusal=refusal,
+        **facts,
+    )
+
+
+def mean_intensity(scan: ScanData) -> np.ndarray:
+    """Return the mean over frames of amplitude², (N, N) float64."""
+    return np.einsum("nij,nij->ij", scan.amplitude, scan.amplitude, dtype=np.float64) / scan.n_frames
+
+
+def _facts(container: Any) -> dict[str, Any]:
+    entries: list[Entry] = entries_of(container)
+    guessed = guess(container)
+    dead = tuple(container.dead_links()) if isinstance(container, Hdf5File) else ()
+    return {
+        "kind": kind_of(container),
+        "datasets": tuple((entry.path, entry.shape, str(entry.dtype)) for entry in entries),
+        "dead_links": dead,
+        "flags": guessed.flags or None,
+        "lacking": tuple(guessed.lacking(guess_lengths(container))),
+    }
+
+
+def _layout(path: Path) -> str | None:
+    try:
+        return detect_format(path)
+    except DataError:
+        return None
+
+
+def _reconstruction(path: Path) -> Reconstruction | None:
+    try:
+        return read_reconstruction(path)
+    except DataError:
+        return None
+
+
+@contextmanager
+def _records(notes: list[str], doubts: list[str]) -> Iterator[None]:
+    """Collect what the readers and checks say, instead of showing it."""
+    logger, handler = logging.getLogger(_LOGGER), _Collector(notes, doubts)
+    level, propagates = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagates
+
+
+class _Collector(logging.Handler):
+    def __init__(self, notes: list[str], doubts: list[str]) -> None:
+        super().__init__(logging.INFO)
+        self._notes, self._doubts = notes, doubts
+
+    def emit(self, record: logging.LogRecord) -> None:
+        target = self._doubts if record.levelno >= logging.WARNING else self._notes
+        target.append(record.getMessage())
