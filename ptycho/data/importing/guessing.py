@@ -115,12 +115,13 @@ def entries_of(container: Any) -> list[Entry]:
     return [Entry(name, container.rows.shape[:1], container.rows.dtype) for name in container.names]
 
 
-def guess(container: Any, *, n_frames: int | None = None) -> Guess:
-    """Return what looks like the parts of a scan; `n_frames` where the frames are elsewhere."""
+def guess(container: Any, *, shape: tuple[int, ...] | None = None) -> Guess:
+    """Return what looks like the parts of a scan; `shape` is that of the frames where they are known, or elsewhere."""
     entries = [entry for entry in entries_of(container) if entry.dtype.kind in "biufc"]
-    frames = _frames(entries) if n_frames is None else None
-    counts = {n_frames} if frames is None else _possible_counts(frames.shape)
-    sides = set() if frames is None else set(frames.shape)
+    frames = _frames(entries) if shape is None else None
+    shape = frames.shape if frames is not None else shape
+    counts = set() if shape is None else {shape[0], shape[-1], math.prod(shape[:-2])}
+    sides = set() if shape is None else set(shape)
     pair, table = _pair(entries, counts), _table(entries, counts)
     masks = [
         e
@@ -217,11 +218,7 @@ def _frames(entries: Iterable[Entry]) -> Entry | None:
     return max(stacks, key=lambda entry: math.prod(entry.shape), default=None)
 
 
-def _possible_counts(shape: tuple[int, ...]) -> set[int | None]:
-    return {shape[0], shape[-1], math.prod(shape[:-2])}
-
-
-def _pair(entries: list[Entry], counts: set[int | None]) -> tuple[Entry, Entry] | None:
+def _pair(entries: list[Entry], counts: set[int]) -> tuple[Entry, Entry] | None:
     """Return the best pair of datasets whose names differ in y and x alone."""
     vectors = {
         entry.path.lower(): entry
@@ -239,7 +236,7 @@ def _pair(entries: list[Entry], counts: set[int | None]) -> tuple[Entry, Entry] 
     return pairs[0] if pairs else None
 
 
-def _table(entries: list[Entry], counts: set[int | None]) -> Entry | None:
+def _table(entries: list[Entry], counts: set[int]) -> Entry | None:
     tables = [
         entry
         for entry in entries

@@ -81,10 +81,8 @@ def named_parts(settings: ImportSettings, sources: Sources, known: Parts | None)
 
 def _guessed(settings: ImportSettings, sources: Sources) -> Guess:
     container = sources.container(sources.source)
-    frames = None
-    if settings.frames is not None:
-        frames = sources.frames(settings.frames, "--frames").shape[0]
-    found = guess(container, n_frames=frames) if frames is not None else guess(container)
+    shape = None if settings.frames is None else sources.frames(settings.frames, "--frames").shape
+    found = guess(container, shape=shape)
     taken = {"frames"} if settings.frames is not None else set()
     if settings.names_positions:
         taken |= {"positions", "y", "x"}

@@ -1,0 +1,129 @@
+"""`ptycho inspect` from the outside: what it says of files that are right, wrong, unknown and broken."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+
+from ptycho.cli.inspect import main
+from ptycho.data import (
+    ImportSettings,
+    ScanGeometry,
+    SimulationSettings,
+    inspect_file,
+    simulate,
+    write_npz,
+    write_reconstruction,
+)
+from ptycho.data.reconstruction import Reconstruction
+
+
+@pytest.fixture(scope="module")
+def scan():
+    return simulate(SimulationSettings(object_shape_yx=(100, 120), step_px=9.0))
+
+
+def _said(capsys, *argv) -> str:
+    assert main([str(part) for part in argv]) == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    return shown.out
+
+
+def test_a_good_scan_is_described_without_a_doubt(tmp_path, scan, capsys):
+    mask = np.ones((64, 64), bool)
+    mask[3, 4:7] = False
+    write_npz(tmp_path / "a.npz", replace(scan.with_mask(mask), geometry=ScanGeometry(object_pixel_m=1e-6)))
+    out = _said(capsys, tmp_path / "a.npz")
+    assert out.startswith(
+        f"{tmp_path / 'a.npz'}: an NPZ archive, format npz\n  frames    {scan.n_frames} of 64x64"
+    )
+    height, width = np.ptp(scan.positions_yx, axis=0)
+    assert (
+        f"extent    {height:.4g} px ({height * 25e-3:.4g} µm) x {width:.4g} px ({width * 25e-3:.4g} µm)"
+        in out
+    )
+    assert "masked    3 of 4096 pixels" in out
+    assert "pixel     1 µm of the object" in out
+    assert "object    100x120 pixels" in out
+    assert out.endswith("no doubts\n")
+
+
+def test_a_file_of_no_known_format_is_listed_with_the_flags_that_read_it(tmp_path, scan, capsys):
+    counts = np.rint(scan.amplitude.astype(np.float64) ** 2).astype(np.uint32)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["scan/ccd"], file["scan/positions"] = counts, scan.positions_yx * 25e-9
+        file["scan/latest"] = h5py.SoftLink("/scan/gone")
+    out = _said(capsys, tmp_path / "a.h5")
+    assert f"scan/ccd        {scan.n_frames}x64x64  uint32" in out
+    assert "dead link: scan/latest leads to /scan/gone, which does not exist" in out
+    assert (
+        "to read it, if its datasets are what their names say: --frames :scan/ccd --positions :scan/positions"
+        in out
+    )
+    assert "and the order of the columns of the positions (--columns y,x or x,y)" in out
+    flags = ["--frames", ":scan/ccd", "--columns", "y,x", "--pixel-size", "25nm"]
+    out = _said(capsys, tmp_path / "a.h5", *flags, "--save-recipe", tmp_path / "r.toml")
+    assert "pixel     25 nm of the object" in out
+    assert "no probe; one is estimated from the mean frame" in out.partition("doubts:")[2]
+    assert "overlap   not known" in out
+    assert "pixel     25 nm of the object" in _said(
+        capsys, tmp_path / "a.h5", "--recipe", tmp_path / "r.toml"
+    )
+
+
+def test_every_doubt_and_the_refusal_are_told(tmp_path, scan, capsys):
+    positions = scan.positions_yx.copy()
+    positions[5:15] = positions[4]
+    wrong = replace(scan, positions_yx=positions, amplitude=np.fft.fftshift(scan.amplitude, axes=(1, 2)))
+    write_npz(tmp_path / "a.npz", wrong)
+    out = _said(capsys, tmp_path / "a.npz")
+    assert "10 of" in out.partition("doubts:")[2]
+    assert "refused: the frames have" in out
+    assert "no doubts" not in out
+
+
+def test_a_scan_that_lacks_something_says_what(tmp_path, scan, capsys):
+    np.save(tmp_path / "a.npy", (scan.amplitude**2).astype(np.uint32))
+    out = _said(capsys, tmp_path / "a.npy")
+    assert "refused: a.npy lacks positions (--positions FILE:DATASET" in out
+
+
+def test_a_finished_reconstruction_is_known_as_one(tmp_path, scan, capsys):
+    finished = Reconstruction(label="ePIE", object=scan.object_guess, probe=scan.probe)
+    write_reconstruction(tmp_path / "a.npz", finished)
+    out = _said(capsys, tmp_path / "a.npz")
+    assert "a finished reconstruction by ePIE: object 100x120, probe 64x64" in out
+
+
+def test_it_draws_what_it_saw(tmp_path, scan, capsys, pictures):
+    write_npz(tmp_path / "a.npz", scan)
+    out = _said(capsys, tmp_path / "a.npz", "--plot", tmp_path / "a.png")
+    assert out.endswith(f"drawn: {tmp_path / 'a.png'}\n")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert main([str(tmp_path / "a.npz"), "--plot", str(tmp_path / "a.png")]) == 2
+    assert "already exists; pass --overwrite" in capsys.readouterr().err
+
+
+def test_a_broken_file_is_one_line(tmp_path, capsys):
+    (tmp_path / "a.h5").write_bytes(b"\x89HDF\r\n\x1a\n and nothing more")
+    assert main([str(tmp_path / "a.h5")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_frames_in_matlabs_order_are_named(tmp_path, scan):
+    counts = np.rint(scan.amplitude.astype(np.float64) ** 2).astype(np.uint32)
+    np.save(tmp_path / "a.npy", np.moveaxis(counts, 0, -1))
+    np.savetxt(tmp_path / "a.csv", scan.positions_yx * 25e-9, delimiter=",", fmt="%.15g")
+    found = inspect_file(tmp_path / "a.npy")
+    assert "--pixel-size" in found.refusal
+    refused = inspect_file(tmp_path / "a.npy", importing=ImportSettings(object_pixel_m=25e-9)).refusal
+    assert (
+        f"the frames, of shape (64, 64, {scan.n_frames}), seem to be in the order (H, W, n): pass --axes yxn"
+        in refused
+    )
+    mended = inspect_file(tmp_path / "a.npy", importing=ImportSettings(object_pixel_m=25e-9, axes="yxn"))
+    assert mended.scan.n_frames == scan.n_frames
