@@ -17,6 +17,9 @@ from ptycho.errors import DataError
 
 logger = logging.getLogger(__name__)
 
+# A power of two, so that what other files keep as float32 pixels is met exactly; what is finer is rounding.
+_STEPS_PER_PX = 2.0**32
+
 
 def scan_of(parts: Parts, *, plausibility: bool = True) -> ScanData:
     """Return the scan that `parts`, of which nothing is missing, make up.
@@ -182,9 +185,16 @@ def _centres(parts: Parts, geometry: ScanGeometry | None, side: int) -> np.ndarr
             )
         pixel = geometry.object_pixel_m
     if parts.object_image is not None and parts.origin_yx is not None:
-        return (positions - parts.origin_yx) / pixel
+        return _without_rounding((positions - parts.origin_yx) / pixel, parts)
     lowest = np.nanmin(positions, axis=0) if np.isfinite(positions).any() else 0.0
-    return (positions - lowest) / pixel + side / 2
+    return _without_rounding((positions - lowest) / pixel, parts) + side / 2
+
+
+def _without_rounding(positions_px: np.ndarray, parts: Parts) -> np.ndarray:
+    """Return positions that came from metres in steps of 2**-32 px, so that one scan is the same in every file."""
+    if parts.position_unit != "m":
+        return positions_px
+    return np.rint(positions_px * _STEPS_PER_PX) / _STEPS_PER_PX
 
 
 def _bad_pixels(parts: Parts, shape: tuple[int, ...]) -> np.ndarray | None:
