@@ -16,7 +16,7 @@ from markdown_pages import ROOT
 from ptycho.cli.main import VERBS
 
 # They take seconds at most; of the others, those that have --dry-run are run with it.
-_QUICK = {"ptycho-simulate", "ptycho-convert", "autobatch"}
+_QUICK = {"ptycho-simulate", "ptycho-convert", "ptycho-inspect", "autobatch"}
 _TOOLS = ("seq", "mkdir", "ls", "cat", "cp")
 
 
@@ -133,7 +133,7 @@ def _parsed(parser, arguments):
 
 def _has_its_inputs(parsed):
     """Tell whether the files that a command reads, and the card that it asks for, can be there."""
-    written = ("output", "batch_memo")
+    written = ("output", "batch_memo", "plot", "save_recipe")
     inputs = [
         value
         for key, value in vars(parsed).items()

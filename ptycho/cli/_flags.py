@@ -18,17 +18,22 @@ Settings = TypeVar("Settings")
 
 
 class _Parser(argparse.ArgumentParser):
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        # Files before flags and after them are of one list.
-        return self.parse_intermixed_args(args, namespace)
-
     def error(self, message: str) -> NoReturn:
         self.exit(BAD_INPUT, f"{self.prog}: error: {message}; see {self.prog} --help\n")
 
 
-def argument_parser(prog: str, description: str) -> argparse.ArgumentParser:
+class FilesAnywhere(_Parser):
+    """A parser whose files may stand before and after its flags, though there are one or two of them."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        return self.parse_intermixed_args(args, namespace)
+
+
+def argument_parser(
+    prog: str, description: str, *, kind: type[argparse.ArgumentParser] | None = None
+) -> argparse.ArgumentParser:
     """Return a parser with ``--version`` that takes no abbreviations and reports errors in one line."""
-    parser = _Parser(prog=prog, description=description, allow_abbrev=False)
+    parser = (kind or _Parser)(prog=prog, description=description, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     return parser
 

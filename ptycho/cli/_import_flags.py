@@ -96,11 +96,15 @@ def settings_of(arguments: argparse.Namespace) -> ImportSettings:
     return ImportSettings(**{**recipe, **given})
 
 
-def scan_path(arguments: argparse.Namespace, named: Path | None) -> Path | None:
+def scan_path(arguments: argparse.Namespace, named: Path | None) -> Path:
     """Return the scan's own file: the one that is named, or else the file of ``--frames``."""
-    frames = getattr(arguments, f"{_PREFIX}frames")
-    if named is not None or frames is None:
+    if named is not None:
         return named
+    frames = getattr(arguments, f"{_PREFIX}frames")
+    if frames is None:
+        raise UsageError(
+            "one file is named but IN and OUT are needed; name both, or OUT and --frames FILE:DATASET."
+        )
     from ptycho.data.importing.places import split_place
 
     file, _ = split_place(frames)

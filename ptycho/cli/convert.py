@@ -5,12 +5,21 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ptycho.cli import _errors, _flags, _import_flags, _paths
 
 if TYPE_CHECKING:
     from ptycho.data import ScanData
+
+
+class _InAndOut(argparse.Action):
+    """Puts one or two files into `input` (None if it is left out) and `output`."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, flag: Any = None) -> None:
+        if len(values) > 2:
+            raise argparse.ArgumentError(self, f"{len(values)} files are named but IN and OUT are needed")
+        namespace.input, namespace.output = (None, *values)[-2:]
 
 
 def build_parser(prog: str = "ptycho-convert") -> argparse.ArgumentParser:
@@ -20,12 +29,14 @@ def build_parser(prog: str = "ptycho-convert") -> argparse.ArgumentParser:
         "Convert a scan to this project's NPZ: amplitude frames with the DC term in the middle, patch centres in "
         "pixels, and a probe on the scale of the frames. What IN is, is told from what it holds; what it lacks is "
         "taken from files beside it with the same stem.",
+        kind=_flags.FilesAnywhere,
     )
     parser.add_argument(
-        "files",
+        "output",
         metavar="[IN] OUT",
         type=Path,
         nargs="+",
+        action=_InAndOut,
         help="the scan to read, which is not changed (default: the file of --frames), and the NPZ to write",
     )
     parser.add_argument(
@@ -45,7 +56,8 @@ def convert(arguments: argparse.Namespace) -> int:
     """Read, merge, write and say what was written."""
     from ptycho.data import consistent_probe, read_reconstruction, with_reconstruction, write_npz
 
-    source, target = _in_and_out(arguments)
+    source = _import_flags.scan_path(arguments, arguments.input)
+    target = arguments.output
     _paths.check_output_file(target, overwrite=arguments.overwrite)
     finished = None if arguments.object is None else read_reconstruction(arguments.object)
     scan = _import_flags.read(arguments, source)
@@ -57,17 +69,6 @@ def convert(arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         print(_summary(target, arguments.layout or _format_name(source), scan))
     return 0
-
-
-def _in_and_out(arguments: argparse.Namespace) -> tuple[Path, Path]:
-    files = arguments.files
-    source = _import_flags.scan_path(arguments, files[0] if len(files) == 2 else None)
-    if source is None or len(files) > 2:
-        raise _errors.UsageError(
-            f"{len(files)} {'files are' if len(files) > 1 else 'file is'} named but IN and OUT are needed, or OUT and "
-            "--frames FILE:DATASET; name these."
-        )
-    return source, files[-1]
 
 
 def _format_name(path: Path) -> str:

@@ -132,7 +132,7 @@ def test_convert_goes_from_the_first_message_to_the_file(workplace, tmp_path, ca
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (["out.npz"], "1 file is named but IN and OUT are needed"),
+        (["out.npz"], "one file is named but IN and OUT are needed"),
         (["a", "b", "c"], "3 files are named but IN and OUT are needed"),
         (["out.npz", "--frames", "none.h5:ccd"], "--frames names none.h5:ccd, but there is no such file"),
         (["a", "b", "--energy", "8 horses"], "'8 horses' is not an energy such as 8keV"),
