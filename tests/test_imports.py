@@ -55,7 +55,7 @@ def test_autobatch_knows_nothing_of_ptychography():
 
 
 @pytest.mark.spec("CM-1.7")
-@pytest.mark.parametrize("command", ["compare_models", "reconstruct", "train", "simulate", "convert"])
+@pytest.mark.parametrize("command", ["compare_models", "reconstruct", "train", "simulate", "convert", "inspect"])
 def test_help_needs_no_heavy_package(command):
     script = (
         f"import sys; from ptycho.cli.{command} import main\n"
@@ -64,7 +64,7 @@ def test_help_needs_no_heavy_package(command):
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     text, _, modules = run.stdout.partition("MODULES")
-    assert "--output_dir" in text or "OUT" in text or "output" in text
+    assert "--output_dir" in text or "OUT" in text or "output" in text or "PNG" in text
     assert set(modules.split()).isdisjoint((*HEAVY, "numpy", "scipy"))
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ptycho._checks.import_options import OPTIONS, Option
 from ptycho.cli import _paths
 from ptycho.cli._errors import UsageError
-from ptycho.data.importing.options import OPTIONS, Option
 
 if TYPE_CHECKING:
     from ptycho.data import ImportSettings, ScanData

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ptycho._checks import fields
-
-PLANCK_TIMES_C_J_M = 6.62607015e-34 * 299_792_458.0
-JOULE_PER_EV = 1.602176634e-19
+from ptycho._checks.quantities import JOULE_PER_EV, PLANCK_TIMES_C_J_M
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,7 +62,16 @@ class ScanFigures:
 
     @classmethod
     def of(cls, scan: ScanData) -> ScanFigures:
-        """Return the figures of a scan."""
+        """Return the figures of a scan.
+
+        Parameters
+        ----------
+        scan : ScanData
+
+        Returns
+        -------
+        ScanFigures
+        """
         energies, step = scan.frame_energies, median_step(scan.positions_yx)
         width = beam_width_px(scan.probe)
         height_px, width_px = np.ptp(scan.positions_yx, axis=0)

@@ -13,6 +13,8 @@ logger = logging.getLogger(__name__)
 # The beam's width is that of the circle which holds this share of the probe's energy: 2.1 times the 1/e² radius of a
 # Gaussian, the whole of a disk but its outermost pixels.
 _ENERGY_WITHIN = 0.9
+# Sparse scans have neighbours about as far apart as that; a wrong unit or pixel is wrong by more.
+_APART = 1.25
 # Below this many places a distance between neighbours says nothing of a scan.
 _LEAST_PLACES = 4
 # More frames than this share with the position of another are no chance.
@@ -89,7 +91,7 @@ def warn_of_overlap(scan: ScanData) -> None:
 
 def _warn_of_gaps(scan: ScanData) -> None:
     step_px, width_px = median_step(scan.positions_yx), beam_width_px(scan.probe)
-    if step_px is None or not width_px < step_px <= scan.patch_size or is_focused_guess(scan.probe):
+    if step_px is None or not _APART * width_px < step_px <= scan.patch_size or is_focused_guess(scan.probe):
         return
     logger.warning(
         "neighbouring positions lie %.3g pixels apart (median) but 90 %% of the beam is within %.3g, so frames hardly "

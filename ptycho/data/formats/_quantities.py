@@ -6,41 +6,18 @@ import logging
 
 import numpy as np
 
-from ptycho.data.geometry import JOULE_PER_EV, PLANCK_TIMES_C_J_M
+from ptycho._checks.quantities import JOULES, METRES, PLANCK_TIMES_C_J_M, likely_energy_unit, unit_factor
 from ptycho.errors import DataError
 
 logger = logging.getLogger(__name__)
 
-_METRES = {
-    "m": 1.0,
-    "cm": 1e-2,
-    "mm": 1e-3,
-    "um": 1e-6,
-    "micron": 1e-6,
-    "microns": 1e-6,
-    "nm": 1e-9,
-    "pm": 1e-12,
-    "a": 1e-10,
-    "angstrom": 1e-10,
-}
-_JOULES = {"j": 1.0, "ev": JOULE_PER_EV, "kev": 1e3 * JOULE_PER_EV}
-_LONG_NAMES = {
-    "metre": "m",
-    "meter": "m",
-    "metres": "m",
-    "meters": "m",
-    "joule": "j",
-    "å": "a",
-    "µm": "um",
-    "μm": "um",
-}
 # Two sides of a pixel that differ by less are one and the same number, rounded.
 _SAME = 1e-3
 
 
 def metres_per(unit: str | None, what: str) -> float:
     """Return how many metres a unit of length is; None means metres."""
-    return 1.0 if unit is None else _factor(unit, _METRES, what)
+    return 1.0 if unit is None else _factor(unit, METRES, what)
 
 
 def photon_energy_j(value: float, what: str, unit: str | None = None) -> float:
@@ -52,12 +29,12 @@ def photon_energy_j(value: float, what: str, unit: str | None = None) -> float:
         The unit is not known, or the number is no photon energy in any.
     """
     if unit is not None:
-        return value * _factor(unit, _JOULES, what)
-    for name, low, high in (("J", 1e-18, 1e-12), ("keV", 0.05, 50.0), ("eV", 50.0, 200_000.0)):
-        if low <= value <= high:
-            if name != "J":
-                logger.info("%s is %g without a unit and is taken for %s", what, value, name)
-            return value * _JOULES[name.lower()]
+        return value * _factor(unit, JOULES, what)
+    name = likely_energy_unit(value)
+    if name is not None:
+        if name != "J":
+            logger.info("%s is %g without a unit and is taken for %s", what, value, name)
+        return value * JOULES[name.lower()]
     raise DataError(f"{what} is {value:g}, which is no photon energy in J, eV or keV; mend the file.")
 
 
@@ -112,10 +89,9 @@ def marked(values: np.ndarray, what: str) -> np.ndarray:
 
 
 def _factor(unit: str, table: dict[str, float], what: str) -> float:
-    name = unit.strip().lower()
-    name = _LONG_NAMES.get(name, name)
-    if name not in table:
+    factor = unit_factor(unit, table)
+    if factor is None:
         raise DataError(
             f"{what} is in {unit!r} but one of {', '.join(table)} is needed; mend its attribute units."
         )
-    return table[name]
+    return factor

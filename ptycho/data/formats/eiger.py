@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 
+from ptycho._checks.quantities import JOULE_PER_EV
 from ptycho._io.hdf5 import Hdf5File
 from ptycho.data.formats._format import Format
 from ptycho.data.formats._frames import FrameStack
 from ptycho.data.formats._parts import Parts
 from ptycho.data.formats._quantities import known, metres_per, one_side
-from ptycho.data.geometry import JOULE_PER_EV
 from ptycho.errors import DataError
 
 logger = logging.getLogger(__name__)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from ptycho._checks.quantities import JOULE_PER_EV
 from ptycho._io.hdf5 import Hdf5File
 from ptycho.data.formats._format import Format
 from ptycho.data.formats._frames import FrameStack
 from ptycho.data.formats._parts import Parts
 from ptycho.data.formats._quantities import columns_yx, known, marked, one_side
 from ptycho.data.formats.ptychodus_product import first_coherent, projection
-from ptycho.data.geometry import JOULE_PER_EV
 
 _POSITIONS = ("probe_position_y_px", "probe_position_x_px")
 # Its positions are about the middle between pixels (N-1)/2 and N/2; a patch here is centred on pixel N/2.

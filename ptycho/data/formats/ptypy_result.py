@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from ptycho._checks.quantities import JOULE_PER_EV
 from ptycho._io.hdf5 import Hdf5File
 from ptycho.data.formats._format import Format
 from ptycho.data.formats._parts import Parts
 from ptycho.data.formats._quantities import one_side
 from ptycho.data.formats.ptychodus_product import projection
-from ptycho.data.geometry import JOULE_PER_EV
 from ptycho.errors import DataError
 
 logger = logging.getLogger(__name__)

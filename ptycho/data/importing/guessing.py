@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from ptycho._checks.quantities import PLANCK_TIMES_C_J_M
 from ptycho._io.archive import Archive
 from ptycho._io.hdf5 import Hdf5File
 from ptycho.data.formats._containers import NpyFile, TextTable
 from ptycho.data.formats._matlab import MatFile
 from ptycho.data.formats._quantities import metres_per, photon_energy_j
-from ptycho.data.geometry import PLANCK_TIMES_C_J_M
 from ptycho.errors import DataError
 
 logger = logging.getLogger(__name__)

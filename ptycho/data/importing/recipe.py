@@ -9,9 +9,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from ptycho._checks.import_options import OPTIONS, Option
 from ptycho._io.archive import errors_naming
 from ptycho._io.atomic import replacing
-from ptycho.data.importing.options import OPTIONS, Option
 from ptycho.data.importing.places import relative_place, split_place
 from ptycho.data.importing.settings import ImportSettings
 from ptycho.errors import DataError

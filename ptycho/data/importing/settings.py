@@ -6,10 +6,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ptycho._checks import fields as checks
+from ptycho._checks.import_options import AXES, POSITION_UNITS
 from ptycho.errors import SettingsError
 
-POSITION_UNITS = ("m", "mm", "um", "nm", "A", "px")
-AXES = ("nyx", "nxy", "yxn", "xyn")
 _CHOICES = {
     "position_unit": POSITION_UNITS,
     "axes": AXES,

@@ -8,8 +8,8 @@ import h5py
 import numpy as np
 import pytest
 
+from ptycho._checks.import_options import OPTIONS
 from ptycho.data import ImportSettings, read_recipe, read_scan, write_recipe
-from ptycho.data.importing.options import OPTIONS
 from ptycho.errors import DataError
 
 EVERYTHING = ImportSettings(

@@ -1,18 +1,17 @@
-"""The one table of what a user can say of a file: as a flag, as a key of a recipe, as a field of `ImportSettings`."""
+"""The one table of what a user can say of a file: as a flag, as a key of a recipe, as a field of `ImportSettings`.
+
+It needs no NumPy, so that ``--help`` is quick."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ptycho.data.formats._quantities import energy_of_wavelength, metres_per, photon_energy_j
-from ptycho.data.geometry import JOULE_PER_EV
-from ptycho.data.importing.settings import AXES, POSITION_UNITS
-from ptycho.errors import DataError
+from ptycho._checks.quantities import JOULE_PER_EV, PLANCK_TIMES_C_J_M, energy_j, length_m
 
-_QUANTITY = re.compile(r"([-+]?[0-9.]+(?:[eE][-+]?\d+)?)\s*([^\d\s]*)")
+POSITION_UNITS = ("m", "mm", "um", "nm", "A", "px")
+AXES = ("nyx", "nxy", "yxn", "xyn")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,38 +46,8 @@ class Option:
         return self.metavar is None
 
 
-def _energy(text: str) -> float:
-    number, unit = _number_and_unit(text, "8keV")
-    return _in_words(lambda: photon_energy_j(number, "the energy", unit), text, "an energy such as 8keV")
-
-
 def _wavelength(text: str) -> float:
-    return energy_of_wavelength(_length(text))
-
-
-def _length(text: str) -> float:
-    number, unit = _number_and_unit(text, "75um")
-    value = _in_words(lambda: number * metres_per(unit, "it"), text, "a length such as 75um or 2m")
-    if not value > 0:
-        raise ValueError(f"{text!r} is not a length above 0")
-    return value
-
-
-def _in_words(compute: Callable[[], float], text: str, wanted: str) -> float:
-    try:
-        return compute()
-    except DataError:
-        raise ValueError(f"{text!r} is not {wanted}") from None
-
-
-def _number_and_unit(text: str, example: str) -> tuple[float, str | None]:
-    found = _QUANTITY.fullmatch(text.strip())
-    try:
-        if found is None:
-            raise ValueError
-        return float(found.group(1)), found.group(2) or None
-    except ValueError:
-        raise ValueError(f"{text!r} is not a number with a unit, such as {example}") from None
+    return PLANCK_TIMES_C_J_M / length_m(text)
 
 
 def _number(text: str) -> float:
@@ -232,7 +201,7 @@ OPTIONS: tuple[Option, ...] = (
         name="energy",
         field="photon_energy_j",
         metavar="8keV",
-        parse=_energy,
+        parse=energy_j,
         word=lambda value: f"{value / JOULE_PER_EV!r} eV",
         help="photon energy",
     ),
@@ -247,7 +216,7 @@ OPTIONS: tuple[Option, ...] = (
         name="distance",
         field="detector_distance_m",
         metavar="2m",
-        parse=_length,
+        parse=length_m,
         word=lambda value: f"{value!r} m",
         help="from sample to detector",
     ),
@@ -255,7 +224,7 @@ OPTIONS: tuple[Option, ...] = (
         name="detector-pixel",
         field="detector_pixel_m",
         metavar="75um",
-        parse=_length,
+        parse=length_m,
         word=lambda value: f"{value!r} m",
         help="side of a pixel of the frames, before --bin",
     ),
@@ -263,7 +232,7 @@ OPTIONS: tuple[Option, ...] = (
         name="pixel-size",
         field="object_pixel_m",
         metavar="10nm",
-        parse=_length,
+        parse=length_m,
         word=lambda value: f"{value!r} m",
         help="side of the object's pixel, before --crop; instead of energy, distance and detector pixel",
     ),
