@@ -55,7 +55,9 @@ def test_autobatch_knows_nothing_of_ptychography():
 
 
 @pytest.mark.spec("CM-1.7")
-@pytest.mark.parametrize("command", ["compare_models", "reconstruct", "train", "simulate", "convert", "inspect"])
+@pytest.mark.parametrize(
+    "command", ["compare_models", "reconstruct", "train", "simulate", "convert", "inspect"]
+)
 def test_help_needs_no_heavy_package(command):
     script = (
         f"import sys; from ptycho.cli.{command} import main\n"
