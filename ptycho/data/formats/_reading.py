@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ptycho._io.archive import Archive, errors_naming
+from ptycho._io.hdf5 import Hdf5File
 from ptycho.data.formats._assembling import parts_of, reconstruction_of, scan_of
 from ptycho.data.formats._containers import contents_of, kind_of, open_container
 from ptycho.data.formats._format import Format
@@ -172,10 +173,21 @@ def _imported(
         instead = ", or --pixel-size 10nm of the object in place of all lengths" if lengths else ""
         verb = "lacks" if len(parts.files) == 1 else "lack"
         raise DataError(
-            f"{parts.names} {verb} {', '.join(lacking)}, and no file beside with the same stem as "
-            f"{sources.source.name} has them; pass these flags{instead}, or name the file that has them by --with FILE."
+            f"{_dead_links(sources)}{parts.names} {verb} {', '.join(lacking)}, and no file beside with the same stem "
+            f"as {sources.source.name} has them; pass these flags{instead}, or name the file that has them by --with FILE."
         )
     return with_window(parts, settings)
+
+
+def _dead_links(sources: Sources) -> str:
+    """Return the beginning of a message about what is missing: where it may have gone."""
+    container = sources.container(sources.source)
+    dead = (
+        [f"{path} -> {target}" for path, target in container.dead_links()]
+        if isinstance(container, Hdf5File)
+        else []
+    )
+    return f"links of {sources.source.name} lead nowhere ({', '.join(dead[:3])}), and " if dead else ""
 
 
 def _collected(

@@ -43,6 +43,9 @@ _WAVELENGTH = re.compile(r"wavelength|lambda", re.IGNORECASE)
 _DISTANCE = re.compile(r"distance|detdist|det_dist|camera_length", re.IGNORECASE)
 _PIXEL = re.compile(r"pix", re.IGNORECASE)
 _OBJECT_PIXEL = re.compile(r"(obj|recon|sample|real).*pix|pix.*(obj|recon|sample|real)", re.IGNORECASE)
+_LENGTH = re.compile(
+    "|".join(pattern.pattern for pattern in (_ENERGY, _WAVELENGTH, _DISTANCE, _PIXEL)), re.IGNORECASE
+)
 _NOT_A_SIZE = re.compile(r"num|count|npix|n_pix|bad|mask|valid", re.IGNORECASE)
 _SUFFIX_UNIT = re.compile(r"_(m|mm|um|nm|pm|ev|kev|j|px)$", re.IGNORECASE)
 _AXES = (("y", "x"), ("row", "col"), ("vertical", "horizontal"), ("ver", "hor"))
@@ -191,7 +194,7 @@ def _lengths_named(name: str, value: float, unit: str | None) -> Iterator[tuple[
 def _scalars(container: Any) -> Iterator[tuple[str, float, str | None]]:
     """Yield path, value and unit of single positive numbers."""
     for entry in entries_of(container):
-        if math.prod(entry.shape) != 1 or entry.dtype.kind not in "iuf" or isinstance(container, NpyFile):
+        if math.prod(entry.shape) != 1 or entry.dtype.kind not in "iuf" or not _LENGTH.search(entry.name):
             continue
         value = float(container.read(entry.path).ravel()[0])
         unit = None
@@ -201,6 +204,8 @@ def _scalars(container: Any) -> Iterator[tuple[str, float, str | None]]:
             yield entry.path, value, unit or unit_in_name(entry.path)
     if isinstance(container, Hdf5File):
         for path, name in container.attribute_names():
+            if not _LENGTH.search(name):
+                continue
             value = np.ravel(container.attribute(path, name))
             if value.size == 1 and value.dtype.kind in "iuf" and np.isfinite(value[0]) and value[0] > 0:
                 yield f"{path}@{name}", float(value[0]), unit_in_name(name)

@@ -242,7 +242,13 @@ def _probe(found: Found) -> np.ndarray:
             f"{found.name} is {values.dtype} of shape {values.shape} but a probe is complex (…, N, N); name another "
             "by --probe."
         )
-    return values
+    with np.errstate(over="ignore", invalid="ignore"):
+        single = values.astype(np.complex64)
+    if not np.isfinite(single).all():
+        raise DataError(
+            f"{found.name} holds NaN, infinity or numbers beyond single precision; name another probe."
+        )
+    return single
 
 
 def _mask(settings: ImportSettings, guessed: Guess, sources: Sources) -> np.ndarray | None:

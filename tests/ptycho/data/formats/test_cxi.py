@@ -205,3 +205,13 @@ def test_what_cdtools_wrote_gives_the_figures_that_are_expected(peer_files, name
     sums = np.where(truth["bad"], 0, truth["counts"]).sum(axis=(1, 2))
     np.testing.assert_allclose(scan.frame_energies, sums, rtol=1e-5)
     np.testing.assert_array_equal(scan.mask, ~truth["bad"])
+
+
+def test_a_dead_link_is_named_with_what_is_missing(tmp_path, known):
+    write_cxi(tmp_path / "a.cxi", known)
+    with h5py.File(tmp_path / "a.cxi", "r+") as file:
+        del file["entry_1/instrument_1/detector_1/data"]
+    with pytest.raises(
+        DataError, match=r"links of a\.cxi lead nowhere \(entry_1/data_1/data -> .*lacks frames"
+    ):
+        read_scan(tmp_path / "a.cxi")
