@@ -174,7 +174,8 @@ def _imported(
         verb = "lacks" if len(parts.files) == 1 else "lack"
         raise DataError(
             f"{_dead_links(sources)}{parts.names} {verb} {', '.join(lacking)}, and no file beside with the same stem "
-            f"as {sources.source.name} has them; pass these flags{instead}, or name the file that has them by --with FILE."
+            f"as {sources.source.name} has them; pass these flags{instead}, or name the file that has them by --with "
+            "FILE."
         )
     return with_window(parts, settings)
 
