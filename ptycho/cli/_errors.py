@@ -25,6 +25,7 @@ from ptycho.cli._logging import console_level, console_log
 from ptycho.errors import PtychoError
 
 if TYPE_CHECKING:
+    from ptycho.cli._parser import Parser
     from ptycho.comparison import ComparisonResult
 
 logger = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ class WorkFailedError(Exception):
 
 
 def run(
-    parser: argparse.ArgumentParser,
+    parser: Parser,
     command: Callable[[argparse.Namespace], int],
     argv: Sequence[str] | None = None,
 ) -> int:
@@ -51,8 +52,7 @@ def run(
 
     Parameters
     ----------
-    parser : argparse.ArgumentParser
-        From `ptycho.cli._flags.argument_parser`.
+    parser : ptycho.cli._parser.Parser
     command : callable
         Takes the parsed arguments, with ``command_line`` among them, and returns the exit code.
     argv : sequence of str, optional
@@ -72,6 +72,8 @@ def run(
     # TensorFlow reads it when it is first imported, which may be during `command`.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if level > logging.DEBUG else "0")
     with console_log(level), stopping_on_signals() as received:
+        for warning in arguments.warnings:
+            logger.warning("%s", warning)
         try:
             return command(arguments)
         except KeyboardInterrupt as stop:

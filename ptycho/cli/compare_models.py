@@ -26,12 +26,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_OLDER_SPELLINGS = {
-    "n_test_images": "n_test_groups",
-    "n_subsample": "n_test_subsample",
-    "subsample_seed": "test_subsample_seed",
-}
-
 
 @dataclass(frozen=True, eq=False)
 class _Job:
@@ -45,7 +39,6 @@ class _Job:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare; the work of `main` once the arguments are parsed."""
-    _map_older_spellings(arguments)
     _check_usage(arguments)
     _flags.check_batch_memo(arguments.batch_memo)
     output, dump = _output_folder(arguments), _dump_folder(arguments)
@@ -221,7 +214,7 @@ def _plot_options(arguments: argparse.Namespace, result: ComparisonResult) -> Pl
     from ptycho.report import PlotOptions
 
     limits = {
-        arm.label: tuple(getattr(arguments, f"{arm.role}_phase_{end}") for end in ("vmin", "vmax"))
+        arm.label: _flags.phase_limits(arguments, f"{arm.role}_")
         for arm in result.arms
         if arm.role is not None
     }
@@ -295,20 +288,6 @@ def _registered(arguments: argparse.Namespace) -> Registered:
     return "finished" if arguments.register_ptychi_only else "all"
 
 
-def _map_older_spellings(arguments: argparse.Namespace) -> None:
-    for older, newer in _OLDER_SPELLINGS.items():
-        value = getattr(arguments, older)
-        if value is None:
-            continue
-        old_flag, new_flag = (f"--{name.replace('_', '-')}" for name in (older, newer))
-        if getattr(arguments, newer) is not None:
-            raise _errors.UsageError(
-                f"{new_flag} and its older spelling {old_flag} are both given; drop {old_flag}."
-            )
-        logger.warning("%s is an older spelling; use %s", old_flag, new_flag)
-        setattr(arguments, newer, value)
-
-
 def _check_usage(arguments: argparse.Namespace) -> None:
     inputs = [arguments.pinn_dir, arguments.baseline_dir, arguments.test_data]
     if arguments.demo:
@@ -335,11 +314,7 @@ def _check_usage(arguments: argparse.Namespace) -> None:
         )
     _flags.check_colour_scale(arguments)
     for model in ("pinn", "baseline"):
-        low, high = (getattr(arguments, f"{model}_phase_{end}") for end in ("vmin", "vmax"))
-        if low is not None and high is not None and not low < high:
-            raise _errors.UsageError(
-                f"--{model}_phase_vmin is {low:g} and --{model}_phase_vmax {high:g} but vmin must be the smaller."
-            )
+        _flags.check_phase_limits(arguments, f"{model}_")
 
 
 def main(argv: Sequence[str] | None = None, *, prog: str = "compare-models") -> int:

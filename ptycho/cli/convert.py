@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptycho.cli import _errors, _flags, _paths
+from ptycho.cli._parser import Parser
 
 if TYPE_CHECKING:
     from ptycho.data import ScanData
 
 
-def build_parser(prog: str = "ptycho-convert") -> argparse.ArgumentParser:
+def build_parser(prog: str = "ptycho-convert") -> Parser:
     """Return the parser of `ptycho-convert`, called `prog` in its messages."""
     parser = _flags.argument_parser(
         prog,

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptycho.cli import _errors, _flags, _logging, _paths
+from ptycho.cli import _errors, _flags, _logging, _paths, _ptychopinn_flags
+from ptycho.cli._parser import Parser
 
 if TYPE_CHECKING:
     from ptycho.cli._runs import RunStart
@@ -21,12 +22,13 @@ _RESULTS = (_IMAGE, _PLOT, _REPORT)
 _LOG = "logs/debug.log"
 
 
-def build_parser(prog: str = "ptycho-reconstruct") -> argparse.ArgumentParser:
+def build_parser(prog: str = "ptycho-reconstruct") -> Parser:
     """Return the parser of `ptycho-reconstruct`, called `prog` in its messages."""
     parser = _flags.argument_parser(
         prog,
         "Run one trained network on a ptychographic scan and stitch its patches into an image of the object. "
         "Batch sizes look after themselves.",
+        _ptychopinn_flags.RECONSTRUCT,
     )
     inputs = parser.add_argument_group("input")
     inputs.add_argument(
@@ -49,6 +51,7 @@ def build_parser(prog: str = "ptycho-reconstruct") -> argparse.ArgumentParser:
     _flags.add_run_flags(output)
     _flags.add_export(output)
     _flags.add_colour_scale(output)
+    _flags.add_phase_limits(output)
     _flags.add_display_flags(parser)
     return parser
 
@@ -56,6 +59,7 @@ def build_parser(prog: str = "ptycho-reconstruct") -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> int:
     """Reconstruct and write; the work of `main` once the arguments are parsed."""
     _flags.check_colour_scale(arguments)
+    _flags.check_phase_limits(arguments)
     output = _paths.OutputFolder(arguments.output_dir, (*_results(), _LOG), arguments.overwrite)
     output.check(_paths.inputs_of(arguments, ("output_dir", "batch_memo")))
     _flags.check_batch_memo(arguments.batch_memo)
@@ -145,7 +149,8 @@ def _keep(
         write_report(stage / _REPORT, result, start.info(command_line))
 
     def draw() -> list[Path]:
-        colours = _flags.settings_from(arguments, PlotOptions)
+        limits = {arm.label: _flags.phase_limits(arguments)}
+        colours = _flags.settings_from(arguments, PlotOptions, phase_limits=limits)
         plot_reconstruction(result, folder / _PLOT, options=colours)
         return [folder / _PLOT]
 

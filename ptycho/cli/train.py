@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptycho.cli import _errors, _flags, _logging, _paths
+from ptycho.cli import _errors, _flags, _logging, _paths, _ptychopinn_flags
+from ptycho.cli._parser import Parser
 
 if TYPE_CHECKING:
     from ptycho.data.scan import ScanData
@@ -17,12 +18,13 @@ if TYPE_CHECKING:
 _LOSS_FILES = ("loss_curve.csv", "loss_curve.png")
 
 
-def build_parser(prog: str = "ptycho-train") -> argparse.ArgumentParser:
+def build_parser(prog: str = "ptycho-train") -> Parser:
     """Return the parser of `ptycho-train`, called `prog` in its messages."""
     parser = _flags.argument_parser(
         prog,
         "Train a network on one or more scans. The pinn learns from diffraction alone; the baseline learns "
         "the patches of objectGuess or Y.",
+        _ptychopinn_flags.TRAIN,
     )
     _add_files(parser)
     _add_network(parser.add_argument_group("network"))
