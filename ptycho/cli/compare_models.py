@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Arguments with paths that are written, not read.
+_WRITTEN = ("output_dir", "batch_memo", "baseline_debug_dir")
+
 
 @dataclass(frozen=True, eq=False)
 class _Job:
@@ -42,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     _check_usage(arguments)
     _flags.check_batch_memo(arguments.batch_memo)
     output, dump = _output_folder(arguments), _dump_folder(arguments)
-    inputs = _paths.inputs_of(arguments, ("output_dir", "batch_memo", "baseline_debug_dir"))
+    inputs = _paths.inputs_of(arguments, _WRITTEN)
     output.check(inputs)
     if dump is not None:
         dump.check(inputs, flag="--baseline-debug-dir")
@@ -69,6 +72,7 @@ def _output_folder(arguments: argparse.Namespace) -> _paths.OutputFolder:
 
 
 def _compare(arguments: argparse.Namespace, job: _Job, output: _paths.OutputFolder) -> int:
+    from ptycho.cli._log_start import log_start
     from ptycho.cli._runs import RunStart
     from ptycho.cli._summary import print_summary
     from ptycho.report.names import LOG_FILE
@@ -76,6 +80,7 @@ def _compare(arguments: argparse.Namespace, job: _Job, output: _paths.OutputFold
     start, log = RunStart.now(), output.path / LOG_FILE
     log.parent.mkdir(parents=True, exist_ok=True)
     with _logging.file_log(log):
+        log_start(arguments, _paths.inputs_of(arguments, _WRITTEN))
         with _logging.progress_display(arguments) as progress:
             result = _result(arguments, job, progress)
             with progress.stage("files, plots", 1, "steps") as stage:

@@ -20,6 +20,8 @@ _IMAGE, _PLOT, _REPORT = "reconstruction.npz", "reconstruction.png", "run_report
 _EXPORTS = "reconstruction"
 _RESULTS = (_IMAGE, _PLOT, _REPORT)
 _LOG = "logs/debug.log"
+# Arguments with paths that are written, not read.
+_WRITTEN = ("output_dir", "batch_memo")
 
 
 def build_parser(prog: str = "ptycho-reconstruct") -> Parser:
@@ -61,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     _flags.check_colour_scale(arguments)
     _flags.check_phase_limits(arguments)
     output = _paths.OutputFolder(arguments.output_dir, (*_results(), _LOG), arguments.overwrite)
-    output.check(_paths.inputs_of(arguments, ("output_dir", "batch_memo")))
+    output.check(_paths.inputs_of(arguments, _WRITTEN))
     _flags.check_batch_memo(arguments.batch_memo)
 
     from ptycho.models.devices import computing_on
@@ -109,6 +111,7 @@ def _reconstruct(
     settings: ComparisonSettings,
     output: _paths.OutputFolder,
 ) -> int:
+    from ptycho.cli._log_start import log_start
     from ptycho.cli._runs import RunStart
     from ptycho.cli._summary import print_runs
     from ptycho.comparison import compare
@@ -116,6 +119,7 @@ def _reconstruct(
     start, log = RunStart.now(), output.path / _LOG
     log.parent.mkdir(parents=True, exist_ok=True)
     with _logging.file_log(log):
+        log_start(arguments, _paths.inputs_of(arguments, _WRITTEN))
         with _logging.progress_display(arguments) as progress:
             result = compare([arm], scan, settings=settings, progress=progress)
         _errors.raise_failures(result, kept_in=output.path)
