@@ -75,6 +75,7 @@ def run(
         for warning in arguments.warnings:
             logger.warning("%s", warning)
         try:
+            _check_import_name()
             return command(arguments)
         except KeyboardInterrupt as stop:
             # A command that keeps something says what in the exception.
@@ -96,6 +97,14 @@ def run(
             code, message = FAILED, out_of_memory_in_words(error)
     print(f"{parser.prog}: error: {message}", file=sys.stderr)
     return code
+
+
+def _check_import_name() -> None:
+    # Here, once the arguments are parsed, so that --help does not pay for it.
+    from ptycho.cli._import_name import check_import_name
+
+    if (warning := check_import_name()) is not None:
+        logger.warning("%s", warning)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ Flags are not abbreviated: an abbreviation that matches today means something el
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -253,7 +254,12 @@ def _check_text(parser: Parser, words: Sequence[str]) -> None:
         try:
             word.encode()
         except UnicodeEncodeError:
-            parser.error(
-                f"argument {number} is {word!a} but must be UTF-8 text; rename the file or label, or "
-                "link to the file under another name."
-            )
+            parser.error(f"argument {number} is {word!a} but must be UTF-8 text; {_remedy(word)}.")
+
+
+def _remedy(word: str) -> str:
+    try:
+        os.fsencode(word).decode("utf-8")
+    except UnicodeError:
+        return "rename the file or label, or link to the file under another name"
+    return f"it is, but the locale's encoding is {sys.getfilesystemencoding()}: set PYTHONUTF8=1"
