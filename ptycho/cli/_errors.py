@@ -22,6 +22,7 @@ from autobatch import is_out_of_memory
 from autobatch.errors import AutobatchError, DeviceNotFoundError
 from ptycho._error_wording import EXPECTED_ERRORS, in_words, out_of_memory_in_words
 from ptycho.cli._logging import console_level, console_log
+from ptycho.cli._showing import escaping_what_a_stream_lacks, in_one_line
 from ptycho.errors import PtychoError
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class WorkFailedError(Exception):
     """An expected error after everything knowable had been checked; the cause is the error itself."""
 
 
+@escaping_what_a_stream_lacks()
 def run(
     parser: Parser,
     command: Callable[[argparse.Namespace], int],
@@ -95,7 +97,7 @@ def run(
                 raise
             logger.debug("where it failed", exc_info=True)
             code, message = FAILED, out_of_memory_in_words(error)
-    print(f"{parser.prog}: error: {message}", file=sys.stderr)
+    print(f"{parser.prog}: error: {in_one_line(message)}", file=sys.stderr)
     return code
 
 

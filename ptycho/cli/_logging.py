@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from ptycho.cli._showing import in_one_line, plain
+
 if TYPE_CHECKING:
     from autobatch import Progress
 
@@ -53,7 +55,7 @@ def console_log(level: int) -> Iterator[None]:
 def file_log(path: Path) -> Iterator[None]:
     """Write every log record of the block to a new file at `path`, at level DEBUG, errors included."""
     handler = logging.FileHandler(path, mode="w", encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    handler.setFormatter(_Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     try:
         with _logging_to(handler, logging.DEBUG):
             try:
@@ -89,7 +91,17 @@ class _ConsoleHandler(logging.StreamHandler):
         return sys.stderr
 
 
-class _ConsoleFormatter(logging.Formatter):
+class _Formatter(logging.Formatter):
+    """A record is one line, tracebacks apart, and whatever text it holds steers no terminal."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        return in_one_line(super().formatMessage(record))
+
+    def format(self, record: logging.LogRecord) -> str:
+        return plain(super().format(record))
+
+
+class _ConsoleFormatter(_Formatter):
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
         return text if record.levelno == logging.INFO else f"{record.levelname.lower()}: {text}"

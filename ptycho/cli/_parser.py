@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from ptycho._version import __version__
 from ptycho.cli._errors import BAD_INPUT
+from ptycho.cli._showing import in_one_line
 from ptycho.cli._spelling import nearest
 
 _FLAG = re.compile(r"--?[^\W\d][\w-]*")
@@ -119,7 +120,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Leave with exit code 2 and `message` in one line."""
         remedy = "" if message.endswith(("?", ".")) else f"; see {self.prog} --help"
-        self.exit(BAD_INPUT, f"{self.prog}: error: {message}{remedy}\n")
+        self.exit(BAD_INPUT, f"{self.prog}: error: {in_one_line(message)}{remedy}\n")
 
     def flags(self) -> list[str]:
         """Return every long flag, as it is spelled in the help."""
