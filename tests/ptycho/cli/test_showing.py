@@ -40,25 +40,26 @@ def test_no_record_steers_the_terminal_or_breaks_a_line_of_the_log(tmp_path, cap
     assert "\x1b" not in text
 
 
-@pytest.fixture
-def ascii_output(monkeypatch):
-    """What the commands print, on a terminal that knows no letter beyond ASCII."""
+def _ascii_output(monkeypatch):
+    """Put a terminal that knows no letter beyond ASCII in place of standard output, and return what it gets."""
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
     monkeypatch.setattr(sys, "stdout", stream)
-    yield stream.buffer
+    return stream
+
+
+def test_a_finished_run_is_no_error_for_want_of_a_letter(monkeypatch):
+    stream = _ascii_output(monkeypatch)
+    assert _run(lambda arguments: sys.stdout.write("label 結 ä\n") * 0) == 0
+    assert stream.buffer.getvalue() == b"label \\u7d50 \\xe4\n"
     assert stream.errors == "strict"
 
 
-def test_a_finished_run_is_no_error_for_want_of_a_letter(ascii_output):
-    assert _run(lambda arguments: sys.stdout.write("label 結 ä\n") * 0) == 0
-    assert ascii_output.getvalue() == b"label \\u7d50 \\xe4\n"
-
-
-def test_help_is_none_either(ascii_output):
+def test_help_is_none_either(monkeypatch):
+    stream = _ascii_output(monkeypatch)
     with pytest.raises(SystemExit) as done:
         _run(lambda arguments: 0, ["--help"])
     assert done.value.code == 0
-    assert b"Do a thing with G\\xb2." in ascii_output.getvalue()
+    assert b"Do a thing with G\\xb2." in stream.buffer.getvalue()
 
 
 def test_letters_that_the_pictures_lack_are_told_once(caplog):
