@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -57,6 +59,7 @@ def _refusal(parser, words, capsys):
     return said.removeprefix(f"{parser.prog}: error: ").rstrip("\n")
 
 
+@pytest.mark.spec("CM-1.1")
 def test_an_unknown_flag_is_named_with_the_nearest_before_one_that_is_missing(capsys):
     assert _refusal(_parser(), ["--coumt", "3"], capsys) == "unknown --coumt; did you mean --count?"
     assert _refusal(_parser(), ["--count", "none", "--outputdir=x"], capsys) == (
@@ -87,6 +90,7 @@ def test_values_that_begin_with_a_dash_are_no_flags():
     assert (found.output_dir, found.low, found.rest) == ("--odd name", -2.5, ["--frobnicate", "-x"])
 
 
+@pytest.mark.spec("CM-1.1")
 @pytest.mark.parametrize("name", PARSERS)
 def test_a_dash_and_an_underscore_are_the_same_in_every_flag(name):
     """Whichever is typed, argparse is given the flag as the help spells it."""
@@ -218,6 +222,7 @@ THEIR_FLAGS = {
 }
 
 
+@pytest.mark.spec("CM-1.8")
 @pytest.mark.parametrize(
     ("name", "word"), [(name, word) for name, words in THEIR_FLAGS.items() for word in words.split()]
 )
@@ -264,6 +269,7 @@ def test_every_entry_of_a_table_leads_to_a_flag_or_is_a_sentence(name, table):
             assert not known.answer.endswith(".")
 
 
+@pytest.mark.spec("CM-1.1")
 @pytest.mark.parametrize("name", PARSERS)
 @pytest.mark.parametrize("word", ["caf\udce9", "--arm=caf\udce9=x", "\ud800"])
 def test_what_is_not_utf_8_is_refused_at_the_door_of_every_command(capsys, name, word):
@@ -281,3 +287,15 @@ def test_bytes_that_are_not_utf_8_are_one_line_whatever_the_terminal(tmp_path, e
     assert run.stderr.startswith(b"ptycho simulate: error: argument 1 is '")
     assert run.stderr.count(b"\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_page_for_ptychopinn_s_users_has_every_entry_of_the_tables():
+    page = (Path(__file__).parents[3] / "docs" / "coming-from-ptychopinn.md").read_text(encoding="utf-8")
+    typed = {flag.replace("_", "-").rstrip("…") for flag in re.findall(r"--[\w…-]+", page)}
+    lines = page.replace("_", "-").splitlines()
+    for table in (COMPARE, RECONSTRUCT, TRAIN):
+        assert {f"--{name}" for name in (*table.by_name, *table.by_prefix)} <= typed
+        for name, known in table.by_name.items():
+            if isinstance(known, Renamed):
+                new = known.flag.replace("_", "-")
+                assert any(f"`--{name}" in line and f"| `{new}" in line for line in lines)
