@@ -103,7 +103,8 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, prog: str, description: str, foreign: ForeignFlags | None = None) -> None:
-        super().__init__(prog=prog, description=description, allow_abbrev=False)
+        understood = None if foreign is None else "PtychoPINN's flags are mapped, or answered in a sentence."
+        super().__init__(prog=prog, description=description, epilog=understood, allow_abbrev=False)
         self.foreign = ForeignFlags() if foreign is None else foreign
         self.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
 
@@ -161,7 +162,7 @@ class _Reading:
         own, known = self.spellings.get(_folded(name)), foreign.find(_folded(name))
         if own is not None:
             self._note(own, own)
-            self.words += [f"{own}{equals}{value}", *values]
+            self.words += _joined(f"{own}{equals}{value}", values)
         elif known is None:
             self.unknown.append(name)
         elif isinstance(known, Renamed):
@@ -173,7 +174,7 @@ class _Reading:
         if known.flag not in self.given:
             self.warnings.append(f"{name} is PtychoPINN's spelling; use {known.flag}")
         self._note(known.flag, name)
-        self.words += [known.flag, *(known.values.get(value, value) for value in values)]
+        self.words += _joined(known.flag, [known.values.get(value, value) for value in values])
 
     def _note(self, own: str, name: str) -> None:
         """Remember under which name a flag is given, and refuse a second name for it."""
@@ -195,6 +196,13 @@ class _Reading:
             self.answers.append(
                 f"{name} is {value} but can only be {' or '.join(known.values)}: {known.answer}."
             )
+
+
+def _joined(flag: str, values: Sequence[str]) -> list[str]:
+    """Return flag and values for argparse, which takes -1e-3 for a flag unless it is in the same word."""
+    if len(values) == 1 and values[0].startswith("-") and "=" not in flag:
+        return [f"{flag}={values[0]}"]
+    return [flag, *values]
 
 
 def _folded(flag: str) -> str:

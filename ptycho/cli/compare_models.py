@@ -304,7 +304,8 @@ def _check_usage(arguments: argparse.Namespace) -> None:
         flags = ("--pinn_dir", "--baseline_dir", "--test_data")
         missing = [flag for flag, path in zip(flags, inputs, strict=True) if path is None]
         raise _errors.UsageError(
-            f"{' and '.join(missing)} must be given; give them, other arms with --arm LABEL=PATH, or try --demo."
+            f"{' and '.join(missing)} must be given; give {'it' if len(missing) == 1 else 'them'}, other arms with "
+            "--arm LABEL=PATH, or try --demo."
         )
     dumping = arguments.baseline_debug_limit is not None or arguments.baseline_debug_dir is not None
     if dumping and arguments.baseline_dir is None and not arguments.demo:

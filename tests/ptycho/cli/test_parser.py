@@ -85,6 +85,11 @@ def test_help_is_given_whatever_else_is_typed(capsys, words):
     assert "usage: tool" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("number", ["-2.5", "-1e-3", "-inf"])
+def test_a_negative_number_is_a_value_however_it_is_written(number):
+    assert _parser().parse_args(["--output_dir", "o", "--low", number]).low == float(number)
+
+
 def test_values_that_begin_with_a_dash_are_no_flags():
     found = _parser().parse_args(["--output-dir=--odd name", "--low", "-2.5", "--", "--frobnicate", "-x"])
     assert (found.output_dir, found.low, found.rest) == ("--odd name", -2.5, ["--frobnicate", "-x"])
