@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import logging
 import os
 import platform
@@ -12,18 +11,16 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
-from ptycho._version import __version__
+from ptycho.report.run_report import versions, without_home
 
 logger = logging.getLogger(__name__)
 
-# Those that decide numbers and memory; read from what is installed, for importing them would take seconds.
-_PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "numba", "h5py", "matplotlib")
 _END_BYTES = 2**20
 _MOST_FILES = 100
 
 
 def log_start(arguments: Namespace, inputs: Iterable[Path]) -> None:
-    """Log at DEBUG what was run, on what, with which warnings of the parser.
+    """Log at DEBUG what was run, on what, with which warnings of the parser; may be shown to others.
 
     Parameters
     ----------
@@ -33,15 +30,14 @@ def log_start(arguments: Namespace, inputs: Iterable[Path]) -> None:
         Files, and folders of which every file counts.
     """
     for line in _lines(arguments, inputs):
-        logger.debug("%s", line)
+        logger.debug("%s", without_home(line))
 
 
 def _lines(arguments: Namespace, inputs: Iterable[Path]) -> Iterator[str]:
     yield f"command: {' '.join(map(_quoted, arguments.command_line))}"
     yield f"folder: {_quoted(os.getcwd())}"
-    machine = f"{platform.platform()}, {os.cpu_count()} processors"
-    yield f"ptycho {__version__}, Python {platform.python_version()}, {machine}"
-    yield ", ".join(f"{name} {_version_of(name)}" for name in _PACKAGES)
+    yield ", ".join(f"{name} {version}" for name, version in versions().items())
+    yield f"{platform.platform()}, {os.cpu_count()} processors"
     for path in inputs:
         yield from (f"input: {fingerprint(file)}" for file in _files_of(path))
     yield from (f"warning: {warning}" for warning in arguments.warnings)
@@ -75,10 +71,3 @@ def _quoted(word: object) -> str:
     """Return a word as it is if a shell would read it as one word in one line, else as Python writes it."""
     text = str(word)
     return text if text.isprintable() and text and " " not in text else repr(text)
-
-
-def _version_of(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"

@@ -601,13 +601,21 @@ def test_words_for_numbers_are_refused_by_the_parser(workplace, tmp_path, capsys
 
 
 @pytest.mark.spec("CM-9.8")
-def test_the_log_begins_with_what_was_run_and_says_stitching_once(workplace, tmp_path):
-    words = _arguments(workplace, tmp_path / "out", **{"--pinn_dir": None, "--baseline_dir": None})
-    arm = ["--arm", f"Ä={workplace / 'baseline'}", "--n-test-subsample", "40"]
-    assert main([*words, *arm, "--no-save-npz"]) == 0
-    lines = (tmp_path / "out" / "logs" / "debug.log").read_text(encoding="utf-8").splitlines()
+def test_the_log_begins_with_what_was_run_and_says_stitching_once(workplace, tmp_path, capsys):
+    """And text of any script is carried from the arguments to every output."""
+    label, output = "Ä 結晶 [lr 1e-3]", tmp_path / "ö 結"
+    words = _arguments(workplace, output, **{"--pinn_dir": None, "--baseline_dir": None})
+    arm = ["--arm", f"{label}={workplace / 'baseline'}", "--n-test-subsample", "40"]
+    assert main([*words, *arm]) == 0
+    assert label in capsys.readouterr().out
+    assert f"{label},ssim," in (output / "comparison_metrics.csv").read_text(encoding="utf-8")
+    assert [arm["label"] for arm in _report(output)["arms"]] == [label]
+    assert f"{label}={workplace / 'baseline'}" in _report(output)["run"]["command"]
+
+    lines = (output / "logs" / "debug.log").read_text(encoding="utf-8").splitlines()
     assert f"command: compare-models --test_data {workplace / 'scan.npz'}" in lines[0]
+    assert label in lines[0]
     assert sum(f"input: {workplace}" in line for line in lines[:10]) == 3
     assert f"input: {workplace / 'scan.npz'}: " in "".join(lines[:10])
     assert sum("stitching: batch size" in line for line in lines) == 1
-    assert sum("INFO" in line and "Ä: batch size " in line for line in lines) == 1
+    assert sum("INFO" in line and f"{label}: batch size " in line for line in lines) == 1

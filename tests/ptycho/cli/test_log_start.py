@@ -27,8 +27,9 @@ def test_it_says_command_folder_versions_and_machine(caplog):
     lines = _logged(caplog, [], warnings=("--a is odd",))
     assert lines[0] == r"command: tool --a 'b c' 'x\ny'"
     assert lines[1] == f"folder: {os.getcwd()}"
-    assert lines[2].startswith(f"ptycho {__version__}, Python 3.")
-    assert f"numpy {np.__version__}" in lines[3]
+    assert lines[2].startswith(f"ptycho-autobatch {__version__}, python 3.")
+    assert f"numpy {np.__version__}" in lines[2]
+    assert lines[3].endswith(" processors")
     assert lines[4:] == ["warning: --a is odd"]
 
 
@@ -60,3 +61,12 @@ def test_a_small_file_is_hashed_whole_and_a_large_one_at_its_ends(tmp_path):
 
 def test_a_name_that_would_break_the_line_is_written_as_python_does():
     assert fingerprint(Path("a\nb")) == r"'a\nb': No such file or directory"
+
+
+def test_the_user_s_folder_is_not_told(caplog, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.npz").write_text("")
+    lines = _logged(caplog, [tmp_path / "a.npz"])
+    assert lines[1] == "folder: ~"
+    assert lines[4].startswith("input: ~/a.npz: 0 bytes")
