@@ -191,7 +191,7 @@ class _Reading:
             return
         value = value or ("false" if _folded(name).startswith("--no-") else "true")
         if any(_same(value, accepted) for accepted in known.values):
-            self.warnings.append(f"{name} {value} asks for what is done anyway; leave it out")
+            self.warnings.append(f"{name} {value} changes nothing here; leave it out")
         else:
             self.answers.append(
                 f"{name} is {value} but can only be {' or '.join(known.values)}: {known.answer}."

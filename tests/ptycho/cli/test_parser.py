@@ -180,7 +180,7 @@ def test_both_spellings_are_refused(capsys, words):
 def test_what_is_settled_anyway_is_accepted_with_a_warning(words):
     found = _parser().parse_args([*words, "--output_dir", "o"])
     (warning,) = found.warnings
-    assert warning.endswith("asks for what is done anyway; leave it out")
+    assert warning.endswith("changes nothing here; leave it out")
     assert found.rest == []
 
 
