@@ -170,12 +170,12 @@ def _draw_comparison(
     save(figure, path)
 
 
-@in_own_style
 def _limits(options: PlotOptions, panel: Panel, channel: str) -> tuple[float | None, float | None]:
     """Return the fixed ends of a panel's colour scale: those of the phase alone, None where there is none."""
     return options.phase_limits.get(panel.label, (None, None)) if channel == "phase" else (None, None)
 
 
+@in_own_style
 def plot_reconstruction(
     result: ComparisonResult, path: str | os.PathLike[str], *, options: PlotOptions | None = None
 ) -> None:

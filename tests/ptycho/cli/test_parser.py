@@ -282,6 +282,14 @@ def test_what_is_not_utf_8_is_refused_at_the_door_of_every_command(capsys, name,
     assert said.startswith(f"argument {len(NEEDED[name]) + 1} is {word!a} but must be UTF-8 text;")
 
 
+@pytest.mark.parametrize(
+    ("name", "remedy"), [(b"caf\xe9", "rename the file or label"), ("café".encode(), "set PYTHONUTF8=1.")]
+)
+def test_the_remedy_depends_on_whether_the_bytes_or_the_locale_are_odd(capsys, name, remedy):
+    """A locale of ASCII hands on every byte beyond it as a surrogate."""
+    assert remedy in _refusal(_parser(), [name.decode("ascii", "surrogateescape")], capsys)
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
 def test_bytes_that_are_not_utf_8_are_one_line_whatever_the_terminal(tmp_path, encoding):
     words = [sys.executable, "-m", "ptycho.cli.main", "simulate", os.fsencode(tmp_path) + b"/caf\xe9.npz"]

@@ -146,6 +146,7 @@ def test_the_record_says_how_it_was_trained(trained):
 def test_the_defaults_are_those_of_the_settings():
     # --help may import neither Keras nor NumPy, so the parser cannot take them from there.
     flags = vars(build_parser().parse_args(["--model", "pinn", "--train_data", "a.npz", "--output_dir", "b"]))
+    assert flags.pop("warnings") == ()
     expected = {
         **asdict(training.TrainingSettings()),
         **asdict(Architecture(kind="pinn", patch_size=64)),
