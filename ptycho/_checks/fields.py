@@ -126,6 +126,13 @@ def device_name(text: str) -> str | None:
     return f"GPU:{int(index)}" if is_gpu else None
 
 
+def label(value: Any, name: str) -> str:
+    r"""Return a text with something in it; lone surrogates, which no file can hold, become ``\udc80`` and the like."""
+    if not isinstance(value, str) or not value.strip():
+        _refuse(name, value, "a text with something in it", "pass a name")
+    return value.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def shape_yx(value: Any, name: str) -> tuple[int, int]:
     """Return two whole numbers of at least 1: rows and columns."""
     if not isinstance(value, (tuple, list)) or len(value) != 2:
