@@ -20,6 +20,7 @@ import numpy as np
 from ptycho._io.archive import read_npy
 from ptycho._io.atomic import staged_files
 from ptycho.errors import DataError
+from ptycho.models._checkpoint import CHECKPOINT
 from ptycho.models._untrusted import open_hdf5
 from ptycho.models.networks import Architecture, build_network, outline_network
 from ptycho.models.patch_model import PatchModel
@@ -106,6 +107,11 @@ def load_bundle(folder: str | os.PathLike[str]) -> PatchModel:
     if not place.is_dir():
         raise DataError(f"{place} is not a folder; name the output folder of ptycho-train.")
     if not is_bundle(place):
+        if (place / CHECKPOINT).is_file():
+            raise DataError(
+                f"{place} holds the state of a training that was stopped but no model; go on with the command that "
+                "began it and --resume."
+            )
         raise DataError(
             f"{place} holds no model ({_DESCRIPTION} is missing); name the output folder of ptycho-train, or of "
             "a run of PtychoPINN with its wts.h5.zip or baseline_model.h5."

@@ -116,6 +116,12 @@ def test_truncated_weights_are_refused(model, tmp_path):
         load_bundle(tmp_path)
 
 
+def test_a_folder_of_a_training_that_was_stopped_is_told_from_an_empty_one(tmp_path):
+    (tmp_path / "checkpoint.npz").write_bytes(b"numbers")
+    with pytest.raises(DataError, match=r"was stopped but no model; go on with .* --resume"):
+        load_bundle(tmp_path)
+
+
 def test_a_folder_without_a_model_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"holds no model \(bundle\.json is missing\)"):
         load_bundle(tmp_path)
