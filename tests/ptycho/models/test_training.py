@@ -90,7 +90,7 @@ def test_labels_are_preferred_to_the_object_and_a_constant_output_is_called_coll
 def test_the_same_seed_gives_the_same_weights(small_scan, without_graphs):
     runs = [train([small_scan], _small(), settings=_settings(epochs=1, seed=3)) for _ in range(2)]
     for first, second in zip(*(run.model.network.get_weights() for run in runs), strict=True):
-        np.testing.assert_allclose(first, second, atol=1e-5)
+        np.testing.assert_array_equal(first, second)
 
 
 def test_the_physics_is_dark_where_the_mask_of_a_scan_is(small_scan):
