@@ -29,6 +29,8 @@ Precision = Literal["float32", "mixed_bfloat16"]
 # Which kinds learn from labels.
 _SUPERVISED: frozenset[ModelKind] = frozenset({"baseline"})
 _BORDER_CHANNELS = 4
+# Beyond every detector and computer; what a damaged file says must not reach Keras.
+_MOST_PIXELS, _MOST_GRIDSIZE, _MOST_FILTERS_SCALE = 8192, 64, 1024.0
 # One halving more for each doubling of N, so that the innermost features are always 8 x 8 pixels.
 _PINN_FILTERS = {64: (32, 64, 128), 128: (16, 32, 64, 128), 256: (8, 16, 32, 64, 128)}
 _BASELINE_FILTERS = (32, 64, 128)
@@ -59,9 +61,11 @@ class Architecture:
         fields.checked(
             self,
             kind=fields.choice(self.kind, "kind", get_args(ModelKind)),
-            patch_size=fields.whole_number(self.patch_size, "patch_size", at_least=1),
-            gridsize=fields.whole_number(self.gridsize, "gridsize", at_least=1),
-            n_filters_scale=fields.number(self.n_filters_scale, "n_filters_scale", above=0),
+            patch_size=fields.whole_number(self.patch_size, "patch_size", at_least=1, at_most=_MOST_PIXELS),
+            gridsize=fields.whole_number(self.gridsize, "gridsize", at_least=1, at_most=_MOST_GRIDSIZE),
+            n_filters_scale=fields.number(
+                self.n_filters_scale, "n_filters_scale", above=0, at_most=_MOST_FILTERS_SCALE
+            ),
         )
         if self.kind == "pinn" and self.patch_size not in _PINN_FILTERS:
             raise SettingsError(
