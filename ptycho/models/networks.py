@@ -30,7 +30,7 @@ Precision = Literal["float32", "mixed_bfloat16"]
 _SUPERVISED: frozenset[ModelKind] = frozenset({"baseline"})
 _BORDER_CHANNELS = 4
 # Beyond every detector and computer; what a damaged file says must not reach Keras.
-_MOST_PIXELS, _MOST_GRIDSIZE, _MOST_FILTERS_SCALE = 8192, 64, 1024.0
+_MOST_PIXELS, _MOST_GRIDSIZE = 8192, 64
 # One halving more for each doubling of N, so that the innermost features are always 8 x 8 pixels.
 _PINN_FILTERS = {64: (32, 64, 128), 128: (16, 32, 64, 128), 256: (8, 16, 32, 64, 128)}
 _BASELINE_FILTERS = (32, 64, 128)
@@ -64,7 +64,7 @@ class Architecture:
             patch_size=fields.whole_number(self.patch_size, "patch_size", at_least=1, at_most=_MOST_PIXELS),
             gridsize=fields.whole_number(self.gridsize, "gridsize", at_least=1, at_most=_MOST_GRIDSIZE),
             n_filters_scale=fields.number(
-                self.n_filters_scale, "n_filters_scale", above=0, at_most=_MOST_FILTERS_SCALE
+                self.n_filters_scale, "n_filters_scale", above=0
             ),
         )
         if self.kind == "pinn" and self.patch_size not in _PINN_FILTERS:
