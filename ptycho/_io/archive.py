@@ -242,11 +242,9 @@ def _read_layout(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
 
 
 def _refuse_wrong_size(what: str, shape: tuple[int, ...], dtype: np.dtype, n_bytes: int) -> None:
-    """Refuse structures, and a shape that `n_bytes` do not fill: a forged one would take far more memory."""
-    if dtype.kind == "V":
-        raise DataError(
-            f"{what} has the structured type {dtype} but must be plain numbers or text; store it so."
-        )
+    """Refuse structures and times, and a shape that `n_bytes` do not fill: a forged one would take far more memory."""
+    if dtype.kind in "VMm":
+        raise DataError(f"{what} has the type {dtype} but must be plain numbers or text; store it so.")
     promised = prod(shape) * dtype.itemsize
     if not dtype.hasobject and promised != n_bytes:
         raise DataError(

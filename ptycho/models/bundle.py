@@ -22,6 +22,7 @@ from ptycho._io.archive import read_npy
 from ptycho._io.atomic import staged_files
 from ptycho._io.regular import open_regular
 from ptycho.errors import DataError
+from ptycho.models._keras_file import weights_file
 from ptycho.models._untrusted import open_hdf5
 from ptycho.models.networks import Architecture, build_network, outline_network
 from ptycho.models.patch_model import PatchModel
@@ -80,7 +81,7 @@ def save_bundle(folder: str | os.PathLike[str], model: PatchModel) -> None:
         "training": model.training,
     }
     with staged_files(folder, replaces=BUNDLE_FILES, last=_DESCRIPTION) as parts:
-        model.network.save_weights(parts / _WEIGHTS)
+        (parts / _WEIGHTS).write_bytes(weights_file(model.network))
         if model.probe is not None:
             np.save(parts / _PROBE, model.probe)
         (parts / _DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
@@ -149,7 +150,8 @@ def _refuse_other_weights(path: Path, architecture: Architecture) -> None:
         outlined = outline_network(architecture)
         needed = 4 * outlined.count_params()
         expected = Counter(tuple(variable.shape) for variable in outlined.weights)
-        found = Counter(numbers.shape(name, name) for name in numbers.paths())
+        # Beside the layers Keras notes the state of an optimiser, which no one reads.
+        found = Counter(numbers.shape(name, name) for name in numbers.paths() if name.startswith("layers/"))
         reason = None
         if needed > numbers.n_bytes:
             reason = f"{numbers.n_bytes} bytes but {needed} are needed"

@@ -63,9 +63,7 @@ class Architecture:
             kind=fields.choice(self.kind, "kind", get_args(ModelKind)),
             patch_size=fields.whole_number(self.patch_size, "patch_size", at_least=1, at_most=_MOST_PIXELS),
             gridsize=fields.whole_number(self.gridsize, "gridsize", at_least=1, at_most=_MOST_GRIDSIZE),
-            n_filters_scale=fields.number(
-                self.n_filters_scale, "n_filters_scale", above=0
-            ),
+            n_filters_scale=fields.number(self.n_filters_scale, "n_filters_scale", above=0),
         )
         if self.kind == "pinn" and self.patch_size not in _PINN_FILTERS:
             raise SettingsError(

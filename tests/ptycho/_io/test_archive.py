@@ -201,3 +201,11 @@ def test_an_hdf5_file_is_no_pipe(tmp_path):
     os.mkfifo(tmp_path / "a.h5")
     with pytest.raises(DataError, match=r"a\.h5 is a pipe"), open_hdf5(tmp_path / "a.h5"):
         pass
+
+
+def test_times_are_no_numbers(tmp_path, scan):
+    path = _saved(tmp_path / "scan.npz", scan, xcoords=np.zeros(9, "M8[s]"))
+    with pytest.raises(
+        DataError, match=r"xcoords in .*scan\.npz has the type datetime64\[s\] but must be plain"
+    ):
+        read_npz(path)

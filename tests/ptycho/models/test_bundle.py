@@ -197,3 +197,22 @@ def test_a_pipe_in_a_bundle_is_not_waited_for(small, name):
     os.mkfifo(small / name)
     with pytest.raises(DataError, match=f"{name} is a pipe"):
         load_bundle(small)
+
+
+@pytest.mark.parametrize("kind", ["baseline", "pinn"])
+def test_weights_are_laid_out_as_keras_does(tmp_path, kind):
+    architecture = Architecture(kind=kind, patch_size=64, n_filters_scale=0.25)
+    network = build_network(architecture)
+    network.save_weights(tmp_path / "keras.weights.h5")
+    save_bundle(tmp_path, PatchModel(network, architecture))
+    found = []
+    for name in ("keras.weights.h5", "network.weights.h5"):
+        with h5py.File(tmp_path / name) as file:
+            entries = {}
+            file.visititems(
+                lambda path, entry, entries=entries: entries.update(
+                    {path: (dict(entry.attrs), entry[()].tobytes() if hasattr(entry, "dtype") else None)}
+                )
+            )
+            found.append(entries)
+    assert found[0] == found[1]
