@@ -102,13 +102,24 @@ def staged_files(
     # Inside the target, so that a move never crosses from one file system to another.
     with tempfile.TemporaryDirectory(prefix=STAGE_PREFIX, dir=target) as name:
         stage = Path(name)
-        yield stage
+        try:
+            yield stage
+        except OSError as error:
+            _name_final_place(error, stage, target)
+            raise
         fresh = in_order(stage, last=last)
         stale = {path.name for pattern in replaces for path in target.glob(pattern)}
         there = sorted(stale | {name for name in fresh if (target / name).exists()})
         if there and not overwrite:
             _keep_aside(stage, target, there)
         _exchange(stage, target, fresh, there)
+
+
+def _name_final_place(error: OSError, stage: Path, target: Path) -> None:
+    """Let an error tell where a file was to be in the end, for the stage is gone by the time it is read."""
+    if isinstance(error.filename, str | os.PathLike):
+        with suppress(ValueError):
+            error.filename = str(target / Path(error.filename).relative_to(stage))
 
 
 def _keep_aside(stage: Path, target: Path, there: Sequence[str]) -> NoReturn:

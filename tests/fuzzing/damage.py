@@ -15,6 +15,7 @@ import numpy as np
 # What a command of a pickle or a lambda of Keras's would leave behind.
 CANARY = "executed"
 _DEEP = 100_000
+_OTHER_TYPES = ("f2", "f8", "i1", "u8", "?", "c16", "S3", "U3")
 _ODD_NAMES = ("../a.npy", "/etc/a", "a\\b.npy", "a\n.npy", "\x1b[2J", "\ud7ff\ufffe.npy")
 
 
@@ -146,7 +147,7 @@ def _odd_array(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         lambda: flat[:-1],
         lambda: np.concatenate([flat, flat]),
         lambda: np.zeros_like(array),
-        lambda: array.astype(str(rng.choice(["f2", "f8", "i1", "u8", "?", "c16", "S3", "U3"]))),
+        lambda: array.astype(str(rng.choice(_OTHER_TYPES if array.dtype.kind in "biufc" else ["S3", "U3"]))),
         lambda: np.zeros(array.shape, [("real", "f4"), ("imag", "f4")]),
         lambda: np.zeros(array.shape, "M8[s]"),
         lambda: np.zeros((64, 64, 64, 16), "f4"),
