@@ -44,6 +44,9 @@ class Watch:
     def __init__(self) -> None:
         self.events: list[str] = []
         self.is_on = False
+
+    def begin(self) -> None:
+        """Listen to what this process does from now on; there is no way back."""
         sys.addaudithook(self._note)
 
     def _note(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -131,6 +134,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (_MOST_BYTES, _MOST_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     watch = Watch()
+    watch.begin()
     # Once before, so that what is imported on first use counts to no input.
     one(family, seed + 1, 0, watch)
     for number in range(start, stop):
