@@ -1,7 +1,7 @@
 """``python -m fuzzing [--inputs 1000] [--seed 12] [--only FAMILY[:NUMBER] …]`` (``make fuzz``).
 
 Every reader gets damaged inputs, in a process of its own that is watched: no traceback, no message without the file's
-name, nothing executed, nothing left in the temporary folder, no input over 20 s or over 1 GB. What a library's code
+name, nothing executed, nothing left in the temporary folder, no input over 20 s of processor time or over 1 GB. What a library's code
 ends by a signal, and what it never returns from, is counted apart. One line for each reader; exit code 1 if any fails.
 ``--only FAMILY:NUMBER`` repeats one input and prints all that is known of it.
 """
@@ -43,8 +43,8 @@ def _of_process(family: str, seed: int, start: int, stop: int) -> Iterator[dict[
     ) as process:
         assert process.stdout is not None
         current = None
-        # Importing TensorFlow takes its time on a busy machine.
-        for line in _lines(process, first=300.0, each=3 * SECONDS):
+        # Other programs make an input, and the import of TensorFlow, take longer by the clock.
+        for line in _lines(process, first=600.0, each=6 * SECONDS):
             told = json.loads(line)
             current = told.get("begins")
             if current is None:
