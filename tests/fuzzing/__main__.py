@@ -1,9 +1,9 @@
 """``python -m fuzzing [--inputs 1000] [--seed 12] [--only FAMILY[:NUMBER] …]`` (``make fuzz``).
 
 Every reader gets damaged inputs, in a process of its own that is watched: no traceback, no message without the file's
-name, nothing executed, nothing left in the temporary folder, no input over 20 s of processor time or over 1 GB. What a library's code
-ends by a signal, and what it never returns from, is counted apart. One line for each reader; exit code 1 if any fails.
-``--only FAMILY:NUMBER`` repeats one input and prints all that is known of it.
+name, nothing executed, nothing left in the temporary folder, no input over 20 s of processor time or over 1 GB. What a
+library's code ends by a signal, and what it never returns from, is counted apart. One line for each reader; exit code 1
+if any fails. ``--only FAMILY:NUMBER`` repeats one input and prints all that is known of it.
 """
 
 from __future__ import annotations
