@@ -23,6 +23,7 @@ from autobatch.errors import AutobatchError, DeviceNotFoundError
 from ptycho._error_wording import EXPECTED_ERRORS, in_words, out_of_memory_in_words
 from ptycho.cli._logging import console_level, console_log
 from ptycho.cli._showing import escaping_what_a_stream_lacks, in_one_line
+from ptycho.cli._streams import streams_that_may_end
 from ptycho.errors import PtychoError
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class WorkFailedError(Exception):
 
 
 @escaping_what_a_stream_lacks()
+@streams_that_may_end()
 def run(
     parser: Parser,
     command: Callable[[argparse.Namespace], int],

@@ -54,7 +54,7 @@ def console_log(level: int) -> Iterator[None]:
 @contextmanager
 def file_log(path: Path) -> Iterator[None]:
     """Write every log record of the block to a new file at `path`, at level DEBUG, errors included."""
-    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    handler = _LogFile(path, mode="w", encoding="utf-8")
     handler.setFormatter(_Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     try:
         with _logging_to(handler, logging.DEBUG):
@@ -77,6 +77,34 @@ def progress_display(arguments: argparse.Namespace) -> Iterator[Progress]:
             yield progress
     else:
         yield LogProgress(interval_s=_LOG_INTERVAL_S)
+
+
+class _LogFile(logging.FileHandler):
+    """A log file that a full disk may cut short, which costs its lines and not the run."""
+
+    _is_cut = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not self._is_cut:
+            super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # the name is logging's
+        error = sys.exc_info()[1]
+        if isinstance(error, OSError):
+            self._cut(error)
+        else:
+            super().handleError(record)
+
+    def close(self) -> None:
+        try:
+            super().close()
+        except OSError as error:
+            self._cut(error)
+
+    def _cut(self, error: OSError) -> None:
+        if not self._is_cut:
+            self._is_cut = True
+            logger.warning("the log %s ends here: %s", self.baseFilename, error.strerror or error)
 
 
 class _ConsoleHandler(logging.StreamHandler):

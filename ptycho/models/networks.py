@@ -31,6 +31,8 @@ _SUPERVISED: frozenset[ModelKind] = frozenset({"baseline"})
 _BORDER_CHANNELS = 4
 _PINN_SIDES = range(32, 257, 16)
 _PINN_INNERMOST_FILTERS = 128
+# Beyond every detector and computer; what a damaged file says must not reach Keras.
+_MOST_PIXELS, _MOST_GRIDSIZE = 8192, 64
 _BASELINE_FILTERS = (32, 64, 128)
 
 
@@ -59,8 +61,8 @@ class Architecture:
         fields.checked(
             self,
             kind=fields.choice(self.kind, "kind", get_args(ModelKind)),
-            patch_size=fields.whole_number(self.patch_size, "patch_size", at_least=1),
-            gridsize=fields.whole_number(self.gridsize, "gridsize", at_least=1),
+            patch_size=fields.whole_number(self.patch_size, "patch_size", at_least=1, at_most=_MOST_PIXELS),
+            gridsize=fields.whole_number(self.gridsize, "gridsize", at_least=1, at_most=_MOST_GRIDSIZE),
             n_filters_scale=fields.number(self.n_filters_scale, "n_filters_scale", above=0),
         )
         if self.kind == "pinn" and self.patch_size not in _PINN_SIDES:
