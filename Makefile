@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test lint registry benchmark predicting slow docs release-check clean
+.PHONY: demo test lint registry benchmark predicting fuzz signals slow docs release-check clean
 demo: $(STAMP)
 	$(BIN)/compare-models --demo --output_dir demo-output --overwrite --stitch-crop-size 24
 
@@ -31,6 +31,13 @@ benchmark: $(STAMP)
 # Twenty models under three caps, each in a process of its own: half an hour on two cores.
 predicting: $(STAMP)
 	PYTHONPATH=tests:. $(BIN)/python -m benchmarks.predicting
+
+# A thousand damaged inputs for each reader, and twenty signals of each kind for each command: an hour or two each.
+fuzz: $(STAMP)
+	PYTHONPATH=tests:. $(BIN)/python -m fuzzing
+
+signals: $(STAMP)
+	PYTHONPATH=tests:. $(BIN)/python -m fuzzing.signals
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -q -m slow

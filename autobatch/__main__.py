@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import sys
 from collections.abc import Sequence
@@ -17,7 +18,8 @@ class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")
+        remedy = "" if message.endswith("?") else f"; see {self.prog} --help"
+        self.exit(2, f"{self.prog}: error: {message}{remedy}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,13 +38,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "size is planned from (usable), and which source or limit says so.",
     )
     probe.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    options = parser.parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    _refuse_unknown(parser, words)
+    options = parser.parse_args(words)
     devices = list_devices()
     if options.json:
         print(json.dumps({"devices": [memory.as_dict() for memory in devices]}, indent=2))
     else:
         _print_table(devices)
     return 0
+
+
+def _refuse_unknown(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """Name a flag that there is not before anything that is missing."""
+    known = ("--json", "--help", "-h")
+    for word in words:
+        if word.startswith("-") and word not in known:
+            near = difflib.get_close_matches(word, known, n=1)
+            parser.error(f"unknown {word}" + (f"; did you mean {near[0]}?" if near else ""))
 
 
 def _print_table(devices: Sequence[DeviceMemory]) -> None:

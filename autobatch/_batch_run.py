@@ -190,7 +190,13 @@ class BatchRun:
         return largest
 
     def as_dict(self) -> dict[str, Any]:
-        """Return everything but the outputs as JSON-ready values."""
+        """Return everything but the outputs as JSON-ready values.
+
+        Returns
+        -------
+        dict
+            By the names of the fields, with those of the plan.
+        """
         memory = self.plan.memory
         return {
             "n_items": self.n_items,

@@ -110,10 +110,11 @@ class Loop:
         sizes: Sizes,
         stage: GuardedStage,
         *,
-        watches_memory: bool = False,
+        is_watched: bool = False,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._task, self._first_size, self._sizes, self._stage = task, first_size, sizes, stage
+        self._is_watched = is_watched
         self._record = AttemptRecord(clock)
         self._plan = _NO_PLAN
         self._handled = sys.exc_info()[1]
@@ -127,7 +128,7 @@ class Loop:
         self._first: BaseException | None = None
         self._descent: list[tuple[BaseException, Verdict]] = []
         self._has_tried_again = False
-        self._memory_due_s = float("-inf") if watches_memory else float("inf")
+        self._memory_due_s = float("-inf") if is_watched else float("inf")
 
     def run(self) -> BatchRun:
         """Do all batches; return what happened, or let an error pass that carries it."""
@@ -146,7 +147,11 @@ class Loop:
         self._sizes.halves = self._plan.limited_by in _NOT_A_PLANNED_SIZE
         self._sizes.begin(self._plan.batch_size)
         self._stage.batch_size(int(self._sizes.size), self._plan.reason)
-        _logger.debug("%s: batch size %s: %s", self._task.label, f"{self._sizes.size:,}", self._plan.reason)
+        if self._is_watched:
+            # One that nobody watches may be one of thousands inside another, such as a stitching in every batch.
+            _logger.debug(
+                "%s: batch size %s: %s", self._task.label, f"{self._sizes.size:,}", self._plan.reason
+            )
         self._record.restart_clock()
         try:
             compute = self._task.compute

@@ -30,19 +30,45 @@ class Stage(Protocol):
     ) -> None: ...
 
     def advance(self, n_items: int) -> None:
-        """Say that `n_items` more items are finished."""
+        """Say that more items are finished.
+
+        Parameters
+        ----------
+        n_items : int
+            How many more since the last call.
+        """
         ...
 
     def batch_size(self, size: int, reason: str) -> None:
-        """Say which batch size is used from now on, and why."""
+        """Say which batch size is used from now on, and why.
+
+        Parameters
+        ----------
+        size : int
+            Items in a batch.
+        reason : str
+            Why, in a few words.
+        """
         ...
 
     def memory(self, memory: DeviceMemory) -> None:
-        """Give the newest reading of the device."""
+        """Give the newest reading of the device.
+
+        Parameters
+        ----------
+        memory : DeviceMemory
+            As the probe found it.
+        """
         ...
 
     def note(self, text: str) -> None:
-        """Show a short free text, for example the value of a loss."""
+        """Show a short free text, for example the value of a loss.
+
+        Parameters
+        ----------
+        text : str
+            One line.
+        """
         ...
 
 
@@ -50,7 +76,22 @@ class Progress(Protocol):
     """One display for a whole run, made of stages."""
 
     def stage(self, label: str, total: int | None, unit: str = "items") -> Stage:
-        """Return a stage of `total` items, None if nobody knows, to be entered with ``with``."""
+        """Return a stage, a piece of work that counts items.
+
+        Parameters
+        ----------
+        label : str
+            What is done, for people.
+        total : int or None
+            How many items there are, None if nobody knows.
+        unit : str
+            What an item is called, in the plural.
+
+        Returns
+        -------
+        Stage
+            To be entered with ``with``.
+        """
         ...
 
 
@@ -58,7 +99,22 @@ class NoProgress:
     """Shows nothing."""
 
     def stage(self, label: str, total: int | None, unit: str = "items") -> Stage:
-        """Return a stage that shows nothing."""
+        """Return a stage that shows nothing.
+
+        Parameters
+        ----------
+        label : str
+            What is done, for people.
+        total : int or None
+            How many items there are, None if nobody knows.
+        unit : str
+            What an item is called, in the plural.
+
+        Returns
+        -------
+        Stage
+            To be entered with ``with``.
+        """
         return _SilentStage()
 
 
@@ -108,7 +164,22 @@ class LogProgress:
         self._clock = clock
 
     def stage(self, label: str, total: int | None, unit: str = "items") -> Stage:
-        """Return a stage that writes log lines."""
+        """Return a stage that writes log lines.
+
+        Parameters
+        ----------
+        label : str
+            What is done, for people.
+        total : int or None
+            How many items there are, None if nobody knows.
+        unit : str
+            What an item is called, in the plural.
+
+        Returns
+        -------
+        Stage
+            To be entered with ``with``.
+        """
         return _LogStage(label, total, unit, self._logger, self._interval_s, self._clock)
 
 

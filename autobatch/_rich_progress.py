@@ -64,7 +64,22 @@ class RichProgress:
             self._bars.stop()
 
     def stage(self, label: str, total: int | None, unit: str = "items") -> Stage:
-        """Return a stage with a bar of its own, drawn from when it is entered."""
+        """Return a stage with a bar of its own.
+
+        Parameters
+        ----------
+        label : str
+            What is done, for people.
+        total : int or None
+            How many items there are, None if nobody knows.
+        unit : str
+            What an item is called, in the plural.
+
+        Returns
+        -------
+        Stage
+            To be entered with ``with``; the bar is drawn from then on.
+        """
         return _BarStage(self, self._bars, label, total, unit, is_narrow=self._is_narrow)
 
 

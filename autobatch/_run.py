@@ -227,7 +227,7 @@ def run_with(
     total = None if n_items is None else n_items - start
     with GuardedStage(progress, settings.label, total, settings.unit) as stage:
         is_watched = not isinstance(progress, NoProgress)
-        return Loop(task, first_size, sizes, stage, watches_memory=is_watched, clock=settings.clock).run()
+        return Loop(task, first_size, sizes, stage, is_watched=is_watched, clock=settings.clock).run()
 
 
 def _first_size(settings: Settings, n_items: int | None, start: int) -> FirstSize:

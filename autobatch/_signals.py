@@ -30,6 +30,11 @@ def stop_on_signal(*signal_numbers: int) -> Iterator[None]:
     *signal_numbers : int
         Such as ``signal.SIGINT``; SIGTERM alone if none is given. Schedulers and containers send it before they kill.
 
+    Yields
+    ------
+    None
+        For the block.
+
     Raises
     ------
     StoppedError

@@ -81,7 +81,13 @@ class DeviceMemory:
         return self.is_host and self.source != self.TENSORFLOW_ON_CPU
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON-ready values."""
+        """Return the fields as JSON-ready values.
+
+        Returns
+        -------
+        dict
+            By the names of the fields; sizes in bytes.
+        """
         host = None if self.host is None else self.host.as_dict()
         return asdict(self) | {"notes": list(self.notes), "regions": list(self.regions), "host": host}
 
@@ -163,11 +169,28 @@ class BatchCost:
         return -(-self.largest_tensor_bytes_per_item // self.ELEMENT_BYTES)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON-ready values."""
+        """Return the fields as JSON-ready values.
+
+        Returns
+        -------
+        dict
+            By the names of the fields; sizes in bytes.
+        """
         return asdict(self) | {"not_counted": list(self.not_counted)}
 
     def peak_bytes(self, batch_size: int) -> int:
-        """Return the predicted peak of a batch of `batch_size` items."""
+        """Return the predicted peak of a batch.
+
+        Parameters
+        ----------
+        batch_size : int
+            How many items it has.
+
+        Returns
+        -------
+        int
+            Bytes.
+        """
         return self.fixed_bytes + batch_size * self.bytes_per_item
 
 

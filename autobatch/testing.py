@@ -94,7 +94,15 @@ def inject_oom(
 
 @dataclass
 class InjectedFaults:
-    """How often `compute` was called inside an `inject_oom` block, and how many calls failed."""
+    """What happened inside an `inject_oom` block.
+
+    Attributes
+    ----------
+    n_calls : int
+        How often `compute` was called.
+    n_injected : int
+        How many of these calls failed.
+    """
 
     n_calls: int = 0
     n_injected: int = 0
@@ -119,7 +127,13 @@ class FixedMemory:
     device: str = "GPU:0"
 
     def __call__(self) -> DeviceMemory:
-        """Return the reading."""
+        """Return the reading.
+
+        Returns
+        -------
+        DeviceMemory
+            The same each time.
+        """
         total_bytes = self.free_bytes if self.total_bytes is None else self.total_bytes
         return DeviceMemory(
             device=self.device,

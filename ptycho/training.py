@@ -1,5 +1,6 @@
 """Door for callers that know training by this address; the code is in `ptycho.models.training`."""
 
+from ptycho.models.training import TrainingOrigin as TrainingOrigin
 from ptycho.models.training import TrainingResult as TrainingResult
 from ptycho.models.training import TrainingSettings as TrainingSettings
 from ptycho.models.training import check_trainable as check_trainable

@@ -31,6 +31,7 @@ LONG = (
     "ptycho/reconstruction/test_capped.py",
     "autobatch/test_real_oom.py",
     "ptycho/models/test_training.py",
+    "ptycho/models/test_resuming.py",
     "ptycho/test_demo.py",
     "ptycho/comparison/test_compare.py",
     "ptycho/cli/test_compare_models.py",

@@ -25,6 +25,7 @@ LANGUAGES = {"python", "sh", "bash", "text", "json", "csv", "toml", "yaml"}
 STORIES = {
     "README.md",
     "docs/index.md",
+    "docs/coming-from-ptychopinn.md",
     "docs/tutorial.md",
     "docs/how-to/does-not-fit.md",
     "docs/how-to/own-data.md",

@@ -111,11 +111,26 @@ def device(value: Any, name: str) -> str | None:
     """Return None, "CPU" or "GPU:i" in capitals, as TensorFlow spells it."""
     if value is None:
         return None
-    spelled = value.upper() if isinstance(value, str) else ""
-    kind, _, index = spelled.partition(":")
-    if spelled == "CPU" or (kind in ("CPU", "GPU") and index.isdecimal()):
-        return spelled
-    _refuse(name, value, "None, 'CPU' or 'GPU:0' (any index)", "pass one of these")
+    found = device_name(value) if isinstance(value, str) else None
+    if found is None:
+        _refuse(name, value, "None, 'CPU' or 'GPU:0' (any index)", "pass one of these")
+    return found
+
+
+def device_name(text: str) -> str | None:
+    """Return "CPU" or "GPU:i", or None if `text` names no device; there is one CPU, so "cpu:0" is "CPU" too."""
+    kind, colon, index = text.upper().partition(":")
+    if kind == "CPU" and (colon, index) in (("", ""), (":", "0")):
+        return "CPU"
+    is_gpu = kind == "GPU" and index.isascii() and index.isdecimal()
+    return f"GPU:{int(index)}" if is_gpu else None
+
+
+def label(value: Any, name: str) -> str:
+    r"""Return a text with something in it; lone surrogates, which no file can hold, become ``\udc80`` and the like."""
+    if not isinstance(value, str) or not value.strip():
+        _refuse(name, value, "a text with something in it", "pass a name")
+    return value.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def shape_yx(value: Any, name: str) -> tuple[int, int]:

@@ -1,16 +1,15 @@
-"""NPZ archives opened without trust: no pickles, no member larger than it says."""
+"""NPZ archives and NPY arrays opened without trust: no pickles, no member larger than it says."""
 
 from __future__ import annotations
 
 import bz2
-import errno
 import os
-import shutil
 import struct
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from io import BytesIO
 from math import prod
 from pathlib import Path
 from typing import IO
@@ -18,15 +17,18 @@ from typing import IO
 import numpy as np
 
 from ptycho._io.damage import DAMAGE
+from ptycho._io.packing import FRAMES, SINGLE, Packing
+from ptycho._io.regular import open_regular
+from ptycho._io.zipped import ZipMembers, zip_members
 from ptycho.errors import DataError, SettingsError
 
-_ZIP = b"PK\x03\x04"
 _BZIP2 = b"BZh"
-_NPY = b"\x93NUMPY"
 # A member in a ZIP file is preceded by 30 bytes, the last four of which tell how long the name and the extra
 # field are that come next (APPNOTE.TXT 6.3.10, section 4.3.7).
 _LOCAL_HEADER = struct.Struct("<26xHH")
 _CHUNK_BYTES = 1 << 20
+# NumPy itself refuses longer ones, but not before it has read them.
+_MAX_HEADER_BYTES = 10_000
 
 
 class Archive:
@@ -36,13 +38,11 @@ class Archive:
     unpacked, and members that nobody asks for are never decompressed.
     """
 
-    def __init__(self, zipped: zipfile.ZipFile, file: IO[bytes], name: str) -> None:
-        self.name = name
-        self._zipped, self._file = zipped, file
+    def __init__(self, members: ZipMembers, file: IO[bytes]) -> None:
+        self.name = members.name
+        self._zipped, self._file = members, file
         self._members = {
-            info.filename.removesuffix(".npy"): info
-            for info in zipped.infolist()
-            if info.filename.endswith(".npy")
+            member.removesuffix(".npy"): member for member in members.names() if member.endswith(".npy")
         }
         self.keys = tuple(self._members)
 
@@ -61,6 +61,11 @@ class Archive:
         """Tell whether a member holds Python objects, which are never loaded."""
         return self._header(key)[1].hasobject
 
+    def declared(self, key: str) -> tuple[tuple[int, ...], np.dtype]:
+        """Return shape and type of a member from its header alone; refuse Python objects."""
+        self._refuse_pickled(key)
+        return self._header(key)
+
     def require(self, keys: Sequence[str]) -> None:
         """Refuse the archive, naming what it holds, unless it has every one of `keys`."""
         missing = [key for key in keys if key not in self]
@@ -70,20 +75,16 @@ class Archive:
                 f"and needs {_listed(keys)}."
             )
 
-    def read(self, key: str) -> np.ndarray:
+    def read(self, key: str, packing: Packing = SINGLE) -> np.ndarray:
         """Unpack one member.
 
         Raises
         ------
         DataError
-            The member holds Python objects, or is damaged.
+            The member holds Python objects, is damaged, or declares far more than is stored.
         """
-        if self.is_pickled(key):
-            raise DataError(
-                f"{key} in {self.name} is a pickled Python object, which is never loaded because unpickling "
-                "can run code; save it again as a plain numeric or text array."
-            )
-        with self._damage_named(key), self._zipped.open(self._members[key]) as member:
+        self._refuse_pickled(key)
+        with self._opened(key, packing) as member:
             return np.lib.format.read_array(member, allow_pickle=False)
 
     def read_mapped(self, key: str) -> np.ndarray:
@@ -97,17 +98,18 @@ class Archive:
         DataError
             As `read`; the checksum is compared here too.
         """
-        info = self._members[key]
-        if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 or self.is_pickled(key):
-            return self.read(key)
-        with self._damage_named(key), self._zipped.open(info) as member:
+        info = self._zipped.info(self._members[key])
+        self._refuse_pickled(key)
+        if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
+            return self.read(key, FRAMES)
+        with self._opened(key, FRAMES) as member:
             shape, fortran_order, dtype = _read_layout(member)
             header_bytes = member.tell()
             # To the end, where the checksum is compared.
             while not fortran_order and member.read(_CHUNK_BYTES):
                 pass
         if fortran_order:
-            return self.read(key)
+            return self.read(key, FRAMES)
         self._file.seek(info.header_offset)
         skipped = _LOCAL_HEADER.size + sum(_LOCAL_HEADER.unpack(self._file.read(_LOCAL_HEADER.size)))
         offset = info.header_offset + skipped + header_bytes
@@ -115,43 +117,29 @@ class Archive:
             mapped = np.memmap(self._file, dtype=dtype, mode="r", offset=offset, shape=shape)
         except (OSError, ValueError):
             # Nothing to map, or a file system that cannot.
-            return self.read(key)
+            return self.read(key, FRAMES)
         # As a plain array: the class shows in no result, and the pages live as long as any view of them.
         return mapped.view(np.ndarray)
 
+    def _refuse_pickled(self, key: str) -> None:
+        if self.is_pickled(key):
+            raise DataError(
+                f"{key} in {self.name} is a pickled Python object, which is never loaded because unpickling "
+                "can run code; save it again as a plain numeric or text array."
+            )
+
     def _header(self, key: str) -> tuple[tuple[int, ...], np.dtype]:
-        with self._damage_named(key), self._zipped.open(self._members[key]) as member:
+        with self._opened(key, FRAMES) as member:
             shape, _, dtype = _read_layout(member)
             header_bytes = member.tell()
-        if dtype.kind == "V":
-            raise DataError(
-                f"{key} in {self.name} has the structured type {dtype} but must be plain numbers or text; store it so."
-            )
-        promised = header_bytes + prod(shape) * dtype.itemsize
-        # A forged shape would otherwise allocate far more than the file can fill.
-        if not dtype.hasobject and promised != self._members[key].file_size:
-            raise DataError(
-                f"{key} in {self.name} is damaged: shape {shape} of {dtype} needs {promised} bytes but "
-                f"{self._members[key].file_size} are stored; copy or make the file again."
-            )
+        declared = self._zipped.info(self._members[key]).file_size
+        _refuse_wrong_size(f"{key} in {self.name}", shape, dtype, declared - header_bytes)
         return shape, dtype
 
     @contextmanager
-    def _damage_named(self, key: str) -> Iterator[None]:
-        try:
-            yield
-        except DAMAGE as error:
-            raise DataError(
-                f"{key} in {self.name} cannot be unpacked ({error}); the file is damaged, "
-                "so copy or make it again."
-            ) from error
-        except OSError as error:
-            # What zipfile makes of places that lie outside the file.
-            if error.errno not in (None, errno.EINVAL):
-                raise
-            raise DataError(
-                f"{key} in {self.name} cannot be found in the file ({error}); it is cut or damaged, so copy it again."
-            ) from error
+    def _opened(self, key: str, packing: Packing) -> Iterator[IO[bytes]]:
+        with self._zipped.opened(self._members[key], packing, called=key) as stream:
+            yield stream
 
 
 @contextmanager
@@ -163,31 +151,16 @@ def open_archive(path: Path) -> Iterator[Archive]:
     FileNotFoundError
         There is no such file.
     DataError
-        The file is no NPZ, or is truncated.
+        The file is no NPZ, is truncated, or is no regular file.
     """
     with ExitStack() as stack:
-        file: IO[bytes] = stack.enter_context(path.open("rb"))
-        start = file.read(4)
-        if start.startswith(_BZIP2):
+        file: IO[bytes] = stack.enter_context(open_regular(path))
+        if file.read(len(_BZIP2)) == _BZIP2:
+            n_bytes = file.seek(0, os.SEEK_END)
+            # Without a name: it goes with the process, however that ends.
             file = stack.enter_context(tempfile.TemporaryFile())
-            _unpack_bzip2(path, file)
-            start = file.read(4)
-        try:
-            zipped = stack.enter_context(zipfile.ZipFile(file))
-        except zipfile.BadZipFile as error:
-            if start == _ZIP:
-                raise DataError(
-                    f"{path} is truncated: it begins as an NPZ but its table of contents, at the end, is "
-                    "missing; copy or make the file again."
-                ) from error
-            raise DataError(
-                f"{path} is not an NPZ archive (it begins with {start!r}); pass a file written by numpy.savez."
-            ) from error
-        except DAMAGE as error:
-            raise DataError(
-                f"{path} is damaged: its table of contents cannot be read ({error}); copy or make the file again."
-            ) from error
-        yield Archive(zipped, file, str(path))
+            _unpack_bzip2(path, file, FRAMES.most(n_bytes))
+        yield Archive(stack.enter_context(zip_members(file, str(path), kind="an NPZ")), file)
 
 
 def read_npy(path: Path, *, mapped: bool = False) -> np.ndarray:
@@ -200,23 +173,39 @@ def read_npy(path: Path, *, mapped: bool = False) -> np.ndarray:
     DataError
         It is no NPY file, is damaged, or holds Python objects.
     """
-    with path.open("rb") as file:
-        start = file.read(len(_NPY))
     try:
-        if start != _NPY:
-            raise ValueError(f"it begins with {start!r}")
-        array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+        with open_regular(path) as file:
+            shape, _, dtype = _read_layout(file)
+            stored = os.fstat(file.fileno()).st_size - file.tell()
+            if not dtype.hasobject:
+                _refuse_wrong_size(str(path), shape, dtype, stored)
+            file.seek(0)
+            array = (
+                np.load(path, mmap_mode="r", allow_pickle=False)
+                if mapped
+                else np.load(file, allow_pickle=False)
+            )
+    except FileNotFoundError:
+        raise
     except (*DAMAGE, OSError) as error:
+        if isinstance(error, DataError):
+            raise
         raise DataError(
             f"{path} cannot be read as a NumPy array ({error}); copy or write it again."
         ) from error
     return array.view(np.ndarray)
 
 
-def _unpack_bzip2(path: Path, target: IO[bytes]) -> None:
+def _unpack_bzip2(path: Path, target: IO[bytes], most_bytes: int) -> None:
     try:
         with bz2.open(path) as stream:
-            shutil.copyfileobj(stream, target)
+            while piece := stream.read(_CHUNK_BYTES):
+                if target.tell() + len(piece) > most_bytes:
+                    raise DataError(
+                        f"{path} unpacks to more than {most_bytes} bytes, far more than it stores; it is not what it "
+                        "seems, so it is not unpacked any further."
+                    )
+                target.write(piece)
     except EOFError as error:
         raise DataError(f"{path} is truncated: its bzip2 stream ends early; copy it again.") from error
     except OSError as error:
@@ -224,7 +213,6 @@ def _unpack_bzip2(path: Path, target: IO[bytes]) -> None:
         if error.errno is not None:
             raise
         raise DataError(f"{path} is damaged ({error}); copy it again.") from error
-    target.seek(0)
 
 
 @contextmanager
@@ -240,12 +228,29 @@ def _read_layout(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Read the header of an array up to its first byte: shape, Fortran order, type."""
     version = np.lib.format.read_magic(member)
     readers = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
+        (1, 0): (np.lib.format.read_array_header_1_0, struct.Struct("<H")),
+        (2, 0): (np.lib.format.read_array_header_2_0, struct.Struct("<I")),
     }
     if version not in readers:
         raise ValueError(f"NPY version {version} is not one of {sorted(readers)}")
-    return readers[version](member)
+    read, length = readers[version]
+    packed = member.read(length.size)
+    (n_bytes,) = length.unpack(packed)
+    if n_bytes > _MAX_HEADER_BYTES:
+        raise ValueError(f"a header of {n_bytes} bytes, more than {_MAX_HEADER_BYTES}")
+    return read(BytesIO(packed + member.read(n_bytes)))
+
+
+def _refuse_wrong_size(what: str, shape: tuple[int, ...], dtype: np.dtype, n_bytes: int) -> None:
+    """Refuse structures and times, and a shape that `n_bytes` do not fill: a forged one would take far more memory."""
+    if dtype.kind in "VMm":
+        raise DataError(f"{what} has the type {dtype} but must be plain numbers or text; store it so.")
+    promised = prod(shape) * dtype.itemsize
+    if not dtype.hasobject and promised != n_bytes:
+        raise DataError(
+            f"{what} is damaged: shape {shape} of {dtype} needs {promised} bytes but {n_bytes} are stored; copy or "
+            "make the file again."
+        )
 
 
 def _listed(names: Sequence[str]) -> str:

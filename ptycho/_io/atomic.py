@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import glob
+import logging
 import os
 import shutil
 import tempfile
@@ -12,9 +14,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
+logger = logging.getLogger(__name__)
+
 STAGE_PREFIX = ".unfinished-"
 # What a run that was killed leaves behind; no file of a user's has such a name.
-_LEFT_OVERS = (f"{STAGE_PREFIX}*", f".*.{'[0-9a-f]' * 32}.tmp")
+_RANDOM = "[0-9a-f]" * 32
+_LEFT_OVERS = (f"{STAGE_PREFIX}*", f".*.{_RANDOM}.tmp")
 
 
 @contextmanager
@@ -22,7 +27,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a new file that takes the place of `path` only once the block has ended well.
 
     The bytes go to a temporary neighbour, so that `path` never holds half a file; after an error the
-    neighbour is removed and an older `path` is untouched. A symbolic link stays and its target is replaced.
+    neighbour is removed and an older `path` is untouched. A symbolic link stays and its target is replaced. The
+    neighbours that killed writers of `path` have left are removed too.
 
     Raises
     ------
@@ -36,6 +42,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     try:
         with temporary.open("xb") as file:
+            _is_locked(file.fileno())
+            _remove_left_overs(target, temporary)
             yield file
         if target.exists():
             temporary.chmod(target.stat().st_mode & 0o7777)
@@ -47,6 +55,17 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _remove_left_overs(target: Path, own: Path) -> None:
+    """Remove the temporary neighbours of `target` whose writers are no more: those that nobody has locked."""
+    for left in target.parent.glob(f".{glob.escape(target.name)}.{_RANDOM}.tmp"):
+        if left != own:
+            # Another user's, or gone by now.
+            with suppress(OSError), left.open("rb") as file:
+                if _is_locked(file.fileno()):
+                    left.unlink()
+                    logger.warning("removed %s, which a run that was killed left there", left)
 
 
 @contextmanager
@@ -83,13 +102,24 @@ def staged_files(
     # Inside the target, so that a move never crosses from one file system to another.
     with tempfile.TemporaryDirectory(prefix=STAGE_PREFIX, dir=target) as name:
         stage = Path(name)
-        yield stage
+        try:
+            yield stage
+        except OSError as error:
+            _name_final_place(error, stage, target)
+            raise
         fresh = in_order(stage, last=last)
         stale = {path.name for pattern in replaces for path in target.glob(pattern)}
         there = sorted(stale | {name for name in fresh if (target / name).exists()})
         if there and not overwrite:
             _keep_aside(stage, target, there)
         _exchange(stage, target, fresh, there)
+
+
+def _name_final_place(error: OSError, stage: Path, target: Path) -> None:
+    """Let an error tell where a file was to be in the end, for the stage is gone by the time it is read."""
+    if isinstance(error.filename, str | os.PathLike):
+        with suppress(ValueError):
+            error.filename = str(target / Path(error.filename).relative_to(stage))
 
 
 def _keep_aside(stage: Path, target: Path, there: Sequence[str]) -> NoReturn:
@@ -163,18 +193,32 @@ def _remove_if_empty(folder: Path) -> None:
 
 
 def _lock(folder: Path, stack: ExitStack) -> None:
-    try:
-        import fcntl
-    except ModuleNotFoundError:  # not a POSIX system; it keeps open files from being replaced by itself
+    if os.name != "posix":  # such a system keeps open files from being replaced by itself
         return
     descriptor = os.open(folder, os.O_RDONLY)
     stack.callback(os.close, descriptor)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _is_locked(descriptor)
     except BlockingIOError as error:
         raise BlockingIOError(
             error.errno, "another run is at work in this folder; wait for it or name another", str(folder)
         ) from error
-    except OSError:
-        # A file system without locks; the run goes on as it would without one.
-        return
+
+
+def _is_locked(descriptor: int) -> bool:
+    """Lock a file or folder for as long as it is open; False where the system or its files know no locks.
+
+    Raises
+    ------
+    BlockingIOError
+        Another process has locked it.
+    """
+    try:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except (ModuleNotFoundError, OSError):
+        return False
+    return True

@@ -14,6 +14,8 @@ import numpy as np
 
 from ptycho._io.damage import HDF5_DAMAGE
 from ptycho._io.hdf5_filters import refuse_unread_filters
+from ptycho._io.packing import FRAMES
+from ptycho._io.regular import refuse_special
 from ptycho.errors import DataError
 
 if TYPE_CHECKING:
@@ -22,9 +24,6 @@ if TYPE_CHECKING:
 # Soft links, partner files and virtual sources in a row; rings would go on for ever.
 _MAX_HOPS = 16
 _MAX_ENTRIES = 20_000
-# Deflate packs at most 1032 to 1; what is small may be packed as it likes.
-_MAX_RATIO = 1100
-_SMALL_BYTES = 64 << 20
 _LISTED_ENTRIES = 30
 
 
@@ -35,10 +34,12 @@ def opened_hdf5(source: Path | bytes, name: str) -> Iterator[h5py.File]:
     Raises
     ------
     DataError
-        It is no HDF5 file, or a truncated one.
+        It is no HDF5 file, a truncated one, or a pipe or device.
     """
     import h5py
 
+    if isinstance(source, Path):
+        refuse_special(source)
     try:
         file = h5py.File(BytesIO(source) if isinstance(source, bytes) else source, "r")
     except HDF5_DAMAGE as error:
@@ -307,7 +308,7 @@ class Hdf5File:
         stored = (
             self._source_bytes(dataset, path, depth) if dataset.is_virtual else dataset.id.get_storage_size()
         )
-        if n_bytes > max(_SMALL_BYTES, _MAX_RATIO * stored):
+        if n_bytes > FRAMES.most(stored):
             raise DataError(
                 f"{path} in {self.name} declares {n_bytes} bytes but {stored} are stored; the file is unfinished or "
                 "not what it seems, so it is not read."

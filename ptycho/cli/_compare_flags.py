@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ptycho.cli import _flags, _import_flags
+from ptycho.cli import _flags, _import_flags, _ptychopinn_flags
+from ptycho.cli._parser import Parser
 
 
-def build_parser(prog: str = "compare-models") -> argparse.ArgumentParser:
+def build_parser(prog: str = "compare-models") -> Parser:
     """Return the parser of `compare-models`, called `prog` in its messages."""
     parser = _flags.argument_parser(
         prog,
         "Run trained networks on a ptychographic scan, stitch their patches and compare the images with "
         "the ground truth. Batch sizes look after themselves.",
+        _ptychopinn_flags.COMPARE,
     )
     _add_inputs(parser)
     _add_batching(parser)
@@ -72,11 +74,6 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--n-test-groups", help="groups to evaluate (default all)", **count)
     group.add_argument("--n-test-subsample", help="frames to draw, kept in scan order (default all)", **count)
     group.add_argument("--test-subsample-seed", type=_flags.seed, metavar="S", help="seed of the draw")
-    group.add_argument("--n-test-images", help="older spelling of --n-test-groups", **count)
-    group.add_argument("--n-subsample", help="older spelling of --n-test-subsample", **count)
-    group.add_argument(
-        "--subsample-seed", type=_flags.seed, metavar="S", help="older spelling of --test-subsample-seed"
-    )
 
 
 def _add_scoring(parser: argparse.ArgumentParser) -> None:
@@ -153,13 +150,7 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
     )
     _flags.add_colour_scale(group)
     for model in ("pinn", "baseline"):
-        for end in ("vmin", "vmax"):
-            group.add_argument(
-                f"--{model}_phase_{end}",
-                type=_flags.finite,
-                metavar="RAD",
-                help=f"fixed phase limit of the {model}",
-            )
+        _flags.add_phase_limits(group, f"{model}_")
 
 
 def _labelled_path(text: str) -> tuple[str, Path]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptycho._error_wording import reason_of
+from ptycho.cli._showing import telling_missing_glyphs_once
 
 if TYPE_CHECKING:
     from ptycho.comparison import Failure
@@ -20,7 +21,8 @@ def drawn_or_failed(draw: Callable[[], list[Path]]) -> tuple[list[Path], Failure
     from ptycho.comparison import Failure
 
     try:
-        return draw(), None
+        with telling_missing_glyphs_once(logger):
+            return draw(), None
     except KeyboardInterrupt:
         return [], Failure.stopped("the plots")
     except Exception as error:  # Matplotlib and what it calls raise errors of any class

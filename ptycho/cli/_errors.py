@@ -22,9 +22,12 @@ from autobatch import is_out_of_memory
 from autobatch.errors import AutobatchError, DeviceNotFoundError
 from ptycho._error_wording import EXPECTED_ERRORS, in_words, out_of_memory_in_words
 from ptycho.cli._logging import console_level, console_log
+from ptycho.cli._showing import escaping_what_a_stream_lacks, in_one_line
+from ptycho.cli._streams import streams_that_may_end
 from ptycho.errors import PtychoError
 
 if TYPE_CHECKING:
+    from ptycho.cli._parser import Parser
     from ptycho.comparison import ComparisonResult
 
 logger = logging.getLogger(__name__)
@@ -42,8 +45,10 @@ class WorkFailedError(Exception):
     """An expected error after everything knowable had been checked; the cause is the error itself."""
 
 
+@escaping_what_a_stream_lacks()
+@streams_that_may_end()
 def run(
-    parser: argparse.ArgumentParser,
+    parser: Parser,
     command: Callable[[argparse.Namespace], int],
     argv: Sequence[str] | None = None,
 ) -> int:
@@ -51,8 +56,7 @@ def run(
 
     Parameters
     ----------
-    parser : argparse.ArgumentParser
-        From `ptycho.cli._flags.argument_parser`.
+    parser : ptycho.cli._parser.Parser
     command : callable
         Takes the parsed arguments, with ``command_line`` among them, and returns the exit code.
     argv : sequence of str, optional
@@ -72,7 +76,10 @@ def run(
     # TensorFlow reads it when it is first imported, which may be during `command`.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if level > logging.DEBUG else "0")
     with console_log(level), stopping_on_signals() as received:
+        for warning in arguments.warnings:
+            logger.warning("%s", warning)
         try:
+            _check_import_name()
             return command(arguments)
         except KeyboardInterrupt as stop:
             # A command that keeps something says what in the exception.
@@ -92,8 +99,16 @@ def run(
                 raise
             logger.debug("where it failed", exc_info=True)
             code, message = FAILED, out_of_memory_in_words(error)
-    print(f"{parser.prog}: error: {message}", file=sys.stderr)
+    print(f"{parser.prog}: error: {in_one_line(message)}", file=sys.stderr)
     return code
+
+
+def _check_import_name() -> None:
+    # Here, once the arguments are parsed, so that --help does not pay for it.
+    from ptycho.cli._import_name import check_import_name
+
+    if (warning := check_import_name()) is not None:
+        logger.warning("%s", warning)
 
 
 @contextmanager

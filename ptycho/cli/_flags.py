@@ -5,37 +5,29 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
-import re
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
-from ptycho._version import __version__
-from ptycho.cli._errors import BAD_INPUT, UsageError
+from ptycho._checks import fields
+from ptycho.cli._errors import UsageError
 from ptycho.cli._logging import LEVELS
+from ptycho.cli._parser import ForeignFlags, Parser
 from ptycho.cli._paths import check_output_file
 
 Settings = TypeVar("Settings")
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(BAD_INPUT, f"{self.prog}: error: {message}; see {self.prog} --help\n")
+def argument_parser(prog: str, description: str, ptychopinn: ForeignFlags | None = None) -> Parser:
+    """Return a command's parser; `ptychopinn` has the flags of PtychoPINN's command of the same purpose."""
+    return Parser(prog, description, ptychopinn)
 
 
-class FilesAnywhere(_Parser):
+class FilesAnywhere(Parser):
     """A parser whose files may stand before and after its flags, though there are one or two of them."""
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse as argparse does, the files last."""
         return self.parse_intermixed_args(args, namespace)
-
-
-def argument_parser(
-    prog: str, description: str, *, kind: type[argparse.ArgumentParser] | None = None
-) -> argparse.ArgumentParser:
-    """Return a parser with ``--version`` that takes no abbreviations and reports errors in one line."""
-    parser = (kind or _Parser)(prog=prog, description=description, allow_abbrev=False)
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    return parser
 
 
 def settings_from(arguments: argparse.Namespace, kind: type[Settings], **others: Any) -> Settings:
@@ -61,10 +53,12 @@ def add_device_flag(parser: argparse._ActionsContainer) -> None:
 
 
 def _device(text: str) -> str | None:
-    name = text.upper()
-    if name not in ("AUTO", "CPU") and not re.fullmatch(r"GPU:\d+", name):
+    if text.lower() == "auto":
+        return None
+    name = fields.device_name(text)
+    if name is None:
         raise argparse.ArgumentTypeError(f"{text!r} is none of auto, cpu and GPU:i (for example GPU:0)")
-    return None if name == "AUTO" else name
+    return name
 
 
 def add_batch_size(group: argparse._ActionsContainer, flag: str, what: str) -> None:
@@ -163,6 +157,30 @@ def check_colour_scale(arguments: argparse.Namespace) -> None:
     if not arguments.p_min < arguments.p_max:
         raise UsageError(
             f"--p_min is {arguments.p_min:g} and --p_max {arguments.p_max:g} but p_min must be the smaller; swap them."
+        )
+
+
+def add_phase_limits(group: argparse._ActionsContainer, prefix: str = "") -> None:
+    """Add ``--<prefix>phase_vmin`` and ``--<prefix>phase_vmax``; `check_phase_limits` compares them."""
+    whose = f" of the {prefix.rstrip('_')}" if prefix else ""
+    for end in ("vmin", "vmax"):
+        group.add_argument(
+            f"--{prefix}phase_{end}", type=finite, metavar="RAD", help=f"fixed phase limit{whose}"
+        )
+
+
+def phase_limits(arguments: argparse.Namespace, prefix: str = "") -> tuple[float | None, float | None]:
+    """Return the lower and upper limit that the flags of `add_phase_limits` give, in radians."""
+    return getattr(arguments, f"{prefix}phase_vmin"), getattr(arguments, f"{prefix}phase_vmax")
+
+
+def check_phase_limits(arguments: argparse.Namespace, prefix: str = "") -> None:
+    """Refuse limits in the wrong order."""
+    low, high = phase_limits(arguments, prefix)
+    if low is not None and high is not None and not low < high:
+        raise UsageError(
+            f"--{prefix}phase_vmin is {low:g} and --{prefix}phase_vmax {high:g} but vmin must be the smaller; "
+            "swap them."
         )
 
 

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from ptycho.cli._showing import in_one_line, plain
+
 if TYPE_CHECKING:
     from autobatch import Progress
 
@@ -52,8 +54,8 @@ def console_log(level: int) -> Iterator[None]:
 @contextmanager
 def file_log(path: Path) -> Iterator[None]:
     """Write every log record of the block to a new file at `path`, at level DEBUG, errors included."""
-    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    handler = _LogFile(path, mode="w", encoding="utf-8")
+    handler.setFormatter(_Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     try:
         with _logging_to(handler, logging.DEBUG):
             try:
@@ -77,6 +79,34 @@ def progress_display(arguments: argparse.Namespace) -> Iterator[Progress]:
         yield LogProgress(interval_s=_LOG_INTERVAL_S)
 
 
+class _LogFile(logging.FileHandler):
+    """A log file that a full disk may cut short, which costs its lines and not the run."""
+
+    _is_cut = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not self._is_cut:
+            super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # the name is logging's
+        error = sys.exc_info()[1]
+        if isinstance(error, OSError):
+            self._cut(error)
+        else:
+            super().handleError(record)
+
+    def close(self) -> None:
+        try:
+            super().close()
+        except OSError as error:
+            self._cut(error)
+
+    def _cut(self, error: OSError) -> None:
+        if not self._is_cut:
+            self._is_cut = True
+            logger.warning("the log %s ends here: %s", self.baseFilename, error.strerror or error)
+
+
 class _ConsoleHandler(logging.StreamHandler):
     """Standard error as it is when the line is written: a live display puts itself in its place."""
 
@@ -89,7 +119,17 @@ class _ConsoleHandler(logging.StreamHandler):
         return sys.stderr
 
 
-class _ConsoleFormatter(logging.Formatter):
+class _Formatter(logging.Formatter):
+    """A record is one line, tracebacks apart, and whatever text it holds steers no terminal."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        return in_one_line(super().formatMessage(record))
+
+    def format(self, record: logging.LogRecord) -> str:
+        return plain(super().format(record))
+
+
+class _ConsoleFormatter(_Formatter):
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
         return text if record.levelno == logging.INFO else f"{record.levelname.lower()}: {text}"

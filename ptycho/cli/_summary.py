@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ptycho.cli._showing import in_one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,7 +27,7 @@ _FRC_HEADINGS = {"standard": "FRC50 1/px", "ptychopinn": "FRC50 rings"}
 
 def print_summary(result: ComparisonResult, files: Sequence[Path]) -> None:
     """Print the figures, how the patches agree, how the batches went, the notes, and the files written."""
-    console = _console()
+    console, result = _console(), _with_plain_labels(result)
     if result.truth is None:
         console.print("No ground truth (objectGuess) in the test data: images and report, but no metrics.")
     elif result.arms:
@@ -38,7 +41,7 @@ def print_summary(result: ComparisonResult, files: Sequence[Path]) -> None:
 
 def print_runs(result: ComparisonResult, files: Sequence[Path]) -> None:
     """Print how the batches of each arm went, the notes, and the files written."""
-    _print_runs(_console(), result, files)
+    _print_runs(_console(), _with_plain_labels(result), files)
 
 
 def _print_runs(console: Console, result: ComparisonResult, files: Sequence[Path]) -> None:
@@ -46,10 +49,10 @@ def _print_runs(console: Console, result: ComparisonResult, files: Sequence[Path
         console.print(_consistency_table(result))
     console.print(_runs_table(result))
     for text in _notes(result):
-        console.print(text, highlight=False)
+        console.print(in_one_line(text), highlight=False)
     console.print("Files:", style="bold")
     for path in files:
-        console.print(f"  {path}", highlight=False, soft_wrap=True)
+        console.print(f"  {in_one_line(str(path))}", highlight=False, soft_wrap=True)
 
 
 def print_plan(arms: Sequence[Arm], scan: ScanData, settings: ComparisonSettings) -> None:
@@ -65,12 +68,12 @@ def print_plan(arms: Sequence[Arm], scan: ScanData, settings: ComparisonSettings
     for arm in arms:
         plan = plan_arm(arm, scan, settings)
         if plan is None:
-            table.add_row(arm.label, "-", "-", "-", "-", "a finished reconstruction")
+            table.add_row(in_one_line(arm.label), "-", "-", "-", "-", "a finished reconstruction")
             continue
         peak = plan.batches.predicted_peak_bytes
         rows, columns = plan.canvas_shape_yx
         table.add_row(
-            arm.label,
+            in_one_line(arm.label),
             f"{plan.n_patches:,}",
             f"{plan.batches.batch_size:,}",
             "unknown" if peak is None else _mebibytes(peak),
@@ -79,6 +82,12 @@ def print_plan(arms: Sequence[Arm], scan: ScanData, settings: ComparisonSettings
         )
     console.print(table)
     console.print("Dry run: nothing was computed, nothing was written.")
+
+
+def _with_plain_labels(result: ComparisonResult) -> ComparisonResult:
+    """Return `result` as it may be printed: no label steers the terminal."""
+    arms = tuple(replace(arm, label=in_one_line(arm.label)) for arm in result.arms)
+    return replace(result, arms=arms)
 
 
 def _console() -> Console:

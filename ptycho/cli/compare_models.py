@@ -26,11 +26,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_OLDER_SPELLINGS = {
-    "n_test_images": "n_test_groups",
-    "n_subsample": "n_test_subsample",
-    "subsample_seed": "test_subsample_seed",
-}
+# Arguments with paths that are written, not read.
+_WRITTEN = ("output_dir", "batch_memo", "baseline_debug_dir", "save_recipe")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,11 +42,10 @@ class _Job:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare; the work of `main` once the arguments are parsed."""
-    _map_older_spellings(arguments)
     _check_usage(arguments)
     _flags.check_batch_memo(arguments.batch_memo)
     output, dump = _output_folder(arguments), _dump_folder(arguments)
-    inputs = _paths.inputs_of(arguments, ("output_dir", "batch_memo", "baseline_debug_dir", "save_recipe"))
+    inputs = _paths.inputs_of(arguments, _WRITTEN)
     output.check(inputs)
     if dump is not None:
         dump.check(inputs, flag="--baseline-debug-dir")
@@ -76,6 +72,7 @@ def _output_folder(arguments: argparse.Namespace) -> _paths.OutputFolder:
 
 
 def _compare(arguments: argparse.Namespace, job: _Job, output: _paths.OutputFolder) -> int:
+    from ptycho.cli._log_start import log_start
     from ptycho.cli._runs import RunStart
     from ptycho.cli._summary import print_summary
     from ptycho.report.names import LOG_FILE
@@ -83,6 +80,7 @@ def _compare(arguments: argparse.Namespace, job: _Job, output: _paths.OutputFold
     start, log = RunStart.now(), output.path / LOG_FILE
     log.parent.mkdir(parents=True, exist_ok=True)
     with _logging.file_log(log):
+        log_start(arguments, _paths.inputs_of(arguments, _WRITTEN))
         with _logging.progress_display(arguments) as progress:
             result = _result(arguments, job, progress)
             with progress.stage("files, plots", 1, "steps") as stage:
@@ -221,7 +219,7 @@ def _plot_options(arguments: argparse.Namespace, result: ComparisonResult) -> Pl
     from ptycho.report import PlotOptions
 
     limits = {
-        arm.label: tuple(getattr(arguments, f"{arm.role}_phase_{end}") for end in ("vmin", "vmax"))
+        arm.label: _flags.phase_limits(arguments, f"{arm.role}_")
         for arm in result.arms
         if arm.role is not None
     }
@@ -295,20 +293,6 @@ def _registered(arguments: argparse.Namespace) -> Registered:
     return "finished" if arguments.register_ptychi_only else "all"
 
 
-def _map_older_spellings(arguments: argparse.Namespace) -> None:
-    for older, newer in _OLDER_SPELLINGS.items():
-        value = getattr(arguments, older)
-        if value is None:
-            continue
-        old_flag, new_flag = (f"--{name.replace('_', '-')}" for name in (older, newer))
-        if getattr(arguments, newer) is not None:
-            raise _errors.UsageError(
-                f"{new_flag} and its older spelling {old_flag} are both given; drop {old_flag}."
-            )
-        logger.warning("%s is an older spelling; use %s", old_flag, new_flag)
-        setattr(arguments, newer, value)
-
-
 def _check_usage(arguments: argparse.Namespace) -> None:
     inputs = [arguments.pinn_dir, arguments.baseline_dir, arguments.test_data]
     if arguments.demo:
@@ -320,7 +304,8 @@ def _check_usage(arguments: argparse.Namespace) -> None:
         flags = ("--pinn_dir", "--baseline_dir", "--test_data")
         missing = [flag for flag, path in zip(flags, inputs, strict=True) if path is None]
         raise _errors.UsageError(
-            f"{' and '.join(missing)} must be given; give them, other arms with --arm LABEL=PATH, or try --demo."
+            f"{' and '.join(missing)} must be given; give {'it' if len(missing) == 1 else 'them'}, other arms with "
+            "--arm LABEL=PATH, or try --demo."
         )
     dumping = arguments.baseline_debug_limit is not None or arguments.baseline_debug_dir is not None
     if dumping and arguments.baseline_dir is None and not arguments.demo:
@@ -335,11 +320,7 @@ def _check_usage(arguments: argparse.Namespace) -> None:
         )
     _flags.check_colour_scale(arguments)
     for model in ("pinn", "baseline"):
-        low, high = (getattr(arguments, f"{model}_phase_{end}") for end in ("vmin", "vmax"))
-        if low is not None and high is not None and not low < high:
-            raise _errors.UsageError(
-                f"--{model}_phase_vmin is {low:g} and --{model}_phase_vmax {high:g} but vmin must be the smaller."
-            )
+        _flags.check_phase_limits(arguments, f"{model}_")
 
 
 def main(argv: Sequence[str] | None = None, *, prog: str = "compare-models") -> int:

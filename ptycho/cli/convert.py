@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptycho.cli import _errors, _flags, _import_flags, _paths
+from ptycho.cli._parser import Parser
 
 if TYPE_CHECKING:
     from ptycho.data import ScanData
@@ -22,14 +23,13 @@ class _InAndOut(argparse.Action):
         namespace.input, namespace.output = (None, *values)[-2:]
 
 
-def build_parser(prog: str = "ptycho-convert") -> argparse.ArgumentParser:
+def build_parser(prog: str = "ptycho-convert") -> Parser:
     """Return the parser of `ptycho-convert`, called `prog` in its messages."""
-    parser = _flags.argument_parser(
+    parser = _flags.FilesAnywhere(
         prog,
         "Convert a scan to this project's NPZ: amplitude frames with the DC term in the middle, patch centres in "
         "pixels, and a probe on the scale of the frames. What IN is, is told from what it holds; what it lacks is "
         "taken from files beside it with the same stem.",
-        kind=_flags.FilesAnywhere,
     )
     parser.add_argument(
         "output",

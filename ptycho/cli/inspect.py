@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptycho.cli import _errors, _flags, _import_flags, _paths
+from ptycho.cli._parser import Parser
 
 if TYPE_CHECKING:
     from ptycho.data import Inspection, ScanData, ScanFigures
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 _MOST_DATASETS = 40
 
 
-def build_parser(prog: str = "ptycho-inspect") -> argparse.ArgumentParser:
+def build_parser(prog: str = "ptycho-inspect") -> Parser:
     """Return the parser of `ptycho-inspect`, called `prog` in its messages."""
     parser = _flags.argument_parser(
         prog,

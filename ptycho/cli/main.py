@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 
 from ptycho._version import __version__
 from ptycho.cli._errors import BAD_INPUT
+from ptycho.cli._spelling import nearest
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     verbs = {verb.name: verb for verb in VERBS}
     if words[0] not in verbs:
-        near = difflib.get_close_matches(words[0], verbs, n=1)
-        hint = f"did you mean {near[0]}?" if near else "see ptycho --help"
+        near = nearest(words[0], verbs)
+        hint = f"did you mean {near}?" if near else "see ptycho --help"
         print(
             f"ptycho: error: {words[0]!r} is no verb but one of {', '.join(verbs)} is needed; {hint}",
             file=sys.stderr,

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptycho.cli import _errors, _flags, _import_flags, _logging, _paths
+from ptycho.cli import _errors, _flags, _import_flags, _logging, _paths, _ptychopinn_flags
+from ptycho.cli._parser import Parser
 
 if TYPE_CHECKING:
     from ptycho.cli._runs import RunStart
@@ -19,14 +20,17 @@ _IMAGE, _PLOT, _REPORT = "reconstruction.npz", "reconstruction.png", "run_report
 _EXPORTS = "reconstruction"
 _RESULTS = (_IMAGE, _PLOT, _REPORT)
 _LOG = "logs/debug.log"
+# Arguments with paths that are written, not read.
+_WRITTEN = ("output_dir", "batch_memo", "save_recipe")
 
 
-def build_parser(prog: str = "ptycho-reconstruct") -> argparse.ArgumentParser:
+def build_parser(prog: str = "ptycho-reconstruct") -> Parser:
     """Return the parser of `ptycho-reconstruct`, called `prog` in its messages."""
     parser = _flags.argument_parser(
         prog,
         "Run one trained network on a ptychographic scan and stitch its patches into an image of the object. "
         "Batch sizes look after themselves.",
+        _ptychopinn_flags.RECONSTRUCT,
     )
     inputs = parser.add_argument_group("input")
     inputs.add_argument(
@@ -49,6 +53,7 @@ def build_parser(prog: str = "ptycho-reconstruct") -> argparse.ArgumentParser:
     _flags.add_run_flags(output)
     _flags.add_export(output)
     _flags.add_colour_scale(output)
+    _flags.add_phase_limits(output)
     _import_flags.add_import_flags(parser)
     _flags.add_display_flags(parser)
     return parser
@@ -57,8 +62,9 @@ def build_parser(prog: str = "ptycho-reconstruct") -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> int:
     """Reconstruct and write; the work of `main` once the arguments are parsed."""
     _flags.check_colour_scale(arguments)
+    _flags.check_phase_limits(arguments)
     output = _paths.OutputFolder(arguments.output_dir, (*_results(), _LOG), arguments.overwrite)
-    output.check(_paths.inputs_of(arguments, ("output_dir", "batch_memo", "save_recipe")))
+    output.check(_paths.inputs_of(arguments, _WRITTEN))
     _flags.check_batch_memo(arguments.batch_memo)
 
     from ptycho.models.devices import computing_on
@@ -106,6 +112,7 @@ def _reconstruct(
     settings: ComparisonSettings,
     output: _paths.OutputFolder,
 ) -> int:
+    from ptycho.cli._log_start import log_start
     from ptycho.cli._runs import RunStart
     from ptycho.cli._summary import print_runs
     from ptycho.comparison import compare
@@ -113,6 +120,7 @@ def _reconstruct(
     start, log = RunStart.now(), output.path / _LOG
     log.parent.mkdir(parents=True, exist_ok=True)
     with _logging.file_log(log):
+        log_start(arguments, _paths.inputs_of(arguments, _WRITTEN))
         with _logging.progress_display(arguments) as progress:
             result = compare([arm], scan, settings=settings, progress=progress)
         _errors.raise_failures(result, kept_in=output.path)
@@ -146,7 +154,8 @@ def _keep(
         write_report(stage / _REPORT, result, start.info(command_line))
 
     def draw() -> list[Path]:
-        colours = _flags.settings_from(arguments, PlotOptions)
+        limits = {arm.label: _flags.phase_limits(arguments)}
+        colours = _flags.settings_from(arguments, PlotOptions, phase_limits=limits)
         plot_reconstruction(result, folder / _PLOT, options=colours)
         return [folder / _PLOT]
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ptycho.cli import _errors, _flags, _paths
+from ptycho.cli._parser import Parser
 
 
-def build_parser(prog: str = "ptycho-simulate") -> argparse.ArgumentParser:
+def build_parser(prog: str = "ptycho-simulate") -> Parser:
     """Return the parser of `ptycho-simulate`, called `prog` in its messages."""
     parser = _flags.argument_parser(
         prog,

@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptycho.cli import _errors, _flags, _import_flags, _logging, _paths
+from ptycho.cli import _errors, _flags, _import_flags, _logging, _paths, _ptychopinn_flags
+from ptycho.cli._parser import Parser
 
 if TYPE_CHECKING:
+    import keras
+
     from ptycho.data.scan import ScanData
     from ptycho.models.networks import Architecture
-    from ptycho.models.training import TrainingResult, TrainingSettings
+    from ptycho.models.patch_model import PatchModel
+    from ptycho.models.training import TrainingOrigin, TrainingResult, TrainingSettings
 
-_LOSS_FILES = ("loss_curve.csv", "loss_curve.png")
+_CHECKPOINT = "checkpoint.npz"
+_TRAINING_FILES = ("loss_curve.csv", "loss_curve.png", _CHECKPOINT)
 
 
-def build_parser(prog: str = "ptycho-train") -> argparse.ArgumentParser:
+def build_parser(prog: str = "ptycho-train") -> Parser:
     """Return the parser of `ptycho-train`, called `prog` in its messages."""
     parser = _flags.argument_parser(
         prog,
         "Train a network on one or more scans. The pinn learns from diffraction alone; the baseline learns "
         "the patches of objectGuess or Y.",
+        _ptychopinn_flags.TRAIN,
     )
     _add_files(parser)
     _add_network(parser.add_argument_group("network"))
@@ -30,6 +37,7 @@ def build_parser(prog: str = "ptycho-train") -> argparse.ArgumentParser:
     _add_steps(learning)
     _add_end(learning)
     _add_start(learning)
+    _add_watching(parser.add_argument_group("stopping, going on and watching"))
     _import_flags.add_import_flags(parser)
     _flags.add_display_flags(parser)
     return parser
@@ -57,7 +65,16 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder of the model and its loss curve, made if it is not there",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace a model in the output folder")
+    there = parser.add_mutually_exclusive_group()
+    there.add_argument(
+        "--overwrite", action="store_true", help="replace a model in the output folder, and begin anew"
+    )
+    there.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the checkpoint in the output folder; begin with the first epoch if there is none, so that one "
+        "command does for the first job and for those that follow it",
+    )
     _flags.add_device_flag(parser)
 
 
@@ -65,16 +82,22 @@ def _add_network(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--gridsize",
         type=_flags.positive_int,
-        default=1,
         metavar="G",
-        help="the pinn sees groups of G² neighbouring frames at once; the baseline takes 1 (default %(default)s)",
+        help="the pinn sees groups of G² neighbouring frames at once; the baseline takes 1 (default 1, or that of "
+        "--init-from)",
     )
     group.add_argument(
         "--n-filters-scale",
         type=float,
-        default=2.0,
         metavar="S",
-        help="factor on the number of filters of every layer (default %(default)g)",
+        help="factor on the number of filters of every layer (default 2, or that of --init-from)",
+    )
+    group.add_argument(
+        "--init-from",
+        type=Path,
+        metavar="MODEL",
+        help="begin with the weights of this model instead of random ones: a folder of ptycho-train, or a file of "
+        "PtychoPINN's whose layers are those of this network",
     )
 
 
@@ -136,6 +159,13 @@ def _add_start(group: argparse._ActionsContainer) -> None:
         "(default %(default)g)",
     )
     group.add_argument(
+        "--hold-out",
+        choices=("random", "blocks", "scans"),
+        default="random",
+        help="which groups: drawn at random, so that they overlap with what is learnt; a block of every scan with a "
+        "margin that nothing learnt overlaps; or whole scans (default %(default)s)",
+    )
+    group.add_argument(
         "--seed",
         type=_flags.seed,
         default=0,
@@ -150,35 +180,55 @@ def _add_start(group: argparse._ActionsContainer) -> None:
     )
 
 
+def _add_watching(group: argparse._ActionsContainer) -> None:
+    group.add_argument(
+        "--checkpoint",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="keep the state after each epoch in the output folder, for --resume; it takes four times the room of the "
+        "model (default on)",
+    )
+    group.add_argument(
+        "--tensorboard",
+        type=Path,
+        metavar="DIR",
+        help="folder in which losses and learning rate are written for TensorBoard after each epoch (default none)",
+    )
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Train and write; the work of `main` once the arguments are parsed."""
     from ptycho.models.bundle import BUNDLE_FILES
-    from ptycho.models.networks import Architecture
 
-    output = _paths.OutputFolder(arguments.output_dir, (*BUNDLE_FILES, *_LOSS_FILES), arguments.overwrite)
-    output.check(_paths.inputs_of(arguments, ("output_dir", "save_recipe")))
+    may_be_there = arguments.overwrite or arguments.resume
+    output = _paths.OutputFolder(arguments.output_dir, (*BUNDLE_FILES, *_TRAINING_FILES), may_be_there)
+    inputs = _paths.inputs_of(arguments, ("output_dir", "tensorboard", "save_recipe"))
+    output.check([*inputs, *_files_of_start(arguments)])
+    if arguments.tensorboard is not None:
+        _paths.check_output_folder(arguments.tensorboard)
     scans = _import_flags.read_all(arguments, arguments.train_data, labels=arguments.model == "baseline")
-    architecture = Architecture(
-        kind=arguments.model,
-        patch_size=scans[0].patch_size,
-        gridsize=arguments.gridsize,
-        n_filters_scale=arguments.n_filters_scale,
-    )
 
     from ptycho.models.devices import computing_on
-    from ptycho.models.training import TrainingSettings, check_trainable
+    from ptycho.models.training import TrainingSettings, check_folder, check_trainable
 
-    check_trainable(scans, architecture)
+    # All that is known without TensorFlow, which takes its time to load.
+    check_trainable(scans, _architecture(arguments, scans[0].patch_size, None))
     settings = _flags.settings_from(arguments, TrainingSettings)
-    # What imports Keras is inside: TensorFlow's greetings are caught there.
-    with computing_on(arguments.device), _errors.working(), output.in_use():
-        return _train(arguments, scans, architecture, settings)
+    with computing_on(arguments.device):
+        start = _start(arguments)
+        architecture = _architecture(arguments, scans[0].patch_size, start)
+        check_trainable(scans, architecture, start=start)
+        if arguments.resume:
+            check_folder(arguments.output_dir, architecture, settings, start=start, resume=True)
+        with _errors.working(), output.in_use():
+            return _train(arguments, scans, architecture, start, settings)
 
 
 def _train(
     arguments: argparse.Namespace,
     scans: Sequence[ScanData],
     architecture: Architecture,
+    start: PatchModel | None,
     settings: TrainingSettings,
 ) -> int:
     from autobatch import is_out_of_memory
@@ -186,9 +236,21 @@ def _train(
     from ptycho.models.training import save_training, train
 
     folder = arguments.output_dir
+    if arguments.overwrite:
+        (folder / _CHECKPOINT).unlink(missing_ok=True)
     with _logging.progress_display(arguments) as progress:
         try:
-            result = train(scans, architecture, settings=settings, progress=progress)
+            result = train(
+                scans,
+                architecture,
+                settings=settings,
+                start=start,
+                folder=folder,
+                resume=arguments.resume,
+                callbacks=_callbacks(arguments),
+                origin=_origin(arguments),
+                progress=progress,
+            )
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -209,6 +271,47 @@ def _train(
             f"{failure.what} failed: {failure.reason}; the model is kept in {folder}."
         )
     return 0
+
+
+def _files_of_start(arguments: argparse.Namespace) -> list[Path]:
+    from ptycho.models.bundle import bundle_files
+
+    return [] if arguments.init_from is None else bundle_files(arguments.init_from)
+
+
+def _start(arguments: argparse.Namespace) -> PatchModel | None:
+    if arguments.init_from is None:
+        return None
+    from ptycho.models import as_trainable, load_model
+
+    return as_trainable(load_model(arguments.init_from, kind=arguments.model))
+
+
+def _architecture(arguments: argparse.Namespace, patch_size: int, start: PatchModel | None) -> Architecture:
+    """Return the network to train: what the flags say, and else what it begins with is."""
+    from ptycho.models.networks import Architecture
+
+    known = Architecture(kind=arguments.model, patch_size=patch_size)
+    if start is not None and isinstance(start.architecture, Architecture):
+        known = start.architecture
+    given = {name: getattr(arguments, name) for name in ("gridsize", "n_filters_scale")}
+    return replace(known, **{name: value for name, value in given.items() if value is not None})
+
+
+def _callbacks(arguments: argparse.Namespace) -> list[keras.callbacks.Callback]:
+    from ptycho.models import tensorboard_log
+
+    return [] if arguments.tensorboard is None else [tensorboard_log(arguments.tensorboard)]
+
+
+def _origin(arguments: argparse.Namespace) -> TrainingOrigin:
+    from ptycho.models.training import TrainingOrigin
+
+    return TrainingOrigin(
+        files=tuple(map(str, arguments.train_data)),
+        start=None if arguments.init_from is None else str(arguments.init_from),
+        command=arguments.command_line,
+    )
 
 
 def _drawn(result: TrainingResult, folder: Path) -> Path:

@@ -17,7 +17,7 @@ from ptycho._checks import fields
 from ptycho.data import read_reconstruction
 from ptycho.data.formats import is_reconstruction
 from ptycho.data.scan import ScanData
-from ptycho.errors import DataError, SettingsError
+from ptycho.errors import DataError
 from ptycho.image.placed import PlacedImage
 from ptycho.models.loading import is_model, load_model
 from ptycho.models.networks import ModelKind
@@ -83,7 +83,7 @@ class Arm(ABC):
     Attributes
     ----------
     label : str
-        Its name in every table, file and plot.
+        Its name in every table, file and plot; what is no Unicode text in it, a lone surrogate, is kept escaped.
     role : {"pinn", "baseline"}, optional
         The classic arm that it is, which fixes how its files and arrays are called.
     """
@@ -93,8 +93,7 @@ class Arm(ABC):
 
     def __post_init__(self) -> None:
         """Check label and role."""
-        if not isinstance(self.label, str) or not self.label.strip():
-            raise SettingsError(f"label is {self.label!r} but must be a text that names the arm; pass one.")
+        fields.checked(self, label=fields.label(self.label, "label"))
         if self.role is not None:
             fields.choice(self.role, "role", tuple(ROLES))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from os import PathLike
 from pathlib import Path
 
@@ -110,8 +111,10 @@ def _read_fields(archive: Archive, *, labels: bool) -> dict[str, np.ndarray]:
     archive.require([key, "xcoords", "ycoords", "probeGuess"])
     _note_unused(archive)
     n_frames = _count_positions(archive)
+    amplitude = _read_stack(archive, key, n_frames)
+    _refuse_other_shapes(archive, *amplitude.shape[:2])
     fields = {
-        "amplitude": _read_stack(archive, key, n_frames),
+        "amplitude": amplitude,
         "positions_yx": np.stack([archive.read("ycoords"), archive.read("xcoords")], axis=-1),
         "probe": archive.read("probeGuess"),
     }
@@ -151,6 +154,31 @@ def _count_positions(archive: Archive) -> int:
     return shape[0]
 
 
+def _refuse_other_shapes(archive: Archive, n_frames: int, side: int) -> None:
+    """Refuse what does not match the frames by its header, before it is unpacked."""
+    expected = {"probeGuess": (side, side), "valid_pixels": (side, side), "scan_index": (n_frames,)}
+    for key, shape in expected.items():
+        if key in archive and not archive.is_pickled(key) and archive.shape(key) != shape:
+            hint = (
+                "pass one probe mode"
+                if key == "probeGuess" and len(archive.shape(key)) > 2
+                else "store it so"
+            )
+            raise DataError(
+                f"{key} in {archive.name} has shape {archive.shape(key)} but {shape} is needed to match the "
+                f"{n_frames} frames of {side} rows; {hint}."
+            )
+    if (
+        "objectGuess" in archive
+        and not archive.is_pickled("objectGuess")
+        and len(archive.shape("objectGuess")) != 2
+    ):
+        raise DataError(
+            f"objectGuess in {archive.name} has shape {archive.shape('objectGuess')} but must be one image (H, W); "
+            "store it so, or leave it out."
+        )
+
+
 def _usable(archive: Archive, key: str) -> bool:
     if key not in archive:
         return False
@@ -161,13 +189,13 @@ def _usable(archive: Archive, key: str) -> bool:
 
 
 def _read_length(archive: Archive, key: str) -> float:
-    value = archive.read(key)
-    if value.size != 1 or value.dtype.kind not in "iuf":
+    shape, dtype = archive.declared(key)
+    if math.prod(shape) != 1 or dtype.kind not in "iuf":
         raise DataError(
-            f"{key} in {archive.name} is {value.dtype} of shape {value.shape} but must be one number in SI units; "
+            f"{key} in {archive.name} is {dtype} of shape {shape} but must be one number in SI units; "
             "store it so, or leave it out."
         )
-    return float(value.item())
+    return float(archive.read(key).item())
 
 
 def _read_stack(archive: Archive, key: str, n_frames: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -18,6 +19,7 @@ from ptycho.errors import DataError
 logger = logging.getLogger(__name__)
 
 _REQUIRED = ("reconstructed_object", "reconstructed_probe", "algorithm")
+_MAX_LABEL_BYTES = 100_000
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -225,13 +227,13 @@ def _common_shift(scan: ScanData, positions_yx: np.ndarray) -> np.ndarray:
 
 
 def _label(archive: Archive) -> str:
-    value = archive.read("algorithm")
-    if value.size != 1 or value.dtype.kind not in "SU":
+    shape, dtype = archive.declared("algorithm")
+    if math.prod(shape) != 1 or dtype.kind not in "SU" or dtype.itemsize > _MAX_LABEL_BYTES:
         raise DataError(
-            f"algorithm in {archive.name} is {value.dtype} of shape {value.shape} but must be one text, "
+            f"algorithm in {archive.name} is {dtype} of shape {shape} but must be one text, "
             "such as numpy.array('ePIE'); store it so."
         )
-    text = value.item()
+    text = archive.read("algorithm").item()
     label = (text.decode("utf-8", "replace") if isinstance(text, bytes) else text).strip()
     if not label:
         raise DataError(f"algorithm in {archive.name} is empty but names the reconstruction; store its name.")
@@ -239,13 +241,13 @@ def _label(archive: Archive) -> str:
 
 
 def _object(archive: Archive) -> np.ndarray:
-    value = archive.read("reconstructed_object")
-    image = value.reshape(value.shape[-2:]) if value.ndim > 2 and set(value.shape[:-2]) == {1} else value
-    if image.ndim != 2 or image.size == 0 or image.dtype.kind != "c":
+    shape, dtype = archive.declared("reconstructed_object")
+    if len(shape) < 2 or 0 in shape or set(shape[:-2]) - {1} or dtype.kind != "c":
         raise DataError(
-            f"reconstructed_object in {archive.name} is {value.dtype} of shape {value.shape} but must be one "
+            f"reconstructed_object in {archive.name} is {dtype} of shape {shape} but must be one "
             "complex image (H, W); store it so."
         )
+    image = archive.read("reconstructed_object").reshape(shape[-2:])
     if not np.isfinite(image).all():
         raise DataError(
             f"reconstructed_object in {archive.name} holds NaN or infinity; reconstruct it again."
@@ -256,13 +258,13 @@ def _object(archive: Archive) -> np.ndarray:
 def _seconds(archive: Archive) -> float | None:
     if "computation_time_seconds" not in archive:
         return None
-    value = archive.read("computation_time_seconds")
-    if value.size != 1 or value.dtype.kind not in "iuf":
+    shape, dtype = archive.declared("computation_time_seconds")
+    if math.prod(shape) != 1 or dtype.kind not in "iuf":
         raise DataError(
-            f"computation_time_seconds in {archive.name} is {value.dtype} of shape {value.shape} "
+            f"computation_time_seconds in {archive.name} is {dtype} of shape {shape} "
             "but must be one number; store it so."
         )
-    return float(value.item())
+    return float(archive.read("computation_time_seconds").item())
 
 
 def _positions(archive: Archive) -> np.ndarray | None:
@@ -285,10 +287,11 @@ def _positions(archive: Archive) -> np.ndarray | None:
 def _coverage(archive: Archive, shape: tuple[int, ...]) -> np.ndarray | None:
     if "coverage" not in archive:
         return None
-    value = archive.read("coverage")
-    if value.shape != shape or value.dtype.kind not in "biuf" or not (value >= 0).all():
+    found, dtype = archive.declared("coverage")
+    value = archive.read("coverage") if found == shape and dtype.kind in "biuf" else None
+    if value is None or not (value >= 0).all():
         raise DataError(
-            f"coverage in {archive.name} is {value.dtype} of shape {value.shape} but must be numbers of at least 0, "
+            f"coverage in {archive.name} is {dtype} of shape {found} but must be numbers of at least 0, "
             f"one for each of the {shape} pixels of reconstructed_object; store it so."
         )
     return value.astype(np.float32)

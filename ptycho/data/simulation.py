@@ -93,30 +93,51 @@ def extract_patches(object_image: np.ndarray, positions_yx: np.ndarray, patch_si
     DataError
         A patch reaches outside the object.
     """
-    # SciPy takes as long to load as all the rest of reading a scan, which needs none of it.
-    from scipy import ndimage
+    return PatchCutter(object_image, patch_size).cut(positions_yx)
 
-    image = np.asarray(object_image, dtype=np.complex64)
-    positions = np.asarray(positions_yx, dtype=np.float64)
-    _check_inside(image.shape, positions, patch_size)
-    coefficients = ndimage.spline_filter(
-        image,
-        order=3,
-        mode="mirror",
-        output=np.complex64,  # pyright: ignore[reportArgumentType]
-    )
-    taps = patch_size + 3
-    windows = np.lib.stride_tricks.sliding_window_view(np.pad(coefficients, 2, mode="reflect"), (taps, taps))
-    corners = positions - patch_size / 2
-    whole = np.floor(corners).astype(np.int64)
-    weights = _cubic_spline_weights(corners - whole)
-    patches = np.empty((len(positions), patch_size, patch_size), np.complex64)
-    for start in range(0, len(positions), _BATCH):
-        batch = slice(start, start + _BATCH)
-        chosen = windows[whole[batch, 0] + 1, whole[batch, 1] + 1]
-        rows = _weighted_taps(chosen, weights[batch, :, 0], patch_size)
-        patches[batch] = _weighted_taps(rows.swapaxes(1, 2), weights[batch, :, 1], patch_size).swapaxes(1, 2)
-    return patches
+
+class PatchCutter:
+    """Cuts patches of N = `patch_size` pixels out of one object (H, W) complex64, whose spline is found once.
+
+    `extract_patches` says how; this is for patches that are wanted a few at a time.
+    """
+
+    def __init__(self, object_image: np.ndarray, patch_size: int) -> None:
+        # SciPy takes as long to load as all the rest of reading a scan, which needs none of it.
+        from scipy import ndimage
+
+        image = np.asarray(object_image, dtype=np.complex64)
+        coefficients = ndimage.spline_filter(
+            image,
+            order=3,
+            mode="mirror",
+            output=np.complex64,  # pyright: ignore[reportArgumentType]
+        )
+        self._shape, self._side = image.shape, patch_size
+        self._padded = np.pad(coefficients, 2, mode="reflect")
+
+    def check(self, positions_yx: np.ndarray) -> None:
+        """Refuse centres (n, 2) whose patches reach outside the object, with a `DataError`."""
+        _check_inside(self._shape, np.asarray(positions_yx, dtype=np.float64), self._side)
+
+    def cut(self, positions_yx: np.ndarray) -> np.ndarray:
+        """Return the patches (n, N, N) complex64 centred at `positions_yx` (n, 2), which are checked."""
+        self.check(positions_yx)
+        positions = np.asarray(positions_yx, dtype=np.float64)
+        taps = self._side + 3
+        windows = np.lib.stride_tricks.sliding_window_view(self._padded, (taps, taps))
+        corners = positions - self._side / 2
+        whole = np.floor(corners).astype(np.int64)
+        weights = _cubic_spline_weights(corners - whole)
+        patches = np.empty((len(positions), self._side, self._side), np.complex64)
+        for start in range(0, len(positions), _BATCH):
+            batch = slice(start, start + _BATCH)
+            chosen = windows[whole[batch, 0] + 1, whole[batch, 1] + 1]
+            rows = _weighted_taps(chosen, weights[batch, :, 0], self._side)
+            patches[batch] = _weighted_taps(rows.swapaxes(1, 2), weights[batch, :, 1], self._side).swapaxes(
+                1, 2
+            )
+        return patches
 
 
 def _weighted_taps(windows: np.ndarray, weights: np.ndarray, size: int) -> np.ndarray:

@@ -1,25 +1,27 @@
-"""Training with Keras: examples, batches, the loop and what is recorded of it."""
+"""Training with Keras: batches, what is fitted, the loop, and the model that comes of it."""
 
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from autobatch import NoProgress, Progress, Stage
-from ptycho.data.grouping import Groups, neighbour_groups
-from ptycho.data.illumination import consistent_probe
+from autobatch import NoProgress, Progress
 from ptycho.data.scan import ScanData
-from ptycho.data.simulation import extract_patches
+from ptycho.models._callbacks import AfterEpoch, BeforeEpoch, Course, Report
+from ptycho.models._examples import Examples
+from ptycho.models._holding_out import split
+from ptycho.models._journal import Journal
+from ptycho.models._record import conditions_of, data_fingerprint, training_record
 from ptycho.models.networks import Architecture, build_network
 from ptycho.models.patch_model import PatchModel, collapse_reason
 from ptycho.models.physics import FarField, poisson_deviance
-from ptycho.models.training import TrainingResult, TrainingSettings
+from ptycho.models.training import TrainingOrigin, TrainingResult, TrainingSettings
 
 logger = logging.getLogger(__name__)
 
@@ -28,89 +30,81 @@ def fit(
     scans: Sequence[ScanData],
     architecture: Architecture,
     settings: TrainingSettings,
+    *,
+    start: PatchModel | None,
+    folder: Path | None,
+    resume: bool,
+    callbacks: Sequence[keras.callbacks.Callback],
+    origin: TrainingOrigin,
     progress: Progress | None,
 ) -> TrainingResult:
     """Do what `ptycho.models.training.train` documents, for scans that are trainable."""
-    keras.utils.set_random_seed(settings.seed)
-    rng = np.random.default_rng(settings.seed)
-    prepared = [consistent_probe(scan).normalised() for scan in scans]
-    examples = _Examples.gather(prepared, architecture, rng)
-    order = rng.permutation(len(examples))
-    n_validation = max(1, round(len(order) * settings.validation_fraction))
-    training = _Batches(examples, order[n_validation:], settings.batch_size, rng)
-    validation = _Batches(examples, order[:n_validation], settings.batch_size, None)
-
-    network = build_network(architecture, precision=settings.precision)
-    trainer = _trainer(network, architecture, examples)
-    trainer.compile(
-        optimizer=keras.optimizers.Adam(_learning_rate(settings, len(training)), clipnorm=1.0),
-        loss="mae" if architecture.is_supervised else poisson_deviance,
-        jit_compile=False,  # pyright: ignore[reportArgumentType]
-    )
-    _make_state(trainer, training)
-    history, interrupted = _fit(
-        trainer, training, validation, settings, progress or NoProgress(), architecture.kind
-    )
+    with _repeatable(settings.seed):
+        rng = np.random.default_rng(settings.seed)
+        examples = Examples.gather(scans, architecture, rng)
+        seen, held_out = split(examples, settings, rng)
+        training = _Batches(examples, seen, settings.batch_size, rng)
+        validation = _Batches(examples, held_out, settings.batch_size, None)
+        network = build_network(architecture, precision=settings.precision)
+        if start is not None:
+            network.set_weights(start.network.get_weights())
+        trainer = _trainer(network, architecture, examples)
+        _compile(trainer, architecture, settings, training)
+        fingerprints = [data_fingerprint(scan, supervised=architecture.is_supervised) for scan in scans]
+        course = Course(trainer, settings)
+        beside: list[keras.callbacks.Callback] = [course]
+        if folder is not None:
+            conditions = {**conditions_of(architecture, settings, start), "scans": fingerprints}
+            journal = Journal(folder, trainer, course, conditions, with_checkpoint=settings.checkpoint)
+            if resume:
+                journal.take_up()
+            beside.append(AfterEpoch(journal.write))
+        interrupted = _fit(
+            trainer,
+            training,
+            validation,
+            settings,
+            [*beside, *callbacks],
+            course,
+            progress,
+            architecture.kind,
+        )
 
     plain = build_network(architecture)
     plain.set_weights(network.get_weights())
-    record = _record(settings, history, examples)
-    model = PatchModel(plain, architecture, prepared[0].probe, record)
-    return TrainingResult(model, history, _collapse(model, validation), interrupted)
+    record = training_record(settings, course.history, scans, fingerprints, origin)
+    model = PatchModel(plain, architecture, examples.probes[0], record)
+    return TrainingResult(model, course.history, _collapse(model, validation), interrupted)
 
 
-@dataclass(frozen=True, eq=False)
-class _Examples:
-    """All frames of all scans, the groups over them, and what each network is to match."""
+@contextmanager
+def _repeatable(seed: int) -> Iterator[None]:
+    """Seed Keras, and on a CPU let every operation in the block give the same bits for the same numbers."""
+    import tensorflow as tf
+    from tensorflow.python.framework import config
 
-    frames: np.ndarray
-    labels: np.ndarray | None
-    probes: np.ndarray
-    indices: np.ndarray
-    offsets_yx: np.ndarray
-    probe_index: np.ndarray
-
-    @classmethod
-    def gather(
-        cls, scans: Sequence[ScanData], architecture: Architecture, rng: np.random.Generator
-    ) -> _Examples:
-        groups = [
-            neighbour_groups(scan.positions_yx, gridsize=architecture.gridsize, rng=rng) for scan in scans
-        ]
-        starts = np.cumsum([0] + [scan.n_frames for scan in scans[:-1]])
-        labels = [_labels(scan) for scan in scans] if architecture.is_supervised else None
-        return cls(
-            frames=np.concatenate([scan.amplitude for scan in scans]),
-            labels=None if labels is None else np.concatenate(labels),
-            probes=np.stack([scan.probe for scan in scans]),
-            indices=np.concatenate([g.indices + start for g, start in zip(groups, starts, strict=True)]),
-            offsets_yx=np.concatenate([_offsets_from_centre(group) for group in groups]),
-            probe_index=np.repeat(np.arange(len(scans), dtype=np.int32), [len(g.indices) for g in groups]),
-        )
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-
-def _offsets_from_centre(groups: Groups) -> np.ndarray:
-    return -groups.relative_yx.astype(np.float32)
-
-
-def _labels(scan: ScanData) -> np.ndarray:
-    if scan.labels is not None:
-        return scan.labels
-    assert scan.object_guess is not None  # checked at the door
-    return extract_patches(scan.object_guess, scan.positions_yx, scan.patch_size)
+    keras.utils.set_random_seed(seed)
+    # Operations that cannot on a GPU would raise there.
+    if config.is_op_determinism_enabled() or "CPU" not in tf.zeros(()).device:
+        yield
+        return
+    tf.config.experimental.enable_op_determinism()
+    try:
+        yield
+    finally:
+        # TensorFlow has no public way back, and what comes after the training did not ask for it.
+        config.disable_op_determinism()
 
 
 class _Batches(keras.utils.PyDataset):
     """Batches of examples, in a new random order every epoch if `rng` is given."""
 
     def __init__(
-        self, examples: _Examples, order: np.ndarray, batch_size: int, rng: np.random.Generator | None
+        self, examples: Examples, order: np.ndarray, batch_size: int, rng: np.random.Generator | None
     ) -> None:
         super().__init__()
         self._examples, self._order, self._batch_size, self._rng = examples, order, batch_size, rng
+        self._n_shuffles = 0
 
     def __len__(self) -> int:
         return -(-len(self._order) // self._batch_size)
@@ -119,22 +113,23 @@ class _Batches(keras.utils.PyDataset):
     def n_items(self) -> int:
         return len(self._order)
 
+    def begin(self, epoch: int) -> None:
+        """Take the order of an epoch, counted from 0, whether those before it were seen or not."""
+        while self._rng is not None and self._n_shuffles <= epoch:
+            self._rng.shuffle(self._order)
+            self._n_shuffles += 1
+
     def __getitem__(self, number: int) -> tuple[Any, Any]:
         chosen = self._order[number * self._batch_size : (number + 1) * self._batch_size]
         examples = self._examples
-        members = examples.indices[chosen]
-        frames = np.moveaxis(examples.frames[members], 1, -1)
-        if examples.labels is not None:
-            patches = np.moveaxis(examples.labels[members], 1, -1)
+        frames = examples.frames(chosen)
+        if examples.is_labelled:
+            patches = examples.labels(chosen)
             return frames, (np.abs(patches), np.angle(patches))
-        return (frames, examples.offsets_yx[chosen], examples.probe_index[chosen]), frames**2
-
-    def on_epoch_end(self) -> None:
-        if self._rng is not None:
-            self._rng.shuffle(self._order)
+        return (frames, examples.offsets_yx[chosen], examples.scan_of[chosen]), frames**2
 
 
-def _trainer(network: keras.Model, architecture: Architecture, examples: _Examples) -> keras.Model:
+def _trainer(network: keras.Model, architecture: Architecture, examples: Examples) -> keras.Model:
     """Return what is fitted: the baseline itself, or the PINN's network followed by the physics."""
     if architecture.is_supervised:
         return network
@@ -143,8 +138,28 @@ def _trainer(network: keras.Model, architecture: Architecture, examples: _Exampl
     probe_index = keras.Input((), dtype="int32", name="probe_index")
     reach = float(np.abs(examples.offsets_yx).max(initial=0.0))
     amplitude, phase = network.outputs
-    intensity = FarField(examples.probes, reach_px=reach)(amplitude, phase, offsets, probe_index)
+    intensity = FarField(examples.probes, reach_px=reach, masks=examples.masks)(
+        amplitude, phase, offsets, probe_index
+    )
     return keras.Model([network.inputs[0], offsets, probe_index], intensity)
+
+
+def _compile(
+    trainer: keras.Model, architecture: Architecture, settings: TrainingSettings, batches: _Batches
+) -> None:
+    """Give the trainer its optimiser and loss, with all their variables.
+
+    Keras else makes those in the first step, and TensorFlow traces a function that makes variables twice; the step
+    is the longest there is.
+    """
+    trainer.compile(
+        optimizer=keras.optimizers.Adam(_learning_rate(settings, len(batches)), clipnorm=1.0),
+        loss="mae" if architecture.is_supervised else poisson_deviance,
+        jit_compile=False,  # pyright: ignore[reportArgumentType]
+    )
+    frames, truth = batches[0]
+    trainer.optimizer.build(trainer.trainable_variables)
+    trainer.compute_loss(frames, truth, trainer(frames, training=True))
 
 
 def _learning_rate(settings: TrainingSettings, steps_per_epoch: int) -> Any:
@@ -153,80 +168,44 @@ def _learning_rate(settings: TrainingSettings, steps_per_epoch: int) -> Any:
     return keras.optimizers.schedules.CosineDecay(settings.learning_rate, settings.epochs * steps_per_epoch)
 
 
-def _make_state(trainer: keras.Model, batches: _Batches) -> None:
-    """Make the variables of the optimizer and of the losses, which Keras else makes in the first step.
-
-    TensorFlow traces a function that makes variables twice, and the step is the longest there is.
-    """
-    frames, truth = batches[0]
-    trainer.optimizer.build(trainer.trainable_variables)
-    trainer.compute_loss(frames, truth, trainer(frames, training=True))
-
-
 def _fit(
     trainer: keras.Model,
     training: _Batches,
     validation: _Batches,
     settings: TrainingSettings,
-    progress: Progress,
+    callbacks: Sequence[keras.callbacks.Callback],
+    course: Course,
+    progress: Progress | None,
     label: str,
-) -> tuple[dict[str, list[float]], bool]:
-    """Return the history of the losses, and whether Ctrl-C ended it; the trainer keeps its best weights."""
-    best = keras.callbacks.EarlyStopping(
-        patience=settings.stop_patience if settings.schedule == "plateau" else settings.epochs,
-        restore_best_weights=True,
-    )
-    callbacks: list[keras.callbacks.Callback] = [keras.callbacks.TerminateOnNaN(), best]
-    if settings.schedule == "plateau":
-        callbacks.append(keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=settings.plateau_patience))
-    with progress.stage(label, settings.epochs * training.n_items, "frames") as stage:
-        callbacks.append(_Report(trainer, stage, training.n_items, settings))
-        interrupted = False
-        try:
-            trainer.fit(
-                training,
-                validation_data=validation,
-                epochs=settings.epochs,
-                shuffle=False,
-                callbacks=callbacks,
-                verbose=0,  # pyright: ignore[reportArgumentType]
-            )
-        except KeyboardInterrupt:
-            if best.best_weights is None:
-                raise
-            trainer.set_weights(best.best_weights)
-            interrupted = True
-    history = trainer.history.history  # pyright: ignore[reportOptionalMemberAccess]
-    return {name: [float(value) for value in values] for name, values in history.items()}, interrupted
-
-
-class _Report(keras.callbacks.Callback):
-    """Moves the bar, says the loss, and ends training when its time is up."""
-
-    def __init__(self, trainer: keras.Model, stage: Stage, n_items: int, settings: TrainingSettings) -> None:
-        super().__init__()
-        self._trainer, self._stage, self._n_items, self._settings = trainer, stage, n_items, settings
-        self._started = time.monotonic()
-        self._left_in_epoch = n_items
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self._left_in_epoch = self._n_items
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        done = min(self._settings.batch_size, self._left_in_epoch)
-        self._left_in_epoch -= done
-        self._stage.advance(done)
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        losses = logs or {}
-        self._stage.note(
-            f"epoch {epoch + 1}/{self._settings.epochs}, loss {losses.get('loss', float('nan')):.4g}, "
-            f"validation {losses.get('val_loss', float('nan')):.4g}"
-        )
-        limit = self._settings.max_minutes
-        if limit is not None and time.monotonic() - self._started > 60 * limit:
-            logger.info("training stops after epoch %d: %g minutes are over", epoch + 1, limit)
-            self._trainer.stop_training = True
+) -> bool:
+    """Train to the end, give the trainer its best weights, and return whether Ctrl-C was the end."""
+    interrupted = False
+    done = course.n_epochs
+    with (progress or NoProgress()).stage(label, settings.epochs * training.n_items, "frames") as stage:
+        stage.advance(min(done, settings.epochs) * training.n_items)
+        report = Report(trainer, stage, training.n_items, settings)
+        if done < settings.epochs and not course.is_over:
+            try:
+                trainer.fit(
+                    training,
+                    validation_data=validation,
+                    initial_epoch=done,
+                    epochs=settings.epochs,
+                    shuffle=False,
+                    callbacks=[
+                        keras.callbacks.TerminateOnNaN(),
+                        BeforeEpoch(training.begin),
+                        *callbacks,
+                        report,
+                    ],
+                    verbose=0,  # pyright: ignore[reportArgumentType]
+                )
+            except KeyboardInterrupt:
+                if course.best_weights is None:
+                    raise
+                interrupted = True
+    trainer.set_weights(course.best_weights)
+    return interrupted
 
 
 def _collapse(model: PatchModel, validation: _Batches) -> str | None:
@@ -240,15 +219,3 @@ def _collapse(model: PatchModel, validation: _Batches) -> str | None:
             reason,
         )
     return reason
-
-
-def _record(
-    settings: TrainingSettings, history: dict[str, list[float]], examples: _Examples
-) -> dict[str, Any]:
-    return {
-        "settings": asdict(settings),
-        "n_frames": len(examples.frames),
-        "n_scans": len(examples.probes),
-        "epochs_run": len(history.get("loss", [])),
-        "best_validation_loss": min(history.get("val_loss", []), default=None),
-    }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -13,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptycho._io.damage import DAMAGE, HDF5_DAMAGE
+from ptycho._io.damage import HDF5_DAMAGE
 from ptycho._io.hdf5 import keeps_numbers_elsewhere, opened_hdf5
+from ptycho._io.packing import WEIGHTS
+from ptycho._io.regular import open_regular
+from ptycho._io.zipped import ZipLimits, ZipMembers, zip_members
 from ptycho.errors import DataError
 
 if TYPE_CHECKING:
@@ -25,70 +27,29 @@ MAX_ARCHIVE_BYTES = 4 << 30
 MAX_MEMBER_BYTES = 1 << 30
 MAX_MEMBERS = 1000
 MAX_ENTRIES = 20_000
-_PIECE_BYTES = 1 << 20
+_LIMITS = ZipLimits("a model", MAX_ARCHIVE_BYTES, MAX_MEMBER_BYTES, MAX_MEMBERS)
 
 
-class ZipMembers:
-    """The members of one zip archive whose names and declared sizes have been checked."""
+class ModelArchive:
+    """The members of a zip archive that a model may lie in."""
 
-    def __init__(self, zipped: zipfile.ZipFile, name: str) -> None:
-        self.name = name
-        self._zipped = zipped
-        members = zipped.infolist()
-        self._members = {member.filename: member for member in members}
-        self._refuse_bad_names(members)
-        self._refuse_bombs(members)
-
-    def names(self) -> list[str]:
-        """Return the names of all members."""
-        return list(self._members)
-
-    def read(self, member: str) -> bytes:
-        """Return the bytes of `member`, never more than it declares."""
-        if member not in self._members:
-            raise DataError(
-                f"{self.name} has no member {member}; it holds {', '.join(self._members) or 'nothing'}, so "
-                "copy it again or name another file."
-            )
-        declared = self._members[member].file_size
-        if declared > MAX_MEMBER_BYTES:
-            raise DataError(
-                f"{member} in {self.name} declares {declared} bytes but a model has at most {MAX_MEMBER_BYTES}; "
-                "the archive is not what it seems, so it is not unpacked."
-            )
-        pieces, n_bytes = [], 0
-        try:
-            with self._zipped.open(member) as stream:
-                while piece := stream.read(_PIECE_BYTES):
-                    pieces.append(piece)
-                    n_bytes += len(piece)
-                    if n_bytes > declared:
-                        raise zipfile.BadZipFile(f"more than the declared {declared} bytes")
-        except (*DAMAGE, OSError) as error:
-            raise DataError(
-                f"{member} in {self.name} cannot be unpacked ({error}); the archive is damaged, so copy it again."
-            ) from error
-        return b"".join(pieces)
-
-    def _refuse_bad_names(self, members: list[zipfile.ZipInfo]) -> None:
-        if len(self._members) < len(members):
-            raise DataError(
-                f"{self.name} lists a member twice; it is not what PtychoPINN writes, write it anew."
-            )
-        for name in self._members:
+    def __init__(self, members: ZipMembers) -> None:
+        self.name = members.name
+        self._members = members
+        for name in members.names():
             parts = PurePosixPath(name).parts
             if name.startswith("/") or ".." in parts or "\\" in name or ":" in name:
                 raise DataError(
                     f"{self.name} has a member {name!r} that leads out of the archive; it is not opened."
                 )
 
-    def _refuse_bombs(self, members: list[zipfile.ZipInfo]) -> None:
-        declared = sum(member.file_size for member in members)
-        if len(members) > MAX_MEMBERS or declared > MAX_ARCHIVE_BYTES:
-            raise DataError(
-                f"{self.name} declares {declared} bytes in {len(members)} members but a model has at most "
-                f"{MAX_ARCHIVE_BYTES} in {MAX_MEMBERS}; the archive is not what it seems, so it is not unpacked."
-            )
+    def names(self) -> list[str]:
+        """Return the names of all members."""
+        return self._members.names()
+
+    def read(self, member: str) -> bytes:
+        """Return the bytes of `member`, never more than it declares."""
+        return self._members.read(member, WEIGHTS)
 
 
 class FolderMembers:
@@ -120,7 +81,7 @@ class FolderMembers:
             ) from error
 
 
-Members = ZipMembers | FolderMembers
+Members = ModelArchive | FolderMembers
 
 
 def _files_below(folder: Path) -> list[Path]:
@@ -129,7 +90,7 @@ def _files_below(folder: Path) -> list[Path]:
 
 
 @contextmanager
-def open_zip(contents: Path | bytes, name: str) -> Iterator[ZipMembers]:
+def open_zip(contents: Path | bytes, name: str) -> Iterator[ModelArchive]:
     """Open a zip archive, on disk or in memory, called `name` in messages.
 
     Raises
@@ -137,14 +98,11 @@ def open_zip(contents: Path | bytes, name: str) -> Iterator[ZipMembers]:
     DataError
         It is no zip archive, truncated, or declares sizes or names that no model has.
     """
-    try:
-        zipped = zipfile.ZipFile(BytesIO(contents) if isinstance(contents, bytes) else contents)
-    except (*DAMAGE, OSError) as error:
-        raise DataError(
-            f"{name} is no zip archive, or a truncated one ({error}); copy it again or name another file."
-        ) from error
-    with zipped:
-        yield ZipMembers(zipped, name)
+    with (
+        BytesIO(contents) if isinstance(contents, bytes) else open_regular(contents) as file,
+        zip_members(file, name, kind="a zip", limits=_LIMITS) as members,
+    ):
+        yield ModelArchive(members)
 
 
 class Numbers:

@@ -12,6 +12,7 @@ import dataclasses
 import json
 import os
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,10 @@ import numpy as np
 
 from ptycho._io.archive import read_npy
 from ptycho._io.atomic import staged_files
+from ptycho._io.regular import open_regular
 from ptycho.errors import DataError
+from ptycho.models._checkpoint import CHECKPOINT
+from ptycho.models._keras_file import weights_file
 from ptycho.models._untrusted import open_hdf5
 from ptycho.models.networks import Architecture, build_network, outline_network
 from ptycho.models.patch_model import PatchModel
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 _DESCRIPTION, _WEIGHTS, _PROBE = "bundle.json", "network.weights.h5", "probe.npy"
+# A description and the record of a training of thousands of epochs.
+_MAX_DESCRIPTION_BYTES = 16 << 20
 BUNDLE_FILES = (_DESCRIPTION, _WEIGHTS, _PROBE)
 
 
@@ -76,7 +82,7 @@ def save_bundle(folder: str | os.PathLike[str], model: PatchModel) -> None:
         "training": model.training,
     }
     with staged_files(folder, replaces=BUNDLE_FILES, last=_DESCRIPTION) as parts:
-        model.network.save_weights(parts / _WEIGHTS)
+        (parts / _WEIGHTS).write_bytes(weights_file(model.network))
         if model.probe is not None:
             np.save(parts / _PROBE, model.probe)
         (parts / _DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
@@ -106,6 +112,11 @@ def load_bundle(folder: str | os.PathLike[str]) -> PatchModel:
     if not place.is_dir():
         raise DataError(f"{place} is not a folder; name the output folder of ptycho-train.")
     if not is_bundle(place):
+        if (place / CHECKPOINT).is_file():
+            raise DataError(
+                f"{place} holds the state of a training that was stopped but no model; go on with the command that "
+                "began it and --resume."
+            )
         raise DataError(
             f"{place} holds no model ({_DESCRIPTION} is missing); name the output folder of ptycho-train, or of "
             "a run of PtychoPINN with its wts.h5.zip or baseline_model.h5."
@@ -114,9 +125,9 @@ def load_bundle(folder: str | os.PathLike[str]) -> PatchModel:
     try:
         architecture = Architecture(**description["architecture"])
         training = description["training"]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{place / _DESCRIPTION} does not describe a model: {error}") from error
-    _refuse_missing_bytes(place / _WEIGHTS, architecture)
+    _refuse_other_weights(place / _WEIGHTS, architecture)
     network = build_network(architecture)
     try:
         with warnings.catch_warnings():
@@ -139,22 +150,36 @@ def _refuse_infinite_weights(network: keras.Model, path: Path) -> None:
             raise DataError(f"{variable.path} in {path} has NaN or infinite weights; train the network anew.")
 
 
-def _refuse_missing_bytes(path: Path, architecture: Architecture) -> None:
-    """Refuse weights that point out of their file or cannot fill the network, before any is built."""
+def _refuse_other_weights(path: Path, architecture: Architecture) -> None:
+    """Refuse weights that point out of their file or are not the network's, before either takes memory."""
     with open_hdf5(path, str(path)) as numbers:
-        needed = 4 * outline_network(architecture).count_params()
+        outlined = outline_network(architecture)
+        needed = 4 * outlined.count_params()
+        expected = Counter(tuple(variable.shape) for variable in outlined.weights)
+        # Beside the layers Keras notes the state of an optimiser, which no one reads.
+        found = Counter(numbers.shape(name, name) for name in numbers.paths() if name.startswith("layers/"))
+        reason = None
         if needed > numbers.n_bytes:
+            reason = f"{numbers.n_bytes} bytes but {needed} are needed"
+        elif found != expected:
+            (shape,) = list((found - expected) + (expected - found))[:1]
+            reason = f"{found[shape]} arrays of shape {shape} but {expected[shape]} are needed"
+        if reason is not None:
             raise DataError(
                 f"the weights in {path} do not fit the {architecture.kind} described beside them "
-                f"({numbers.n_bytes} bytes but {needed} are needed); copy the folder again or train anew."
+                f"({reason}); copy the folder again or train anew."
             )
 
 
 def _read_description(path: Path) -> dict:
     try:
-        description = json.loads(path.read_text())
+        with open_regular(path) as file:
+            content = file.read(_MAX_DESCRIPTION_BYTES + 1)
+        if len(content) > _MAX_DESCRIPTION_BYTES:
+            raise ValueError(f"it has more than {_MAX_DESCRIPTION_BYTES} bytes")
+        description = json.loads(content.decode("utf-8"))
         version = description["schema_version"]
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{path} is damaged ({error}); copy the folder again or train anew.") from error
     if version != SCHEMA_VERSION:
         raise DataError(
@@ -166,9 +191,9 @@ def _read_description(path: Path) -> dict:
 def _read_probe(path: Path, side: int) -> np.ndarray | None:
     if not path.exists():
         return None
-    probe = read_npy(path)
+    probe = read_npy(path, mapped=True)
     if probe.dtype.kind not in "biufc":
         raise DataError(f"{path} holds {probe.dtype} but a probe is complex numbers; copy the folder again.")
     if probe.shape != (side, side):
         raise DataError(f"{path} has shape {probe.shape} but the model's patches are {side}x{side} pixels.")
-    return probe.astype(np.complex64, copy=False)
+    return probe.astype(np.complex64)

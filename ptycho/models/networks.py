@@ -29,8 +29,10 @@ Precision = Literal["float32", "mixed_bfloat16"]
 # Which kinds learn from labels.
 _SUPERVISED: frozenset[ModelKind] = frozenset({"baseline"})
 _BORDER_CHANNELS = 4
-# One halving more for each doubling of N, so that the innermost features are always 8 x 8 pixels.
-_PINN_FILTERS = {64: (32, 64, 128), 128: (16, 32, 64, 128), 256: (8, 16, 32, 64, 128)}
+_PINN_SIDES = range(32, 257, 16)
+_PINN_INNERMOST_FILTERS = 128
+# Beyond every detector and computer; what a damaged file says must not reach Keras.
+_MOST_PIXELS, _MOST_GRIDSIZE = 8192, 64
 _BASELINE_FILTERS = (32, 64, 128)
 
 
@@ -42,7 +44,7 @@ class Architecture:
     ----------
     kind : "pinn" or "baseline"
     patch_size : int
-        Side N of a frame in pixels: 64, 128 or 256 for the PINN, a multiple of 8 for the baseline.
+        Side N of a frame in pixels: a multiple of 16 from 32 to 256 for the PINN, of 8 from 16 for the baseline.
     gridsize : int
         The network sees C = gridsize² neighbouring frames at once. The baseline takes 1.
     n_filters_scale : float
@@ -59,13 +61,13 @@ class Architecture:
         fields.checked(
             self,
             kind=fields.choice(self.kind, "kind", get_args(ModelKind)),
-            patch_size=fields.whole_number(self.patch_size, "patch_size", at_least=1),
-            gridsize=fields.whole_number(self.gridsize, "gridsize", at_least=1),
+            patch_size=fields.whole_number(self.patch_size, "patch_size", at_least=1, at_most=_MOST_PIXELS),
+            gridsize=fields.whole_number(self.gridsize, "gridsize", at_least=1, at_most=_MOST_GRIDSIZE),
             n_filters_scale=fields.number(self.n_filters_scale, "n_filters_scale", above=0),
         )
-        if self.kind == "pinn" and self.patch_size not in _PINN_FILTERS:
+        if self.kind == "pinn" and self.patch_size not in _PINN_SIDES:
             raise SettingsError(
-                f"patch_size N is {self.patch_size} but the PINN takes {sorted(_PINN_FILTERS)}; "
+                f"patch_size N is {self.patch_size} but the PINN takes multiples of 16 from 32 to 256; "
                 "crop or bin the frames."
             )
         if self.kind == "baseline" and (self.patch_size < 16 or self.patch_size % 8):
@@ -167,8 +169,8 @@ def _pinn(architecture: Architecture, precision: Precision) -> keras.Model:
     side = architecture.patch_size
     frames = keras.Input((side, side, architecture.n_channels), name="amplitude_frames")  # (B, N, N, C)
     features = frames
-    for count in _PINN_FILTERS[side]:
-        features = _down(features, architecture.filters(count), precision)  # at the end (B, 8, 8, F)
+    for count in _pinn_encoder_filters(side):
+        features = _down(features, architecture.filters(count), precision)  # at the end 8 to 15 pixels a side
     branches = {}
     for name, activation in (("amplitude", "sigmoid"), ("phase", "tanh")):  # (0, 1) and (-1, 1)
         decoded = features
@@ -178,9 +180,20 @@ def _pinn(architecture: Architecture, precision: Precision) -> keras.Model:
     return keras.Model(frames, [branches["amplitude"], branches["phase"]], name="pinn")
 
 
+def _pinn_halvings(side: int) -> int:
+    # One more for each doubling of N, so that the innermost features are always 8 to 15 pixels a side.
+    return side.bit_length() - 4
+
+
+def _pinn_encoder_filters(side: int) -> tuple[int, ...]:
+    # 128 at the end and half as many before each halving: 32, 64, 128 for N = 64.
+    return tuple(_PINN_INNERMOST_FILTERS >> power for power in range(_pinn_halvings(side) - 1, -1, -1))
+
+
 def _pinn_decoder_filters(side: int) -> tuple[int, ...]:
-    # From 8 to N/2 pixels: log2(N) - 4 doublings, the last with 32 filters, each before it with twice as many.
-    return tuple(32 * 2**power for power in range(int(math.log2(side)) - 5, -1, -1))
+    # Up to N/2 pixels: a doubling less than there were halvings, the last with 32 filters, each before it with
+    # twice as many.
+    return tuple(32 << power for power in range(_pinn_halvings(side) - 2, -1, -1))
 
 
 def _centre_and_border(

@@ -25,9 +25,12 @@ class FarField(keras.layers.Layer):
         One illumination per scan, in the units of the normalised frames.
     reach_px : float
         Largest distance of a frame from the centre of its group along an axis, in pixels.
+    masks : (K, N, N) bool, optional
+        True where a pixel of a scan's frames counts. The others are dark in what is predicted, as in what was
+        measured, so that they add nothing to a loss nor to its gradient.
     """
 
-    def __init__(self, probes: np.ndarray, *, reach_px: float = 0.0) -> None:
+    def __init__(self, probes: np.ndarray, *, reach_px: float = 0.0, masks: np.ndarray | None = None) -> None:
         super().__init__(dtype="float32", trainable=False)
         side = probes.shape[-1]
         # The sign pattern moves the DC term of the transform to pixel (N/2, N/2); the modulus is untouched.
@@ -35,12 +38,13 @@ class FarField(keras.layers.Layer):
         # Σ |F(x)|² = N² Σ |x|² for this transform: divided by N it keeps the energy (Parseval).
         self._probes = (probes * signs / side).astype(np.complex64)
         self._canvas_side = side + 2 * math.ceil(reach_px)
+        self._masks = None if masks is None else masks.astype(np.float32)
 
     def call(self, amplitude: Any, phase: Any, offsets_yx: Any, probe_index: Any) -> Any:
         """Return the intensity (B, N, N, C) float32.
 
         `amplitude` and `phase` are (B, N, N, C) float32, `offsets_yx` (B, C, 2) float32 is the position of
-        each patch relative to the centre of its group, `probe_index` (B,) int32 picks the illumination.
+        each patch relative to the centre of its group, `probe_index` (B,) int32 picks illumination and mask.
         """
         patches = polar(amplitude, phase)
         if patches.shape[-1] != 1:
@@ -51,6 +55,8 @@ class FarField(keras.layers.Layer):
         exit_waves = tf.transpose(patches, (0, 3, 1, 2)) * probe[:, None]  # (B, C, N, N), for the FFT
         far_field = tf.signal.fft2d(exit_waves)
         intensity = tf.math.real(far_field) ** 2 + tf.math.imag(far_field) ** 2
+        if self._masks is not None:
+            intensity *= tf.gather(tf.constant(self._masks), probe_index)[:, None]
         return tf.transpose(intensity, (0, 2, 3, 1))
 
 

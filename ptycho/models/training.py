@@ -6,24 +6,27 @@ the measured intensity. The baseline learns the labelled patches directly. Keras
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from autobatch import Progress
 from ptycho._checks import fields
-from ptycho._io.atomic import replacing
 from ptycho.data.scan import ScanData
-from ptycho.errors import DataError
+from ptycho.errors import DataError, SettingsError
+from ptycho.models._checkpoint import CHECKPOINT, check_same, load_checkpoint
+from ptycho.models._record import conditions_of
 from ptycho.models.bundle import bundle_files, save_bundle
 from ptycho.models.networks import Architecture, Precision
 from ptycho.models.patch_model import PatchModel
 
+if TYPE_CHECKING:
+    import keras
+
 Schedule = Literal["plateau", "cosine"]
+HoldOut = Literal["random", "blocks", "scans"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +48,17 @@ class TrainingSettings:
         Epochs.
     validation_fraction : float
         Share of the groups, between 0 and 1, that is held out.
+    hold_out : {"random", "blocks", "scans"}
+        Which: groups drawn at random, whose frames overlap with those that are learnt; a block at a corner of every
+        scan, with no frame learnt that overlaps with it; or whole scans.
     max_minutes : float, optional
         Training stops after the epoch in which this time is over.
     precision : {"float32", "mixed_bfloat16"}
         Number format of the layers.
     seed : int
         Of the first weights, the order of the frames and the choice of groups.
+    checkpoint : bool
+        Whether the state after each epoch is kept in the folder of the training.
 
     Raises
     ------
@@ -65,9 +73,11 @@ class TrainingSettings:
     plateau_patience: int = 2
     stop_patience: int = 3
     validation_fraction: float = 0.05
+    hold_out: HoldOut = "random"
     max_minutes: float | None = None
     precision: Precision = "float32"
     seed: int = 0
+    checkpoint: bool = True
 
     def __post_init__(self) -> None:
         """Check every field and keep it as its plain Python type."""
@@ -78,8 +88,10 @@ class TrainingSettings:
             validation_fraction=fields.number(
                 self.validation_fraction, "validation_fraction", above=0, below=1
             ),
+            hold_out=fields.choice(self.hold_out, "hold_out", get_args(HoldOut)),
             precision=fields.choice(self.precision, "precision", get_args(Precision)),
             seed=fields.seed(self.seed, "seed"),
+            checkpoint=fields.flag(self.checkpoint, "checkpoint"),
             **{
                 name: fields.whole_number(getattr(self, name), name, at_least=1)
                 for name in ("epochs", "batch_size", "plateau_patience", "stop_patience")
@@ -87,6 +99,25 @@ class TrainingSettings:
         )
         if self.max_minutes is not None:
             fields.checked(self, max_minutes=fields.number(self.max_minutes, "max_minutes", above=0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOrigin:
+    """Where a training came from, for the record that its bundle keeps.
+
+    Attributes
+    ----------
+    files : tuple of str
+        The file of each scan, in order; empty if they came from none.
+    start : str, optional
+        Where the first weights came from, if they are not random.
+    command : tuple of str
+        The words of the command.
+    """
+
+    files: tuple[str, ...] = ()
+    start: str | None = None
+    command: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,13 +155,18 @@ def train(
     architecture: Architecture,
     *,
     settings: TrainingSettings | None = None,
+    start: PatchModel | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    origin: TrainingOrigin | None = None,
     progress: Progress | None = None,
 ) -> TrainingResult:
     """Train a network of `architecture` on `scans`.
 
-    Each scan is normalised and keeps its own probe. A share of the groups is held out to decide when to
-    stop; the weights of the best epoch are kept, after Ctrl-C too once an epoch is done. Seeds Keras's
-    generators with `settings.seed`.
+    Each scan is normalised and keeps its own probe and mask. Frames stay where they are, in a file perhaps, and are
+    read batch by batch. A share of the groups is held out to decide when to stop; the weights of the best epoch
+    are kept, after Ctrl-C too once an epoch is done. Seeds Keras's generators with `settings.seed`.
 
     Parameters
     ----------
@@ -139,6 +175,18 @@ def train(
     architecture : Architecture
         The network to build.
     settings : TrainingSettings, optional
+    start : PatchModel, optional
+        A trained network of this architecture to begin with, instead of random weights.
+    folder : path, optional
+        Where, with every epoch, the table ``loss_curve.csv`` grows and the state of the training is kept as
+        ``checkpoint.npz``. Without one nothing is written.
+    resume : bool
+        Go on from the state in `folder`, to the same weights as without the stop, bit for bit on a CPU; begin anew
+        if there is none. `callbacks` begin anew.
+    callbacks : sequence of keras.callbacks.Callback
+        Called as Keras does, after the training's own, with a model of which the network is a part.
+    origin : TrainingOrigin, optional
+        What the record is to say of files and command.
     progress : Progress, optional
         Display that gets one stage, counting frames.
 
@@ -149,14 +197,82 @@ def train(
     Raises
     ------
     DataError
-        If frames do not fit the architecture, or a baseline is given no labels and no object.
+        If frames do not fit the architecture, a baseline is given no labels and no object, `start` is another
+        network, the folder holds the state of a training that is not to go on, or of one under other conditions.
+    OSError
+        The folder cannot be written to.
     KeyboardInterrupt
         Ctrl-C before the first epoch was done.
     """
+    settings = settings or TrainingSettings()
+    check_trainable(scans, architecture, start=start)
+    place = None if folder is None else Path(folder)
+    check_folder(place, architecture, settings, start=start, resume=resume)
+
     from ptycho.models import _fitting
 
-    check_trainable(scans, architecture)
-    return _fitting.fit(scans, architecture, settings or TrainingSettings(), progress)
+    return _fitting.fit(
+        scans,
+        architecture,
+        settings,
+        start=start,
+        folder=place,
+        resume=resume,
+        callbacks=callbacks,
+        origin=origin or TrainingOrigin(),
+        progress=progress,
+    )
+
+
+def tensorboard_log(folder: str | os.PathLike[str]) -> keras.callbacks.Callback:
+    """Return a callback for `train` that writes what TensorBoard shows: losses and learning rate of each epoch.
+
+    Parameters
+    ----------
+    folder : path
+        For ``tensorboard --logdir``; made if there is none.
+
+    Returns
+    -------
+    keras.callbacks.Callback
+    """
+    from ptycho.models._tensorboard import TensorboardLog
+
+    return TensorboardLog(folder)
+
+
+def check_folder(
+    folder: Path | None,
+    architecture: Architecture,
+    settings: TrainingSettings,
+    *,
+    start: PatchModel | None,
+    resume: bool,
+) -> None:
+    """Refuse to lose the state of a training, or to go on from one of another network or of other settings.
+
+    Raises
+    ------
+    SettingsError
+        There is no folder to go on from.
+    DataError
+        The folder holds a state that is not to be gone on from, a damaged one, or that of another training.
+    """
+    if folder is None:
+        if resume:
+            raise SettingsError(
+                "resume is True but folder is None; pass the folder of the training that is to go on."
+            )
+        return
+    path = folder / CHECKPOINT
+    if not path.exists():
+        return
+    if not resume:
+        raise DataError(
+            f"{folder} holds the state of a training ({CHECKPOINT}); pass resume=True to go on from it, or remove it "
+            "to begin anew."
+        )
+    check_same(load_checkpoint(path).conditions, conditions_of(architecture, settings, start), path)
 
 
 def save_training(folder: str | os.PathLike[str], result: TrainingResult) -> list[Path]:
@@ -178,30 +294,31 @@ def save_training(folder: str | os.PathLike[str], result: TrainingResult) -> lis
     OSError
         A file cannot be written.
     """
+    from ptycho.models._journal import LOSSES, write_losses
+
     target = Path(folder)
     save_bundle(target, result.model)
-    names = sorted(result.history)
-    rows = zip(*(result.history[name] for name in names), strict=True)
-    table = target / "loss_curve.csv"
-    with replacing(table) as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
-        writer = csv.writer(text)
-        writer.writerow(["epoch", *names])
-        writer.writerows([epoch, *row] for epoch, row in enumerate(rows, start=1))
-    return [*bundle_files(target), table]
+    write_losses(target / LOSSES, result.history)
+    return [*bundle_files(target), target / LOSSES]
 
 
-def check_trainable(scans: Sequence[ScanData], architecture: Architecture) -> None:
+def check_trainable(
+    scans: Sequence[ScanData], architecture: Architecture, *, start: PatchModel | None = None
+) -> None:
     """Refuse scans that a network of `architecture` cannot be trained on; computes nothing.
 
     Parameters
     ----------
     scans : sequence of ScanData
     architecture : Architecture
+    start : PatchModel, optional
+        The network to begin with.
 
     Raises
     ------
     DataError
-        There is no scan, its frames have another size, labels are missing, or there are too few frames.
+        There is no scan, its frames have another size, labels are missing, there are too few frames, or `start` is
+        another network.
     """
     if not scans:
         raise DataError("no training scan was given; name at least one file.")
@@ -218,3 +335,8 @@ def check_trainable(scans: Sequence[ScanData], architecture: Architecture) -> No
             )
     if sum(scan.n_frames for scan in scans) < 2 * architecture.n_channels:
         raise DataError("the training scans hold too few frames to learn from; give at least a few hundred.")
+    if start is not None and start.architecture != architecture:
+        raise DataError(
+            f"the network to begin with is {start.architecture} but {architecture} is to be trained; train the "
+            "architecture of ptycho.models.as_trainable(start), and begin with that."
+        )

@@ -266,7 +266,9 @@ class _Stream:
         if start == 0:
             self._collapsed = collapse_reason(patches)
         for run in self._canvases.add(start, patches, batch_size=self._settings.stitch_batch_size):
-            self._first_stitching = self._first_stitching or run
+            if self._first_stitching is None:
+                self._first_stitching = run
+                logger.debug("stitching: batch size %s: %s", f"{run.plan.batch_size:,}", run.plan.reason)
             self._stitch_sizes.update(dict.fromkeys(run.batch_sizes))
             self._n_stitch_oom += run.n_oom
         self._size_in_use = stop - start

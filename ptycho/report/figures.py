@@ -152,8 +152,7 @@ def _draw_comparison(
         images = [getattr(panel, channel) for panel in reference]
         scale = percentile_scale(images, options.p_min, options.p_max, phase=is_phase)
         for ax, panel in zip(row, panels, strict=True):
-            limits = options.phase_limits.get(panel.label, (None, None)) if is_phase else (None, None)
-            own = scale.with_ends(*limits)
+            own = scale.with_ends(*_limits(options, panel, channel))
             show(ax, getattr(panel, channel), own, map_of(channel, own), result.window)
             title(ax, figures_of_merit(arms.get(panel.label), channel, separator=separator))
             if own != scale:
@@ -169,6 +168,11 @@ def _draw_comparison(
     scale_bar(axes[0][0], width)
     caption(figure, comparison_caption(result, p_min=options.p_min, p_max=options.p_max))
     save(figure, path)
+
+
+def _limits(options: PlotOptions, panel: Panel, channel: str) -> tuple[float | None, float | None]:
+    """Return the fixed ends of a panel's colour scale: those of the phase alone, None where there is none."""
+    return options.phase_limits.get(panel.label, (None, None)) if channel == "phase" else (None, None)
 
 
 @in_own_style
@@ -200,6 +204,7 @@ def plot_reconstruction(
     for ax, channel in zip(axes, ("amplitude", "phase"), strict=False):
         image = getattr(panel, channel)
         scale = percentile_scale([image], options.p_min, options.p_max, phase=channel == "phase")
+        scale = scale.with_ends(*_limits(options, panel, channel))
         show(ax, image, scale, map_of(channel, scale), result.window)
         colour_bar(figure, [ax], scale, map_of(channel, scale), _BAR_LABELS[channel])
     _coverage_row(figure, axes[2:], result)

@@ -74,7 +74,7 @@ def run_report(
     """
     report = {
         "schema_version": SCHEMA_VERSION,
-        "versions": _versions(),
+        "versions": versions(),
         "platform": {
             "system": platform.platform(),
             "machine": platform.machine(),
@@ -115,7 +115,8 @@ def peak_resident_bytes() -> int | None:
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
-def _versions() -> dict[str, str | None]:
+def versions() -> dict[str, str | None]:
+    """Return the versions of this program, Python, and those packages behind the numbers that are loaded."""
     found = {"ptycho-autobatch": __version__, "python": platform.python_version()}
     loaded = {name: sys.modules[name] for name in _REPORTED_PACKAGES if name in sys.modules}
     return found | {name: getattr(module, "__version__", None) for name, module in loaded.items()}
@@ -241,7 +242,7 @@ def _public(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_public(item) for item in value]
     if isinstance(value, str):
-        return _without_home(value)
+        return without_home(value)
     if isinstance(value, np.generic):
         return _public(value.item())
     if isinstance(value, float) and not math.isfinite(value):
@@ -249,7 +250,8 @@ def _public(value: Any) -> Any:
     return value
 
 
-def _without_home(text: str) -> str:
+def without_home(text: str) -> str:
+    """Return `text` with `~` for the user's folder, so that it may be shown to others."""
     home = os.path.expanduser("~").rstrip(os.sep)
     # The look-ahead keeps /home/ann from being found in /home/anne.
     return re.sub(rf"{re.escape(home)}(?![\w.-])", "~", text) if len(home) > 1 else text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ptycho._io.archive import open_archive
+from ptycho._io.archive import Archive, open_archive
 from ptycho._io.atomic import replacing
 from ptycho.errors import DataError
 
@@ -18,7 +19,8 @@ _FORMAT = "ptycho-canvas"
 _VERSION = 1
 # Field of the state -> key in the file.
 _ARRAYS = {"values": "values", "corner_weights": "splats", "squares": "squares"}
-_KEYS = {*_ARRAYS.values(), "format", "version", "crop_size", "origin_yx", "counts", "first_rejected"}
+_NOTES = ("format", "version", "crop_size", "origin_yx", "counts", "first_rejected")
+_MAX_NOTE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -147,11 +149,13 @@ def read_state(path: str | os.PathLike[str]) -> CanvasState:
     """
     try:
         with open_archive(Path(path)) as archive:
-            # What a canvas does not have is not unpacked.
-            fields = {name: archive.read(name) for name in archive.keys if name in _KEYS}
+            # What a canvas does not have is not unpacked, nor any more for what is none.
+            fields = {name: archive.read(name) for name in _NOTES if _is_note(archive, name)}
+            if _is_canvas(fields):
+                fields |= {name: archive.read(name) for name in _ARRAYS.values() if name in archive}
     except DataError as error:
         raise DataError(f"{path} is not a readable canvas file ({error}); save the canvas again.") from error
-    if str(fields.get("format")) != _FORMAT:
+    if not _is_canvas(fields):
         raise DataError(f"{path} is not a canvas file; pass a file written by Canvas.save().")
     try:
         version = _whole(fields["version"])
@@ -167,6 +171,17 @@ def read_state(path: str | os.PathLike[str]) -> CanvasState:
         )
     _check(state, path)
     return state
+
+
+def _is_note(archive: Archive, name: str) -> bool:
+    """Tell whether a member is there and as short as everything but the sums is."""
+    return (
+        name in archive and math.prod(archive.shape(name)) * archive.dtype(name).itemsize <= _MAX_NOTE_BYTES
+    )
+
+
+def _is_canvas(fields: dict[str, np.ndarray]) -> bool:
+    return str(fields.get("format")) == _FORMAT
 
 
 def _as_state(fields: dict[str, np.ndarray]) -> CanvasState:

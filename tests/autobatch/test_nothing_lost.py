@@ -20,6 +20,7 @@ from autobatch import (
     DoesNotFitError,
     ResultLengthError,
     StoppedError,
+    _driver,
     progress_of,
     run_in_batches,
     stop_on_signal,
@@ -115,6 +116,40 @@ def test_what_was_finished_before_is_not_lost_when_resuming_fails_too():
     run = progress_of(again.value)
     assert np.concatenate(run.outputs).tolist() == list(range(7))
     assert np.concatenate(run.resume(rows).outputs).tolist() == list(range(9))
+
+
+def _interrupted_at_line(number):
+    """Return what a run has done when Ctrl-C comes at its `number`-th line in the driver; None if it has fewer."""
+    file, seen = _driver.__file__, []
+
+    def trace(frame, event, argument):
+        # What begins and ends the run has no results yet, or has handed them over.
+        if frame.f_code.co_filename != file or frame.f_code.co_name in ("__init__", "run", "_as_run"):
+            return None
+        if event == "line":
+            seen.append(frame.f_lineno)
+            if len(seen) == number:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        run_in_batches(rows, 5, batch_size=2)
+    except KeyboardInterrupt as error:
+        return progress_of(error)
+    finally:
+        sys.settrace(before)
+    return None
+
+
+def test_ctrl_c_at_any_line_loses_and_repeats_nothing():
+    number = 1
+    while (run := _interrupted_at_line(number)) is not None:
+        assert sum(len(part) for part in run.outputs) == run.n_done, number
+        assert np.concatenate(run.resume(rows).outputs).tolist() == list(range(5)), number
+        number += 1
+    assert number > 40
 
 
 @pytest.mark.parametrize(("repeats", "expected"), [(True, [0, 1, 2, 3, 2, 3, 4]), (False, [0, 1, 2, 3, 4])])

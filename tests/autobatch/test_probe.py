@@ -52,7 +52,8 @@ def test_the_probe_command_prints_json_with_free_and_usable():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["probe", "--jso"], "autobatch: error: unrecognized arguments: --jso; see autobatch --help"),
+        (["probe", "--jso"], "autobatch: error: unknown --jso; did you mean --json?"),
+        (["--frobnicate"], "autobatch: error: unknown --frobnicate; see autobatch --help"),
         (["prob"], "autobatch: error: argument command: invalid choice: 'prob' (choose from"),
         ([], "autobatch: error: the following arguments are required: command; see autobatch --help"),
     ],

@@ -137,6 +137,7 @@ def test_the_sizes_of_an_arm_are_checked_too():
     ("make", "words"),
     [
         (lambda: ModelArm(label=3, model=None), "label is 3"),
+        (lambda: ModelArm(label=" ", model=None), "label is ' ' but must be a text with something in it"),
         (lambda: ModelArm(label="a", model=None, role="Pinn"), "role is 'Pinn' .* did you mean 'pinn'"),
         (lambda: Failure("a", "b", "Stopped"), "kind is 'Stopped' .* did you mean 'stopped'"),
         (lambda: PlotOptions(phase_limits={"a": (1.0, -1.0)}), "low below high"),

@@ -12,6 +12,7 @@ import numpy as np
 
 from ptycho._io.archive import Archive, open_archive, read_npy
 from ptycho._io.hdf5 import Hdf5File, open_hdf5
+from ptycho._io.regular import open_regular
 from ptycho.data.formats._matlab import MatFile
 from ptycho.errors import DataError
 
@@ -75,7 +76,7 @@ def open_container(path: Path, *, neighbours: bool = False) -> Iterator[Any]:
     DataError
         It is damaged, or none of these.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         start = file.read(_HDF5_STARTS[-1] + len(_HDF5))
     if any(start[at : at + len(_HDF5)] == _HDF5 for at in _HDF5_STARTS):
         with open_hdf5(path, neighbours=neighbours) as opened:

@@ -9,12 +9,23 @@ from typing import Literal
 import numpy as np
 
 from ptycho.data.formats._frames import FrameStack
+from ptycho.errors import DataError
 
 # Fields that mean nothing without one another: the first names the group.
 _TOGETHER = {
     "frames": ("frames", "frame_ids", "bad_pixels"),
     "positions_yx": ("positions_yx", "position_unit", "position_ids"),
     "object_image": ("object_image", "origin_yx"),
+}
+# What a field is called in messages, and its shape.
+_SHAPES: dict[str, tuple[str, tuple[int | None, ...]]] = {
+    "frame_ids": ("the list of frames", (None,)),
+    "bad_pixels": ("the mask", (None, None)),
+    "positions_yx": ("the array of positions (row, column)", (None, 2)),
+    "position_ids": ("the list of positions", (None,)),
+    "object_image": ("the object", (None, None)),
+    "origin_yx": ("the place of the object", (2,)),
+    "scan_index": ("the index of the scan", (None,)),
 }
 
 
@@ -63,6 +74,28 @@ class Parts:
     scan_index: np.ndarray | None = None
     label: str | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse arrays of other shapes or numbers than those above: files hold anything under any name."""
+        for name, (what, shape) in _SHAPES.items():
+            value = getattr(self, name)
+            if value is not None and not _fits(value, shape):
+                raise DataError(
+                    f"{what} in {self.names} is {value.dtype} of shape {value.shape} but must be numbers "
+                    f"{_in_words(shape)}; mend the file."
+                )
+        n_positions = None if self.positions_yx is None else len(self.positions_yx)
+        n_frames = None if self.frames is None else self.frames.shape[0]
+        self._refuse_other_length("position_ids", n_positions, "positions")
+        self._refuse_other_length("scan_index", n_positions, "positions")
+        self._refuse_other_length("frame_ids", n_frames, "frames")
+
+    def _refuse_other_length(self, name: str, wanted: int | None, things: str) -> None:
+        value = getattr(self, name)
+        if value is not None and wanted is not None and len(value) != wanted:
+            raise DataError(
+                f"{_SHAPES[name][0]} in {self.names} has {len(value)} entries for {wanted} {things}; mend the file."
+            )
+
     @property
     def names(self) -> str:
         """The names of the files, without their folders, for a message."""
@@ -99,3 +132,16 @@ class Parts:
             # Where it lies is told in a unit that these positions are not in.
             changes.pop("object_image")
         return replace(self, **changes, files=tuple(dict.fromkeys((*self.files, *other.files))))
+
+
+def _fits(value: np.ndarray, shape: tuple[int | None, ...]) -> bool:
+    return (
+        value.dtype.kind in "biufc"
+        and value.ndim == len(shape)
+        and all(wanted in (None, found) for wanted, found in zip(shape, value.shape, strict=True))
+    )
+
+
+def _in_words(shape: tuple[int | None, ...]) -> str:
+    extents = ["n" if extent is None else str(extent) for extent in shape]
+    return f"of shape ({', '.join(extents)}{',' if len(extents) == 1 else ''})"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ptycho._io.archive import Archive, errors_naming, open_archive
+from ptycho._io.packing import FRAMES
 from ptycho.data.checks import check_plausible
 from ptycho.data.formats._format import Format
 from ptycho.data.reconstruction import first_mode
@@ -66,15 +67,14 @@ def read_tike(path: str | PathLike[str], *, plausibility: bool = True) -> ScanDa
 
 
 def _only_scan(archive: Archive, key: str, ndim: int) -> np.ndarray:
-    array = archive.read(key)
-    if array.ndim == ndim + 1 and len(array) == 1:
-        array = array[0]
-    if array.ndim != ndim or array.size == 0 or array.dtype.kind not in "biuf":
+    shape, dtype = archive.declared(key)
+    one = shape[1:] if len(shape) == ndim + 1 and shape[0] == 1 else shape
+    if len(one) != ndim or 0 in one or dtype.kind not in "biuf":
         raise DataError(
-            f"{key} in {archive.name} is {array.dtype} of shape {array.shape} but must be real numbers with "
+            f"{key} in {archive.name} is {dtype} of shape {shape} but must be real numbers with "
             f"{ndim} axes, or {ndim + 1} of which the first is 1; store one scan per file."
         )
-    return array
+    return archive.read(key, FRAMES).reshape(one)
 
 
 def _square_root(intensity: np.ndarray) -> np.ndarray:

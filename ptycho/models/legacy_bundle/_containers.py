@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ptycho.errors import DataError
+from ptycho.models._keras_file import snake_case
 from ptycho.models._untrusted import FolderMembers, Hdf5Numbers, Members, Numbers, open_hdf5, open_zip
 from ptycho.models.legacy_bundle._graph import Graph, parse_graph
 from ptycho.models.legacy_bundle._saved_model import description_in, open_checkpoint, weight_paths
@@ -116,7 +117,7 @@ def _open_keras_archive(members: Members, stack: ExitStack) -> Saved:
 
 def _refuse_other_weights(numbers: Hdf5Numbers, group: str, graph: Graph) -> None:
     """Refuse weights of layers that the description does not have: it is of another model."""
-    described = Counter(_snake_case(layer.kind) for layer in graph.layers.values())
+    described = Counter(snake_case(layer.kind) for layer in graph.layers.values())
     for path in numbers.paths():
         match = re.match(rf"{group}/(.+?)(?:_(\d{{1,6}}))?/", path)
         if match is None or int(match[2] or 0) < described[match[1]]:
@@ -127,12 +128,6 @@ def _refuse_other_weights(numbers: Hdf5Numbers, group: str, graph: Graph) -> Non
                 f"{numbers.name} has trained numbers at {path} for which {_DESCRIPTION} has no layer; "
                 "the two are not of one model, so name another file."
             )
-
-
-def _snake_case(kind: str) -> str:
-    """Return a class as Keras names its group: ``Conv2D`` is ``conv2d``, ``MaxPooling2D`` ``max_pooling2d``."""
-    words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", kind)
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
 
 
 def _open_keras_hdf5(file: Path, stack: ExitStack) -> Saved:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ptycho._io.damage import DAMAGE, HDF5_DAMAGE
+from ptycho._io.damage import HDF5_DAMAGE
 from ptycho.errors import DataError
-from ptycho.models._untrusted import MAX_ENTRIES
+from ptycho.models._untrusted import MAX_ENTRIES, open_zip
 from ptycho.models.legacy_bundle._containers import (
     HDF5_SIGNATURE,
     METADATA,
@@ -54,9 +53,9 @@ def is_model_file(file: Path) -> bool:
 def _holds_network(file: Path) -> bool:
     """Return whether the archive lists a member of PtychoPINN's or of Keras'; False if it is damaged."""
     try:
-        with zipfile.ZipFile(file) as archive:
-            names = archive.namelist()
-    except (*DAMAGE, OSError):
+        with open_zip(file, str(file)) as archive:
+            names = archive.names()
+    except (DataError, OSError):
         return False
     return "model.weights.h5" in names or any(f"{NETWORK}/" in name for name in names)
 

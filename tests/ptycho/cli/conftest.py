@@ -18,6 +18,12 @@ def _models_once(monkeypatch):
     models_once(monkeypatch)
 
 
+@pytest.fixture(autouse=True)
+def _import_name_unchecked(monkeypatch):
+    """Spare each command a look at all that is installed; test_import_name.py has its own folders."""
+    monkeypatch.setattr("ptycho.cli._import_name.check_import_name", lambda: None)
+
+
 @pytest.fixture
 def pictures():
     """Ask for this to have the pictures drawn, coarsely; other tests get a pixel in each file."""

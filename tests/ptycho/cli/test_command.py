@@ -13,7 +13,8 @@ import tensorflow as tf
 
 from autobatch.errors import DeviceNotFoundError, DoesNotFitError
 from ptycho.cli import _errors, _flags, _logging, _paths
-from ptycho.errors import DataError
+from ptycho.errors import DataError, SettingsError
+from ptycho.reconstruction import InferenceSettings
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -179,7 +180,7 @@ def test_the_file_log_holds_everything_whatever_the_console_shows(tmp_path, caps
 
 @pytest.mark.spec("CM-1.1")
 @pytest.mark.spec("CM-10.2")
-@pytest.mark.parametrize("argv", [["--quiet", "--verbose"], ["--siz", "3"], ["--console-level", "LOUD"]])
+@pytest.mark.parametrize("argv", [["--quiet", "--verbose"], ["--huge", "3"], ["--console-level", "LOUD"]])
 def test_wrong_flags_are_one_line_and_code_2(capsys, argv):
     with pytest.raises(SystemExit) as caught:
         _errors.run(_parser(), lambda arguments: 0, argv)
@@ -273,9 +274,10 @@ def test_progress_is_bars_on_a_terminal_unless_quiet(monkeypatch):
 @pytest.mark.spec("CM-5.8")
 @pytest.mark.parametrize(
     ("text", "device"),
-    [("auto", None), ("cpu", "CPU"), ("CPU", "CPU"), ("GPU:0", "GPU:0"), ("gpu:12", "GPU:12")],
+    [("auto", None), ("cpu", "CPU"), ("CPU:0", "CPU"), ("GPU:0", "GPU:0"), ("gpu:12", "GPU:12")],
 )
 def test_devices_are_named_as_tensorflow_does(text, device):
+    assert InferenceSettings(device=device and text).device == device
     parser = _parser()
     _flags.add_device_flag(parser)
     assert parser.parse_args(["--device", text]).device == device
@@ -283,10 +285,12 @@ def test_devices_are_named_as_tensorflow_does(text, device):
 
 
 @pytest.mark.spec("CM-5.8")
-@pytest.mark.parametrize("text", ["gpu", "GPU:", "GPU:x", "tpu", ""])
+@pytest.mark.parametrize("text", ["gpu", "GPU:", "GPU:x", "GPU:²", "CPU:1", "tpu", ""])
 def test_other_devices_are_refused(text, capsys):
     parser = _parser()
     _flags.add_device_flag(parser)
     with pytest.raises(SystemExit):
         parser.parse_args(["--device", text])
     assert f"{text!r} is none of auto, cpu and GPU:i" in capsys.readouterr().err
+    with pytest.raises(SettingsError, match="must be None, 'CPU' or 'GPU:0'"):
+        InferenceSettings(device=text)

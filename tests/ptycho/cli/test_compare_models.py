@@ -141,7 +141,7 @@ def test_a_subsample_is_the_published_draw_and_a_fixed_canvas_keeps_the_window(w
 def test_an_older_spelling_is_mapped_with_a_warning(workplace, tmp_path, capsys):
     older = {"--n-test-images": 12, "--subsample-seed": 1}
     assert main(_arguments(workplace, tmp_path / "out", **older)) == 0
-    assert "--n-test-images is an older spelling; use --n-test-groups" in capsys.readouterr().err
+    assert "warning: --n-test-images is PtychoPINN's spelling; use --n-test-groups" in capsys.readouterr().err
     assert _report(tmp_path / "out")["scan"]["n_frames"] == 12
 
 
@@ -161,11 +161,11 @@ def test_a_failing_arm_exits_with_1_and_its_reason_last(workplace, tmp_path, cap
 
 @pytest.mark.spec("CM-1.8")
 def test_both_spellings_of_a_flag_are_refused(workplace, tmp_path, capsys):
-    assert main(_arguments(workplace, tmp_path / "out", **{"--n-subsample": 5, "--n-test-subsample": 5})) == 2
+    with pytest.raises(SystemExit) as caught:
+        main(_arguments(workplace, tmp_path / "out", **{"--n-subsample": 5, "--n-test-subsample": 5}))
+    assert caught.value.code == 2
     error = capsys.readouterr().err
-    assert (
-        "--n-test-subsample and its older spelling --n-subsample are both given; drop --n-subsample" in error
-    )
+    assert "are both given; drop --n-subsample." in error
 
 
 @pytest.mark.spec("CM-1.4")
@@ -598,3 +598,24 @@ def test_words_for_numbers_are_refused_by_the_parser(workplace, tmp_path, capsys
         main([*_arguments(workplace, tmp_path / "out"), *flags])
     assert caught.value.code == 2
     assert flags[1] in capsys.readouterr().err
+
+
+@pytest.mark.spec("CM-9.8")
+def test_the_log_begins_with_what_was_run_and_says_stitching_once(workplace, tmp_path, capsys):
+    """And text of any script is carried from the arguments to every output."""
+    label, output = "Ä 結晶 [lr 1e-3]", tmp_path / "ö 結"
+    words = _arguments(workplace, output, **{"--pinn_dir": None, "--baseline_dir": None})
+    arm = ["--arm", f"{label}={workplace / 'baseline'}", "--n-test-subsample", "40"]
+    assert main([*words, *arm]) == 0
+    assert label in capsys.readouterr().out
+    assert f"{label},ssim," in (output / "comparison_metrics.csv").read_text(encoding="utf-8")
+    assert [arm["label"] for arm in _report(output)["arms"]] == [label]
+    assert f"{label}={workplace / 'baseline'}" in _report(output)["run"]["command"]
+
+    lines = (output / "logs" / "debug.log").read_text(encoding="utf-8").splitlines()
+    assert f"command: compare-models --test_data {workplace / 'scan.npz'}" in lines[0]
+    assert label in lines[0]
+    assert sum(f"input: {workplace}" in line for line in lines[:10]) == 3
+    assert f"input: {workplace / 'scan.npz'}: " in "".join(lines[:10])
+    assert sum("stitching: batch size" in line for line in lines) == 1
+    assert sum("INFO" in line and f"{label}: batch size " in line for line in lines) == 1

@@ -72,6 +72,28 @@ def test_the_files_hold_what_the_stream_gives(workplace, tmp_path, capsys, pictu
     assert "reconstruction.png" in capsys.readouterr().out
 
 
+def test_ptychopinn_s_words_with_fixed_phase_limits_reach_the_picture(
+    workplace, tmp_path, monkeypatch, capsys
+):
+    asked = []
+    monkeypatch.setattr(
+        "ptycho.report.plot_reconstruction", lambda result, path, options: asked.append(options.phase_limits)
+    )
+    words = ["--model_path", workplace / "pinn", "--test_data_file", workplace / "scan.npz", "--output-dir"]
+    limits = ["--phase_vmin", "-1e-1", "--phase_vmax=2"]
+    assert main([*map(str, words), str(tmp_path), *limits, "--backend", "tensorflow"]) == 0
+    assert asked == [{"PtychoPINN": (-0.1, 2.0)}]
+    warned = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: --")]
+    assert len(warned) == 3
+
+
+def test_phase_limits_in_the_wrong_order_are_refused(workplace, tmp_path, capsys):
+    assert main(_arguments(workplace, tmp_path, "--phase_vmin", "1", "--phase_vmax", "-1")) == 2
+    assert "--phase_vmin is 1 and --phase_vmax -1 but vmin must be the smaller; swap them." in (
+        capsys.readouterr().err
+    )
+
+
 def test_its_image_is_an_arm_of_a_comparison_and_lies_where_it_belongs(workplace, tmp_path):
     from ptycho.comparison import ComparisonSettings, compare
 

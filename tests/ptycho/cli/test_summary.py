@@ -57,3 +57,10 @@ def test_halves_that_agree_in_every_ring_give_a_bound_too(capsys):
 @pytest.mark.parametrize(("side", "coarse"), [(32, True), (64, False)])
 def test_a_curve_of_few_rings_is_called_coarse(capsys, side, coarse):
     assert ("rings only" in said(capsys, arm_with_images(side, noise=1.0))) == coarse
+
+
+def test_no_label_steers_the_terminal(capsys):
+    text = said(capsys, made.model_arm("a\x1b[31m\nb"), made.collapsed_arm("flat\x07", label="c\x9b"))
+    assert r"a\x1b[31m\nb" in text
+    assert r"c\x9b has COLLAPSED: flat\x07." in text
+    assert "\x1b" not in text

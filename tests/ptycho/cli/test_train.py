@@ -1,7 +1,9 @@
 """`ptycho-train` from the outside: what it writes, and what Ctrl-C leaves behind."""
 
+import hashlib
 import io
 import json
+import shlex
 from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 
 from ptycho.cli.train import build_parser, main
 from ptycho.data import SimulationSettings, simulate, write_npz
-from ptycho.models import _fitting, training
+from ptycho.models import _callbacks, _fitting, training
 from ptycho.models.bundle import load_bundle
 from ptycho.models.networks import Architecture
 
@@ -42,7 +44,9 @@ def trained(scan, tmp_path_factory):
 def test_a_model_and_its_loss_curve_are_written(trained):
     folder, printed = trained
     names = {path.name for path in folder.iterdir()}
-    assert names == {"bundle.json", "network.weights.h5", "probe.npy", "loss_curve.csv", "loss_curve.png"}
+    assert names == {"bundle.json", "network.weights.h5", "probe.npy", "loss_curve.csv", "loss_curve.png"} | {
+        "checkpoint.npz"
+    }
     assert (folder / "loss_curve.png").read_bytes().startswith(b"\x89PNG")
     assert "baseline trained for 3 epochs" in printed
 
@@ -60,14 +64,14 @@ def test_a_model_is_not_replaced_unasked(scan, tmp_path, capsys):
 
 
 def test_ctrl_c_keeps_the_best_epoch_and_says_so(scan, tmp_path, monkeypatch, capsys, without_graphs):
-    original = _fitting._Report.on_epoch_begin
+    original = _callbacks.Report.on_epoch_begin
 
     def interrupting(self, epoch, logs=None):
         if epoch == 2:
             raise KeyboardInterrupt
         original(self, epoch, logs)
 
-    monkeypatch.setattr(_fitting._Report, "on_epoch_begin", interrupting)
+    monkeypatch.setattr(_callbacks.Report, "on_epoch_begin", interrupting)
     assert main(_arguments(scan, tmp_path)) == 130
     assert capsys.readouterr().err.endswith(
         f"stopped by Ctrl-C; the best epoch so far is kept in {tmp_path}\n"
@@ -80,7 +84,7 @@ def test_ctrl_c_in_the_first_epoch_leaves_nothing(scan, tmp_path, monkeypatch, c
     def interrupting(self, epoch, logs=None):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_fitting._Report, "on_epoch_begin", interrupting)
+    monkeypatch.setattr(_callbacks.Report, "on_epoch_begin", interrupting)
     assert main(_arguments(scan, tmp_path / "run")) == 130
     assert "before anything was finished" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
@@ -143,9 +147,74 @@ def test_the_record_says_how_it_was_trained(trained):
     assert (settings["seed"], settings["epochs"], settings["batch_size"]) == (5, 3, 8)
 
 
+def test_the_record_says_from_what_it_was_trained(trained, scan):
+    record = json.loads((trained[0] / "bundle.json").read_text())["training"]
+    (source,) = record["scans"]
+    assert (source["file"], source["bytes"], source["n_frames"]) == (str(scan), scan.stat().st_size, 24)
+    assert source["sha256"] == hashlib.sha256(scan.read_bytes()).hexdigest()
+    assert shlex.split(record["command"])[:5] == [
+        "ptycho-train",
+        "--model",
+        "baseline",
+        "--train_data",
+        str(scan),
+    ]
+    assert record["versions"].keys() == {"ptycho-autobatch", "python", "tensorflow", "keras", "numpy"}
+    assert record["started_from"] is None
+
+
+def test_a_run_that_was_out_of_time_goes_on(scan, tmp_path, capsys, without_graphs):
+    assert main(_arguments(scan, tmp_path, "--max-minutes", 1e-9)) == 0
+    assert load_bundle(tmp_path).training["epochs_run"] == 1
+    assert main(_arguments(scan, tmp_path)) == 2
+    assert "already holds results" in capsys.readouterr().err
+    assert main(_arguments(scan, tmp_path, "--epochs", 2, "--resume")) == 0
+    assert load_bundle(tmp_path).training["epochs_run"] == 2
+    assert len((tmp_path / "loss_curve.csv").read_text().splitlines()) == 3
+
+
+def test_a_state_under_other_settings_is_named_and_overwritten_when_asked(
+    scan, trained, tmp_path, capsys, without_graphs
+):
+    for path in trained[0].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    assert main(_arguments(scan, tmp_path, "--resume", "--batch-size", 4)) == 2
+    assert "began with batch_size 8 and cannot go on with 4" in capsys.readouterr().err
+    assert main(_arguments(scan, tmp_path, "--overwrite", "--epochs", 1, "--no-checkpoint")) == 0
+    assert load_bundle(tmp_path).training["epochs_run"] == 1
+    assert not (tmp_path / "checkpoint.npz").exists()
+
+
+def test_a_model_to_begin_with_gives_network_and_weights_and_tensorboard_is_fed(
+    scan, trained, tmp_path, without_graphs
+):
+    words = [word for word in _arguments(scan, tmp_path / "run") if word not in ("--n-filters-scale", "0.25")]
+    words += ["--init-from", str(trained[0]), "--epochs", "1", "--learning-rate", "1e-12"]
+    assert main([*words, "--tensorboard", str(tmp_path / "board")]) == 0
+    first, second = load_bundle(trained[0]), load_bundle(tmp_path / "run")
+    assert second.architecture == first.architecture
+    assert second.training["started_from"] == str(trained[0])
+    for one, other in zip(first.network.get_weights(), second.network.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-8)
+    assert list((tmp_path / "board" / "train").glob("events.*"))
+
+
+def test_a_network_of_other_size_is_not_begun_with(scan, trained, tmp_path, capsys):
+    words = _arguments(scan, tmp_path / "run", "--n-filters-scale", 0.5, "--init-from", trained[0])
+    assert main(words) == 2
+    assert "the network to begin with is Architecture(" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_to_begin_with_is_not_written_over(scan, trained, capsys):
+    assert main(_arguments(scan, trained[0], "--overwrite", "--init-from", trained[0])) == 2
+    assert "would be replaced by a result but is an input of this run" in capsys.readouterr().err
+
+
 def test_the_defaults_are_those_of_the_settings():
     # --help may import neither Keras nor NumPy, so the parser cannot take them from there.
     flags = vars(build_parser().parse_args(["--model", "pinn", "--train_data", "a.npz", "--output_dir", "b"]))
+    assert flags.pop("warnings") == ()
     expected = {
         **asdict(training.TrainingSettings()),
         **asdict(Architecture(kind="pinn", patch_size=64)),
@@ -153,8 +222,19 @@ def test_the_defaults_are_those_of_the_settings():
         "train_data": [Path("a.npz")],
         "output_dir": Path("b"),
         "device": None,
+        # Those of a network to begin with, if there is one.
+        "gridsize": None,
+        "n_filters_scale": None,
     }
-    of_the_display = {"overwrite": False, "quiet": False, "verbose": False, "console_level": "INFO"}
+    of_the_display = {
+        "overwrite": False,
+        "resume": False,
+        "init_from": None,
+        "tensorboard": None,
+        "quiet": False,
+        "verbose": False,
+        "console_level": "INFO",
+    }
     without_a_flag = ("plateau_patience", "kind", "patch_size")
     assert flags == {
         name: value for name, value in {**expected, **of_the_display}.items() if name not in without_a_flag

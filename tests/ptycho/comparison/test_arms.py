@@ -121,3 +121,11 @@ def test_an_arm_tells_what_its_file_leaves_open(tmp_path, caplog):
     assert assumption in caplog.text
     image = PlacedImage(np.ones((4, 4), np.complex64), np.ones((4, 4), bool))
     assert FinishedArm(label="ePIE", image=image).assumptions == ()
+
+
+def test_a_label_of_a_file_that_is_no_text_is_carried_escaped(tmp_path):
+    path = tmp_path / "iterative.npz"
+    image = np.ones((80, 90), np.complex64)
+    np.savez(path, reconstructed_object=image, reconstructed_probe=image[:64, :64], algorithm="e\udce9 結")
+    assert load_arm(path).label == r"e\udce9 結"
+    assert load_arm(path, "a\ud800").label == r"a\ud800"

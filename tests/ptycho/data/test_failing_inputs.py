@@ -85,9 +85,7 @@ def test_positions_in_another_unit_are_named(tmp_path, caplog, factor, words):
 
 def test_structured_positions_are_refused_in_words(scan, tmp_path):
     odd = np.zeros(9, dtype=[("x", float), ("y", float)])
-    with pytest.raises(
-        DataError, match=r"xcoords in .* has the structured type .* but must be plain numbers"
-    ):
+    with pytest.raises(DataError, match=r"xcoords in .* has the type .* but must be plain numbers"):
         read_npz(_saved(tmp_path / "odd.npz", scan, xcoords=odd))
 
 

@@ -1,6 +1,7 @@
 """A saved model predicts the same when it is read back; a damaged bundle is refused."""
 
 import json
+import os
 from dataclasses import replace
 
 import h5py
@@ -116,6 +117,12 @@ def test_truncated_weights_are_refused(model, tmp_path):
         load_bundle(tmp_path)
 
 
+def test_a_folder_of_a_training_that_was_stopped_is_told_from_an_empty_one(tmp_path):
+    (tmp_path / "checkpoint.npz").write_bytes(b"numbers")
+    with pytest.raises(DataError, match=r"was stopped but no model; go on with .* --resume"):
+        load_bundle(tmp_path)
+
+
 def test_a_folder_without_a_model_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"holds no model \(bundle\.json is missing\)"):
         load_bundle(tmp_path)
@@ -142,3 +149,76 @@ def test_a_probe_that_is_no_array_is_one_sentence(tmp_path, content):
     (tmp_path / "probe.npy").write_bytes(content)
     with pytest.raises(DataError, match=r"probe\.npy cannot be read as a NumPy array"):
         load_bundle(tmp_path)
+
+
+@pytest.fixture
+def small(tmp_path):
+    """The folder of a small model."""
+    architecture = Architecture(kind="baseline", patch_size=16, n_filters_scale=0.25)
+    save_bundle(tmp_path, PatchModel(build_network(architecture), architecture))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"schema_version": 1, "training": {}, "architecture": {"kind": "baseline", "patch_size": 1%s}}'
+        % ("0" * 400),
+        '{"schema_version": 1, "training": {}, "architecture": {"kind": "baseline", "patch_size": 16,'
+        ' "n_filters_scale": 1e300}}',
+        '{"schema_version": 1, "training": {}, "architecture": []}',
+        "\udce9",
+    ],
+)
+def test_a_description_of_no_network_is_one_sentence(small, text, monkeypatch):
+    monkeypatch.setattr(bundle, "build_network", lambda *_: pytest.fail("a network was built"))
+    (small / "bundle.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(DataError, match=r"bundle\.json|network\.weights\.h5"):
+        load_bundle(small)
+
+
+def test_a_description_without_end_is_not_read(small, monkeypatch):
+    monkeypatch.setattr(bundle, "_MAX_DESCRIPTION_BYTES", 1000)
+    (small / "bundle.json").write_text(" " * 1001)
+    with pytest.raises(DataError, match=r"bundle\.json is damaged \(it has more than 1000 bytes\)"):
+        load_bundle(small)
+
+
+@pytest.mark.parametrize("change", ["another", "one more"])
+def test_weights_of_other_shapes_are_refused_before_they_are_unpacked(small, change, monkeypatch):
+    monkeypatch.setattr(bundle, "build_network", lambda *_: pytest.fail("a network was built"))
+    with h5py.File(small / "network.weights.h5", "r+") as file:
+        vars_ = file["layers/conv2d/vars"]
+        if change == "another":
+            del vars_["0"]
+        vars_.create_dataset("0" if change == "another" else "2", (3000, 4000), "f4", compression="gzip")
+    with pytest.raises(DataError, match=r"do not fit the baseline .*\(\d arrays of shape .* needed\)"):
+        load_bundle(small)
+
+
+@pytest.mark.parametrize("name", ["network.weights.h5", "probe.npy"])
+def test_a_pipe_in_a_bundle_is_not_waited_for(small, name):
+    (small / name).unlink(missing_ok=True)
+    os.mkfifo(small / name)
+    with pytest.raises(DataError, match=f"{name} is a pipe"):
+        load_bundle(small)
+
+
+@pytest.mark.parametrize("kind", ["baseline", "pinn"])
+def test_weights_are_laid_out_as_keras_does(tmp_path, kind):
+    architecture = Architecture(kind=kind, patch_size=64, n_filters_scale=0.25)
+    network = build_network(architecture)
+    network.save_weights(tmp_path / "keras.weights.h5")
+    save_bundle(tmp_path, PatchModel(network, architecture))
+    found = []
+    for name in ("keras.weights.h5", "network.weights.h5"):
+        with h5py.File(tmp_path / name) as file:
+            entries = {}
+            file.visititems(
+                lambda path, entry, entries=entries: entries.update(
+                    {path: (dict(entry.attrs), entry[()].tobytes() if hasattr(entry, "dtype") else None)}
+                )
+            )
+            found.append(entries)
+    assert found[0] == found[1]

@@ -86,3 +86,42 @@ def test_deviance_has_the_gradient_of_the_poisson_likelihood(rng):
         loss = poisson_deviance(measured, predicted)
     expected = (1 - measured / predicted) / 9
     np.testing.assert_allclose(tape.gradient(loss, predicted), expected, rtol=1e-3, atol=1e-5)
+
+
+def test_masked_pixels_add_nothing_to_the_loss_nor_to_its_gradient(rng):
+    probes = _complex(rng, 2, 16, 16)
+    masks = np.ones((2, 16, 16), bool)
+    masks[1, 4:7, 9] = masks[1, 0, 0] = False
+    amplitude, phase = (tf.constant(rng.random((2, 16, 16, 1), dtype="f")) for _ in range(2))
+    which, offsets = np.array([0, 1], np.int32), np.zeros((2, 1, 2), "f")
+    measured = rng.random((2, 16, 16, 1), dtype="f")
+    measured[1][~masks[1]] = 0
+
+    def loss_and_gradient(layer):
+        with tf.GradientTape() as tape:
+            tape.watch(phase)
+            deviance = _deviance_per_pixel(measured, layer(amplitude, phase, offsets, which))
+            loss = tf.reduce_sum(tf.boolean_mask(deviance[..., 0], masks))
+        return loss.numpy(), tape.gradient(loss, phase).numpy()
+
+    def masked_loss_and_gradient(layer):
+        with tf.GradientTape() as tape:
+            tape.watch(phase)
+            loss = poisson_deviance(measured, layer(amplitude, phase, offsets, which)) * measured.size
+        return loss.numpy(), tape.gradient(loss, phase).numpy()
+
+    expected = loss_and_gradient(FarField(probes))
+    found = masked_loss_and_gradient(FarField(probes, masks=masks))
+    without = masked_loss_and_gradient(FarField(probes))
+    assert found[0] == pytest.approx(expected[0], rel=1e-5)
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-4, atol=1e-5)
+    assert abs(without[0] - expected[0]) > 0.01 * expected[0]
+
+
+def _deviance_per_pixel(measured, predicted):
+    background = 1e-4
+    return (
+        predicted
+        - measured
+        + (measured + background) * tf.math.log((measured + background) / (predicted + background))
+    )

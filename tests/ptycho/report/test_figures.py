@@ -121,6 +121,15 @@ def test_fixed_phase_limits_hold_for_one_arm_and_are_written_on_it(result, drawn
     assert not any("rad" in text for text in _texts(first))
 
 
+def test_fixed_phase_limits_hold_for_a_reconstruction_s_phase_alone(drawn):
+    arm = made.model_arm("Baseline", metrics=None)
+    options = PlotOptions(phase_limits={"Baseline": (-0.25, 1.5)})
+    plot_reconstruction(made.comparison(arm, truth=False), "x.png", options=options)
+    ((amplitude, phase, _),) = _image_axes(drawn[0])
+    assert _limits(phase) == (-0.25, 1.5)
+    assert _limits(amplitude) != (-0.25, 1.5)
+
+
 def test_uncovered_pixels_are_transparent_over_hatching(result, drawn):
     plot_comparison(result, "x.png")
     ax = _image_axes(drawn[0])[1][0]

@@ -1,0 +1,131 @@
+"""What a network is trained on: groups of frames that stay where they lie, read and scaled batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ptycho.data.grouping import neighbour_groups
+from ptycho.data.illumination import consistent_probe
+from ptycho.data.scan import ScanData
+from ptycho.data.simulation import PatchCutter
+from ptycho.models.networks import Architecture
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Examples:
+    """Groups of the frames of several scans; no array here is as large as the frames.
+
+    Attributes
+    ----------
+    scans : tuple of ScanData
+        K of them, as they were given.
+    factors : (K,) float32
+        What brings the amplitudes of each to the units of the network.
+    probes : (K, N, N) complex64
+        In those units.
+    masks : (K, N, N) bool, optional
+        True where a pixel counts; None if all do.
+    indices : (n, C) int64
+        Frames of each group, numbered within their scan.
+    offsets_yx : (n, C, 2) float32
+        Position of each frame relative to the centre of its group, in pixels.
+    scan_of : (n,) int32
+        The scan of each group.
+    cutters : tuple of PatchCutter or None, optional
+        Of the objects whose patches are the labels, None in it for a scan with labels of its own; None where no
+        labels are needed.
+    """
+
+    scans: tuple[ScanData, ...]
+    factors: np.ndarray
+    probes: np.ndarray
+    masks: np.ndarray | None
+    indices: np.ndarray
+    offsets_yx: np.ndarray
+    scan_of: np.ndarray
+    cutters: tuple[PatchCutter | None, ...] | None
+
+    @classmethod
+    def gather(
+        cls, scans: Sequence[ScanData], architecture: Architecture, rng: np.random.Generator
+    ) -> Examples:
+        """Form the groups of every scan and find its scale; the frames are read once and not kept."""
+        groups = [
+            neighbour_groups(scan.positions_yx, gridsize=architecture.gridsize, rng=rng) for scan in scans
+        ]
+        factors = np.array([scan.normalisation for scan in scans], np.float32)
+        probes = np.stack([consistent_probe(scan).probe for scan in scans])
+        return cls(
+            scans=tuple(scans),
+            factors=factors,
+            probes=probes * factors[:, None, None].astype(np.complex64),
+            masks=_masks(scans),
+            indices=np.concatenate([group.indices for group in groups]),
+            offsets_yx=np.concatenate([-group.relative_yx.astype(np.float32) for group in groups]),
+            scan_of=np.repeat(np.arange(len(scans), dtype=np.int32), [len(group) for group in groups]),
+            cutters=tuple(map(_cutter, scans)) if architecture.is_supervised else None,
+        )
+
+    def __len__(self) -> int:
+        """Number of groups."""
+        return len(self.indices)
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether `labels` can be asked for."""
+        return self.cutters is not None
+
+    def frames(self, chosen: np.ndarray) -> np.ndarray:
+        """Return the frames of the groups `chosen` (B,), (B, N, N, C) float32 in the units of the network."""
+
+        def scaled(number: int, members: np.ndarray) -> np.ndarray:
+            return self.scans[number].amplitude[members] * self.factors[number]
+
+        return self._stacked(chosen, np.dtype(np.float32), scaled)
+
+    def labels(self, chosen: np.ndarray) -> np.ndarray:
+        """Return the object under the frames of the groups `chosen` (B,), (B, N, N, C) complex64."""
+
+        assert self.cutters is not None  # else nobody asks for labels
+        cutters = self.cutters
+
+        def read(number: int, members: np.ndarray) -> np.ndarray:
+            scan, cutter = self.scans[number], cutters[number]
+            if cutter is None:
+                assert scan.labels is not None  # checked at the door
+                return scan.labels[members]
+            patches = cutter.cut(scan.positions_yx[members.ravel()])
+            return patches.reshape(*members.shape, *patches.shape[1:])
+
+        return self._stacked(chosen, np.dtype(np.complex64), read)
+
+    def _stacked(
+        self, chosen: np.ndarray, dtype: np.dtype, read: Callable[[int, np.ndarray], np.ndarray]
+    ) -> np.ndarray:
+        side = self.probes.shape[-1]
+        members, scan_of = self.indices[chosen], self.scan_of[chosen]
+        stacked = np.empty((len(members), side, side, members.shape[1]), dtype)
+        for number in np.unique(scan_of):
+            rows = np.flatnonzero(scan_of == number)
+            stacked[rows] = np.moveaxis(read(int(number), members[rows]), 1, -1)
+        return stacked
+
+
+def _cutter(scan: ScanData) -> PatchCutter | None:
+    if scan.labels is not None:
+        return None
+    assert scan.object_guess is not None  # checked at the door
+    cutter = PatchCutter(scan.object_guess, scan.patch_size)
+    # Now rather than in the middle of an epoch.
+    cutter.check(scan.positions_yx)
+    return cutter
+
+
+def _masks(scans: Sequence[ScanData]) -> np.ndarray | None:
+    if all(scan.mask is None for scan in scans):
+        return None
+    everywhere = np.ones(scans[0].probe.shape, bool)
+    return np.stack([everywhere if scan.mask is None else scan.mask for scan in scans])
