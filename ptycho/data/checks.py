@@ -6,6 +6,8 @@ import logging
 
 import numpy as np
 
+from ptycho.data.placement import CLOSEST_PX, check_on_object, spacing_px
+from ptycho.data.reconstruction import warn_of_real_object
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
 
@@ -28,9 +30,6 @@ _ROOT = "store numpy.sqrt of the frames"
 _CORNER_EXCESS = 2.0
 # No chain of overlapping frames is longer than n frames; short scans are given this many.
 _MIN_CHAIN = 100
-# Below this many places a distance between neighbours says nothing of a scan.
-_LEAST_PLACES = 4
-_CLOSEST_PX = 0.5
 
 
 def check_plausible(scan: ScanData) -> None:
@@ -50,6 +49,8 @@ def check_plausible(scan: ScanData) -> None:
         Names the mistake, the value that shows it, and the remedy.
     """
     _check_positions(scan)
+    if scan.object_guess is not None:
+        _warn_of_object(scan.object_guess)
     _warn_of_blanks(scan)
     _warn_of_bright_frames(scan)
     sample = scan.select(_sample_indices(scan))
@@ -65,7 +66,7 @@ def _sample_indices(scan: ScanData) -> np.ndarray:
 
 def _check_positions(scan: ScanData) -> None:
     if scan.object_guess is not None:
-        _check_inside_object(scan.positions_yx, scan.object_guess.shape)
+        check_on_object(scan.positions_yx, scan.object_guess.shape, scan.patch_size)
     else:
         _check_spread(scan.positions_yx, scan.patch_size)
     if scan.n_frames > 1 and np.ptp(scan.positions_yx, axis=0).max() < 0.01:
@@ -80,13 +81,8 @@ def _check_positions(scan: ScanData) -> None:
 
 def _warn_of_unit(positions_yx: np.ndarray, patch_size: int) -> None:
     """Warn of neighbours that lie closer than half a pixel, or farther apart than a frame is wide."""
-    from scipy.spatial import KDTree
-
-    places = np.unique(positions_yx, axis=0)
-    if len(places) < _LEAST_PLACES:
-        return
-    nearest_px = float(np.median(KDTree(places).query(places, k=2)[0][:, 1]))
-    if nearest_px < _CLOSEST_PX:
+    nearest_px = spacing_px(positions_yx)
+    if nearest_px < CLOSEST_PX:
         logger.warning(
             "neighbouring positions lie %.3g pixels apart (median), but a scan moves by at least half a pixel; if they "
             "are in micrometres or nanometres, divide them by the size of the object's pixel",
@@ -115,23 +111,6 @@ def _warn_of_bright_frames(scan: ScanData) -> None:
         )
 
 
-def _check_inside_object(positions_yx: np.ndarray, shape: tuple[int, ...]) -> None:
-    outside = ((positions_yx < 0) | (positions_yx > shape)).any(axis=1)
-    if not outside.any():
-        return
-    swapped = positions_yx[:, ::-1]
-    hint = "shift them into the object's pixel frame, or remove objectGuess"
-    if ((swapped >= 0) & (swapped <= shape)).all():
-        hint = "xcoords (columns) and ycoords (rows) seem to be swapped"
-    first = int(outside.argmax())
-    y, x = positions_yx[first]
-    raise DataError(
-        f"{outside.sum()} of {len(positions_yx)} positions lie outside the object, the first being frame "
-        f"{first} at y = {y:.6g}, x = {x:.6g}, but 0 <= y <= {shape[0]} and 0 <= x <= {shape[1]} is needed; "
-        f"{hint}."
-    )
-
-
 def _check_spread(positions_yx: np.ndarray, patch_size: int) -> None:
     # The median, unlike the mean, stays with the scan when one position is astray.
     distance = np.abs(positions_yx - np.median(positions_yx, axis=0)).max(axis=1)
@@ -156,8 +135,13 @@ def _warn_of_blanks(scan: ScanData) -> None:
             scan.n_frames,
             blank[0],
         )
-    if scan.object_guess is not None and not np.ptp(np.abs(scan.object_guess - scan.object_guess[0, 0])):
+
+
+def _warn_of_object(image: np.ndarray) -> None:
+    if not np.ptp(np.abs(image - image[0, 0])):
         logger.warning("objectGuess is the same everywhere: as ground truth it says nothing")
+    else:
+        warn_of_real_object(image, "objectGuess")
 
 
 def _check_centring(sample: np.ndarray) -> None:

@@ -11,7 +11,7 @@ from ptycho.data.formats._frames import amplitude_and_mask
 from ptycho.data.formats._parts import Parts
 from ptycho.data.geometry import ScanGeometry
 from ptycho.data.illumination import consistent_probe, probe_of_mean_frame
-from ptycho.data.reconstruction import Reconstruction, stacked_modes
+from ptycho.data.reconstruction import Reconstruction, strongest_mode, warn_of_real_object
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
 
@@ -38,7 +38,11 @@ def scan_of(parts: Parts, *, plausibility: bool = True) -> ScanData:
     _refuse_cropped_object(parts, frames.shape, frames.side)
     centres = _centres(parts, geometry, frames.side)[rows]
     amplitude, mask = amplitude_and_mask(frames, wanted, _bad_pixels(parts, frames.shape))
-    probe = probe_of_mean_frame(amplitude) if parts.probe is None else strongest_mode(parts.probe)
+    probe = (
+        probe_of_mean_frame(amplitude)
+        if parts.probe is None
+        else strongest_mode(parts.probe, f"the probe in {parts.names}")
+    )
     if parts.probe is None:
         logger.warning(
             "%s: no probe; one is estimated from the mean frame, too small if the beam was out of focus",
@@ -70,7 +74,8 @@ def reconstruction_of(parts: Parts, title: str) -> Reconstruction:
         )
     if not np.isfinite(parts.object_image).all():
         raise DataError(f"the object in {parts.names} holds NaN or infinity; reconstruct it again.")
-    probe = strongest_mode(parts.probe)
+    warn_of_real_object(parts.object_image, f"the object in {parts.names}")
+    probe = strongest_mode(parts.probe, f"the probe in {parts.names}")
     positions = None
     if parts.positions_yx is not None and parts.origin_yx is not None:
         positions = _centres(parts, _geometry(parts, probe.shape[-1]), probe.shape[-1])
@@ -80,21 +85,6 @@ def reconstruction_of(parts: Parts, title: str) -> Reconstruction:
         probe=probe.astype(np.complex64),
         positions_yx=positions,
     )
-
-
-def strongest_mode(modes: np.ndarray) -> np.ndarray:
-    """Return the mode of a probe (…, N, N) with the most energy, saying which and how much of all it has."""
-    stacked = stacked_modes(modes, "the probe")
-    energies = np.array([np.linalg.norm(mode.astype(np.complex128)) ** 2 for mode in stacked])
-    strongest = int(np.argmax(energies))
-    if len(stacked) > 1 and energies.sum() > 0:
-        logger.info(
-            "the probe has %d modes; the strongest, number %d with %.0f %% of the energy, is used",
-            len(stacked),
-            strongest,
-            100 * energies[strongest] / energies.sum(),
-        )
-    return stacked[strongest]
 
 
 def _geometry(parts: Parts, side: int) -> ScanGeometry | None:

@@ -10,7 +10,7 @@ import numpy as np
 from ptycho._io.archive import Archive, errors_naming, open_archive
 from ptycho.data.checks import check_plausible
 from ptycho.data.formats._format import Format
-from ptycho.data.reconstruction import first_mode
+from ptycho.data.reconstruction import strongest_mode
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
 
@@ -23,7 +23,7 @@ def read_tike(path: str | PathLike[str], *, plausibility: bool = True) -> ScanDa
     ``data`` (1, n, N, N) holds intensity counts with the DC term at the corner: the square root is taken
     and the DC term moved to pixel (N/2, N/2). ``scan`` (1, n, 2) holds the [row, column] of each patch's
     corner about an arbitrary origin: positions become patch centres with the smallest corner of each axis
-    at 0, ``scan - scan.min(axis=0) + N/2``. Of ``probe`` (…, N, N) the first mode is kept, in its own units:
+    at 0, ``scan - scan.min(axis=0) + N/2``. Of ``probe`` (…, N, N) the strongest mode is kept, in its own units:
     see `consistent_probe`. The leading axis may be missing.
 
     Parameters
@@ -48,7 +48,7 @@ def read_tike(path: str | PathLike[str], *, plausibility: bool = True) -> ScanDa
         archive.require(TIKE_KEYS)
         intensity = _only_scan(archive, "data", 3)
         corners_yx = _only_scan(archive, "scan", 2).astype(np.float64)
-        probe = first_mode(archive.read("probe"), f"probe in {path}")
+        probe = strongest_mode(archive.read("probe"), f"probe in {path}")
     if corners_yx.shape != (len(intensity), 2) or not np.isfinite(corners_yx).all():
         raise DataError(
             f"scan in {path} has shape {corners_yx.shape} but must be finite and ({len(intensity)}, 2), one "
