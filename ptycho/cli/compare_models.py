@@ -237,7 +237,7 @@ def _open(arguments: argparse.Namespace) -> _Job:
 
         whole = demo_scan()
     else:
-        whole = read_scan(arguments.test_data, labels=False)
+        whole = read_scan(arguments.test_data, labels=False, mask_hot=arguments.mask_hot)
     check_export(arguments.export, whole.geometry)
     settings = _flags.settings_from(
         arguments,

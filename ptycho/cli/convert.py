@@ -51,6 +51,7 @@ def build_parser(prog: str = "ptycho-convert") -> Parser:
         action="store_true",
         help="exchange rows and columns of the frames, as those need that MATLAB wrote",
     )
+    _flags.add_mask_hot(parser)
     parser.add_argument(
         "--object",
         metavar="FILE",
@@ -83,6 +84,7 @@ def convert(arguments: argparse.Namespace) -> int:
         layout=layout,
         object_pixel_m=arguments.object_pixel_m,
         transpose_frames=arguments.transpose_frames,
+        mask_hot=arguments.mask_hot,
     )
     if finished is not None:
         scan = with_reconstruction(scan, finished)

@@ -41,6 +41,7 @@ def build_parser(prog: str = "ptycho-reconstruct") -> Parser:
         help="folder of ptycho-train, or PtychoPINN's wts.h5.zip or baseline_model.h5",
     )
     inputs.add_argument("--test_data", type=Path, required=True, metavar="SCAN", help="scan to reconstruct")
+    _flags.add_mask_hot(inputs)
     _flags.add_stitching(inputs)
 
     batches = parser.add_argument_group(
@@ -96,7 +97,9 @@ def _open(arguments: argparse.Namespace) -> tuple[Arm, ScanData, ComparisonSetti
             "baseline_model.h5."
         )
     # A truth is left out: scoring is the business of compare-models, and nothing here may depend on one.
-    scan = replace(read_scan(arguments.test_data, labels=False), object_guess=None)
+    scan = replace(
+        read_scan(arguments.test_data, labels=False, mask_hot=arguments.mask_hot), object_guess=None
+    )
     check_export(arguments.export, scan.geometry)
     arm = load_arm(arguments.model_dir)
     settings = _flags.settings_from(arguments, ComparisonSettings, register="none")

@@ -57,6 +57,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
         metavar="SCAN",
         help="scans to learn from, all with frames of the same size",
     )
+    _flags.add_mask_hot(parser)
     parser.add_argument(
         "--output_dir",
         type=Path,
@@ -206,7 +207,10 @@ def run(arguments: argparse.Namespace) -> int:
     output.check([*inputs, *_files_of_start(arguments)])
     if arguments.tensorboard is not None:
         _paths.check_output_folder(arguments.tensorboard)
-    scans = [read_scan(path, labels=arguments.model == "baseline") for path in arguments.train_data]
+    scans = [
+        read_scan(path, labels=arguments.model == "baseline", mask_hot=arguments.mask_hot)
+        for path in arguments.train_data
+    ]
 
     from ptycho.models.devices import computing_on
     from ptycho.models.training import TrainingSettings, check_folder, check_trainable

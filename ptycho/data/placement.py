@@ -82,8 +82,8 @@ def _refuse_other_origin(positions_yx: np.ndarray, shape: np.ndarray, patch_size
         if (_overhang(positions_yx + shift, shape, patch_size) <= _TOLERANCE_PX).all():
             raise DataError(
                 f"patches of {patch_size} pixels at these positions leave the object of "
-                f"{shape[0]:g}x{shape[1]:g} pixels by {beyond[0]:.4g} rows and {beyond[1]:.4g} columns, and fit into it "
-                f"once the positions are shifted: they seem to be {what}; add {shift[0]:g} to y (rows) and "
+                f"{shape[0]:g}x{shape[1]:g} pixels by {beyond[0]:.4g} rows and {beyond[1]:.4g} columns, and fit "
+                f"into it once the positions are shifted: they seem to be {what}; add {shift[0]:g} to y (rows) and "
                 f"{shift[1]:g} to x (columns)."
             )
 

@@ -234,9 +234,9 @@ def strongest_mode(modes: np.ndarray, name: str) -> np.ndarray:
 
 def warn_of_real_object(image: np.ndarray, name: str) -> None:
     """Warn of a transmission (H, W) without any phase, called `name`: a phase image stored in its place looks so."""
-    if np.iscomplexobj(image) and image.imag.any():
+    if np.imag(image).any():
         return
-    values = image.real
+    values = np.real(image)
     if values.min() == values.max():
         # A featureless object is another mistake, which has its own warning.
         return

@@ -7,6 +7,7 @@ import logging
 import numpy as np
 
 from ptycho.data.checks import check_plausible
+from ptycho.data.defects import find_defects, without_defects
 from ptycho.data.formats._frames import amplitude_and_mask
 from ptycho.data.formats._parts import Parts
 from ptycho.data.geometry import ScanGeometry
@@ -18,7 +19,7 @@ from ptycho.errors import DataError
 logger = logging.getLogger(__name__)
 
 
-def scan_of(parts: Parts, *, plausibility: bool = True) -> ScanData:
+def scan_of(parts: Parts, *, plausibility: bool = True, mask_hot: bool = False) -> ScanData:
     """Return the scan that `parts`, of which nothing is missing, make up.
 
     Frames and positions are paired by number where both have one. Of several modes of the probe the strongest
@@ -38,28 +39,23 @@ def scan_of(parts: Parts, *, plausibility: bool = True) -> ScanData:
     _refuse_cropped_object(parts, frames.shape, frames.side)
     centres = _centres(parts, geometry, frames.side)[rows]
     amplitude, mask = amplitude_and_mask(frames, wanted, _bad_pixels(parts, frames.shape))
-    probe = (
-        probe_of_mean_frame(amplitude)
-        if parts.probe is None
-        else strongest_mode(parts.probe, f"the probe in {parts.names}")
-    )
-    if parts.probe is None:
-        logger.warning(
-            "%s: no probe; one is estimated from the mean frame, too small if the beam was out of focus",
-            parts.names,
-        )
     scan = ScanData(
         amplitude=amplitude,
         positions_yx=centres,
-        probe=probe,
+        probe=_probe(parts, amplitude, mask),
         object_guess=_object_under(parts, centres, frames.side),
         scan_index=None if parts.scan_index is None else parts.scan_index[rows],
         mask=mask,
         geometry=geometry,
     )
+    return consistent_probe(believed(scan, plausibility=plausibility, mask_hot=mask_hot))
+
+
+def believed(scan: ScanData, *, plausibility: bool, mask_hot: bool) -> ScanData:
+    """Return a scan as it came from its file: checked if `plausibility`, hot and dead pixels masked if `mask_hot`."""
     if plausibility:
         check_plausible(scan)
-    return consistent_probe(scan)
+    return without_defects(scan) if mask_hot else scan
 
 
 def reconstruction_of(parts: Parts, title: str) -> Reconstruction:
@@ -85,6 +81,16 @@ def reconstruction_of(parts: Parts, title: str) -> Reconstruction:
         probe=probe.astype(np.complex64),
         positions_yx=positions,
     )
+
+
+def _probe(parts: Parts, amplitude: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    if parts.probe is not None:
+        return strongest_mode(parts.probe, f"the probe in {parts.names}")
+    logger.warning(
+        "%s: no probe; one is estimated from the mean frame, too small if the beam was out of focus",
+        parts.names,
+    )
+    return probe_of_mean_frame(amplitude, ~find_defects(amplitude, mask=mask).bad)
 
 
 def _geometry(parts: Parts, side: int) -> ScanGeometry | None:

@@ -10,6 +10,7 @@ import numpy as np
 from ptycho._io.archive import Archive, errors_naming, open_archive
 from ptycho.data.checks import check_plausible
 from ptycho.data.formats._format import Format
+from ptycho.data.gaps import mask_gaps
 from ptycho.data.reconstruction import strongest_mode
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
@@ -55,10 +56,13 @@ def read_tike(path: str | PathLike[str], *, plausibility: bool = True) -> ScanDa
             f"[row, column] for each of the {len(intensity)} frames in data; mend the file."
         )
     with errors_naming(path):
+        centred = np.fft.fftshift(intensity.astype(np.float32, copy=False), axes=(-2, -1))
+        counts, mask = mask_gaps(centred)
         scan = ScanData(
-            amplitude=np.fft.fftshift(_square_root(intensity), axes=(-2, -1)),
+            amplitude=_square_root(counts),
             positions_yx=corners_yx - corners_yx.min(axis=0) + intensity.shape[-1] / 2,
             probe=probe,
+            mask=mask,
         )
         if plausibility:
             check_plausible(scan)
@@ -78,14 +82,13 @@ def _only_scan(archive: Archive, key: str, ndim: int) -> np.ndarray:
 
 
 def _square_root(intensity: np.ndarray) -> np.ndarray:
-    """Return sqrt(intensity) as float32, in place where the input, which is read afresh, allows."""
+    """Return sqrt(intensity), float32, in place: the input is a copy."""
     if not intensity.min() >= 0:
         raise DataError(
             f"data has values down to {intensity.min():g} but counts are never negative or NaN; "
-            "remove the background offset, or set masked pixels to zero."
+            "set negative ones to zero, as numpy.clip(data, 0, None) does."
         )
-    counts = intensity.astype(np.float32, copy=False)
-    return np.sqrt(counts, out=counts)
+    return np.sqrt(intensity, out=intensity)
 
 
 FORMAT = Format(
@@ -93,5 +96,5 @@ FORMAT = Format(
     title="a scan of tike",
     container=Archive,
     recognises=lambda archive: all(key in archive for key in TIKE_KEYS),
-    scan=lambda path, labels, plausibility: read_tike(path, plausibility=plausibility),
+    scan=lambda path, labels: read_tike(path, plausibility=False),
 )
