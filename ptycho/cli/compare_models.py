@@ -172,21 +172,18 @@ def _write(
     start: RunStart,
 ) -> list[Path]:
     """Put the data into the output folder, all or none, in place of all files of an earlier run."""
-    from ptycho._io.atomic import staged_files
     from ptycho.report import ArtifactOptions, export_images, write_artifacts
-    from ptycho.report.names import ARTIFACT_PATTERNS, PLOT_PATTERNS, REPORT_FILE
+    from ptycho.report.names import ARTIFACT_PATTERNS, PLOT_PATTERNS
 
-    options = _flags.settings_from(arguments, ArtifactOptions)
-    with staged_files(
+    return write_artifacts(
+        result,
         output.path,
+        options=_flags.settings_from(arguments, ArtifactOptions),
+        report=start.info(arguments.command_line),
+        also=lambda folder: export_images(result, scan, folder, arguments.export),
         replaces=(*ARTIFACT_PATTERNS, *PLOT_PATTERNS),
-        last=REPORT_FILE,
         overwrite=output.overwrite,
-    ) as stage:
-        report = start.info(arguments.command_line)
-        written = write_artifacts(result, stage, options=options, report=report)
-        written += export_images(result, scan, stage, arguments.export)
-    return [output.path / path.name for path in written]
+    )
 
 
 @contextmanager

@@ -149,7 +149,9 @@ def _keep(
     (arm,) = result.arms
     assert arm.inference is not None  # a model was run
     folder, command_line = output.path, arguments.command_line
-    with staged_files(folder, replaces=_results(), last=_REPORT, overwrite=output.overwrite) as stage:
+    with staged_files(
+        folder, replaces=_results(), last=_REPORT, overwrite=output.overwrite, keeps_what_fits=True
+    ) as stage:
         image = arm.inference.as_reconstruction(scan, label=arm.label)
         write_reconstruction(stage / _IMAGE, image)
         exports = export_reconstruction(stage / _EXPORTS, image, arguments.export, geometry=scan.geometry)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ptycho._io.archive import Archive, errors_naming, open_archive
+from ptycho._io.archive_writing import write_archive
 from ptycho._io.atomic import replacing
 from ptycho.data.placement import check_on_object
 from ptycho.data.scan import ScanData
@@ -154,7 +155,7 @@ def write_reconstruction(path: str | PathLike[str], reconstruction: Reconstructi
         "coverage": reconstruction.coverage,
     }
     with replacing(Path(path)) as file:
-        np.savez(file, **{key: array for key, array in arrays.items() if array is not None})
+        write_archive(file, arrays.items())
 
 
 def with_reconstruction(scan: ScanData, reconstruction: Reconstruction) -> ScanData:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ptycho._io.archive import open_archive
+from ptycho._io.archive_writing import write_archive
 from ptycho._io.atomic import replacing
 from ptycho.errors import DataError
 
@@ -123,7 +124,7 @@ class CanvasState:
             "first_rejected": np.array(self.first_rejected, np.int64),
         }
         with replacing(Path(path)) as file:
-            np.savez(file, **fields)  # pyright: ignore[reportArgumentType]
+            write_archive(file, fields.items())
             file.flush()
             os.fsync(file.fileno())
 

@@ -135,10 +135,10 @@ def test_bad_input_is_one_line_and_nothing_is_written(
 
 
 def test_a_failure_to_write_is_code_1(tike, tmp_path, capsys, monkeypatch):
-    def broken_disk(file, **arrays):
+    def broken_disk(file, members):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(np, "savez", broken_disk)
+    monkeypatch.setattr("ptycho.data.npz.write_archive", broken_disk)
     assert main([str(tike), str(tmp_path / "out.npz")]) == 1
     assert capsys.readouterr().err.endswith(f"{tmp_path}/out.npz: Input/output error.\n")
     assert [entry.name for entry in tmp_path.iterdir()] == ["tike.npz"]

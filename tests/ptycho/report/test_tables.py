@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from legacy_scores import plain_ms_ssim
 
+from ptycho._io.archive_writing import write_archive
 from ptycho._io.atomic import staged_files
 from ptycho.evaluation import ChannelPair, FrcCurve, compare_images
 from ptycho.evaluation.frc import compute_frc
 from ptycho.evaluation.similarity import multi_scale_ssim
-from ptycho.report import ArtifactOptions, _artifacts, images, write_artifacts
+from ptycho.report import ArtifactOptions, _artifacts, write_artifacts
 from ptycho.report.names import ArmPrefixes, arm_prefixes
 
 
@@ -259,7 +260,7 @@ def test_without_a_truth_there_is_none_in_the_files(tmp_path):
 @pytest.mark.spec("CM-9.3")
 def test_an_object_array_can_never_be_written(tmp_path):
     with pytest.raises(ValueError, match="allow_pickle"):
-        images.write_arrays(tmp_path / "x.npz", iter([("offset", np.array(None, object))]))
+        write_archive(tmp_path / "x.npz", iter([("offset", np.array(None, object))]))
 
 
 def test_only_one_array_of_an_npz_is_alive_at_a_time(tmp_path):
@@ -278,7 +279,7 @@ def test_only_one_array_of_an_npz_is_alive_at_a_time(tmp_path):
             yield key, array
             del array
 
-    images.write_arrays(tmp_path / "x.npz", arrays())
+    write_archive(tmp_path / "x.npz", arrays())
     assert peak <= 2
     with zipfile.ZipFile(tmp_path / "x.npz") as archive:
         assert archive.namelist() == ["a.npy", "b.npy", "c.npy"]
