@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptycho.cli import _errors, _flags, _logging, _paths
+from ptycho._io.unchanged import Snapshot
+from ptycho.cli import _errors, _flags, _inputs, _logging, _paths
 from ptycho.cli._compare_flags import build_parser
 
 if TYPE_CHECKING:
@@ -32,12 +33,13 @@ _WRITTEN = ("output_dir", "batch_memo", "baseline_debug_dir")
 
 @dataclass(frozen=True, eq=False)
 class _Job:
-    """Everything a comparison needs, opened and checked."""
+    """Everything a comparison needs, opened and checked, and how its files were before."""
 
     arms: Sequence[Arm]
     scan: ScanData
     settings: ComparisonSettings
     frame_positions_yx: np.ndarray
+    inputs: Snapshot
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -47,6 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     output, dump = _output_folder(arguments), _dump_folder(arguments)
     inputs = _paths.inputs_of(arguments, _WRITTEN)
     output.check(inputs)
+    before = Snapshot.of(inputs, but=output.path)
     if dump is not None:
         dump.check(inputs, flag="--baseline-debug-dir")
 
@@ -54,7 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     logger.info("opening the scan and the models …")
     with computing_on(arguments.device):
-        job = _open(arguments)
+        job = _open(arguments, before)
+        _paths.check_space(output.path, _bytes_to_write(arguments, job))
         if arguments.dry_run:
             from ptycho.cli._summary import print_plan
 
@@ -82,7 +86,7 @@ def _compare(arguments: argparse.Namespace, job: _Job, output: _paths.OutputFold
     with _logging.file_log(log):
         log_start(arguments, _paths.inputs_of(arguments, _WRITTEN))
         with _logging.progress_display(arguments) as progress:
-            result = _result(arguments, job, progress)
+            result = _inputs.with_changes(_result(arguments, job, progress), job.inputs)
             with progress.stage("files, plots", 1, "steps") as stage:
                 result, files = _keep(arguments, result, job.scan, output, start)
                 stage.advance(1)
@@ -225,7 +229,7 @@ def _plot_options(arguments: argparse.Namespace, result: ComparisonResult) -> Pl
     )
 
 
-def _open(arguments: argparse.Namespace) -> _Job:
+def _open(arguments: argparse.Namespace, before: Snapshot) -> _Job:
     from ptycho.comparison import ComparisonSettings, check_arms
     from ptycho.data import check_export, read_scan, subsample
 
@@ -247,7 +251,7 @@ def _open(arguments: argparse.Namespace) -> _Job:
     scan = whole if n_frames is None else subsample(whole, n_frames, seed=arguments.test_subsample_seed)
     arms = _arms(arguments, whole, scan)
     check_arms(arms, scan, settings)
-    return _Job(arms, scan, settings, (whole if arguments.fixed_canvas else scan).positions_yx)
+    return _Job(arms, scan, settings, (whole if arguments.fixed_canvas else scan).positions_yx, before)
 
 
 def _arms(arguments: argparse.Namespace, whole: ScanData, scan: ScanData) -> list[Arm]:
@@ -282,6 +286,22 @@ def _model_folders(arguments: argparse.Namespace) -> dict[ModelKind, Path | None
     from ptycho.demo import model_folder
 
     return {"pinn": model_folder("pinn"), "baseline": model_folder("baseline")}
+
+
+def _bytes_to_write(arguments: argparse.Namespace, job: _Job) -> int:
+    from ptycho.image.cropping import object_window
+    from ptycho.report import artifact_bytes
+
+    n_models = sum(arm.fills_canvases for arm in job.arms)
+    return artifact_bytes(
+        object_window(job.frame_positions_yx, job.settings.crop_size).area_px,
+        n_models=n_models,
+        n_finished=len(job.arms) - n_models,
+        has_truth=job.scan.object_guess is not None,
+        self_consistency=job.settings.self_consistency,
+        save_npz=arguments.save_npz,
+        save_npz_aligned=arguments.save_npz_aligned,
+    )
 
 
 def _registered(arguments: argparse.Namespace) -> Registered:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptycho.cli import _errors, _flags, _paths
+from ptycho._io.unchanged import Snapshot
+from ptycho.cli import _errors, _flags, _inputs, _paths
 from ptycho.cli._parser import Parser
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def convert(arguments: argparse.Namespace) -> int:
     )
 
     _paths.check_output_file(arguments.output, overwrite=arguments.overwrite)
+    before = Snapshot.of(_paths.inputs_of(arguments, ("output",)))
     finished = None if arguments.object is None else read_reconstruction(arguments.object)
     layout = arguments.layout or detect_format(arguments.input)
     scan = read_scan(
@@ -89,8 +91,10 @@ def convert(arguments: argparse.Namespace) -> int:
     if finished is not None:
         scan = with_reconstruction(scan, finished)
     scan = consistent_probe(scan)
+    _paths.check_space(arguments.output.parent, scan.nbytes)
     with _errors.working():
         write_npz(arguments.output, scan)
+        _inputs.refuse_changes(before, kept_in=arguments.output)
     if not arguments.quiet:
         print(_summary(arguments.output, layout, scan))
     return 0

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptycho.cli import _errors, _flags, _logging, _paths, _ptychopinn_flags
+from ptycho._io.unchanged import Snapshot
+from ptycho.cli import _errors, _flags, _inputs, _logging, _paths, _ptychopinn_flags
 from ptycho.cli._parser import Parser
 
 if TYPE_CHECKING:
@@ -64,20 +65,30 @@ def run(arguments: argparse.Namespace) -> int:
     _flags.check_colour_scale(arguments)
     _flags.check_phase_limits(arguments)
     output = _paths.OutputFolder(arguments.output_dir, (*_results(), _LOG), arguments.overwrite)
-    output.check(_paths.inputs_of(arguments, _WRITTEN))
+    inputs = _paths.inputs_of(arguments, _WRITTEN)
+    output.check(inputs)
+    before = Snapshot.of(inputs, but=output.path)
     _flags.check_batch_memo(arguments.batch_memo)
 
     from ptycho.models.devices import computing_on
 
     with computing_on(arguments.device):
         arm, scan, settings = _open(arguments)
+        _paths.check_space(output.path, _bytes_to_write(scan, settings))
         if arguments.dry_run:
             from ptycho.cli._summary import print_plan
 
             print_plan([arm], scan, settings)
             return 0
         with _errors.working(), output.in_use():
-            return _reconstruct(arguments, arm, scan, settings, output)
+            return _reconstruct(arguments, arm, scan, settings, output, before)
+
+
+def _bytes_to_write(scan: ScanData, settings: ComparisonSettings) -> int:
+    """Return what the image and its coverage take; all else is small beside them."""
+    from ptycho.image.cropping import object_window
+
+    return 12 * object_window(scan.positions_yx, settings.crop_size).area_px
 
 
 def _results() -> tuple[str, ...]:
@@ -113,6 +124,7 @@ def _reconstruct(
     scan: ScanData,
     settings: ComparisonSettings,
     output: _paths.OutputFolder,
+    before: Snapshot,
 ) -> int:
     from ptycho.cli._log_start import log_start
     from ptycho.cli._runs import RunStart
@@ -125,7 +137,9 @@ def _reconstruct(
         log_start(arguments, _paths.inputs_of(arguments, _WRITTEN))
         with _logging.progress_display(arguments) as progress:
             result = compare([arm], scan, settings=settings, progress=progress)
+        # Without an image there is nothing to keep.
         _errors.raise_failures(result, kept_in=output.path)
+        result = _inputs.with_changes(result, before)
         result, files = _keep(arguments, result, scan, output, start)
         if not arguments.quiet:
             print_runs(result, [*files, log])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ptycho._io.mapped import refuse_truncated
 from ptycho.data.geometry import ScanGeometry
 from ptycho.errors import DataError
 
@@ -143,6 +144,11 @@ class ScanData:
         return replace(self, amplitude=np.where(kept, self.amplitude, np.float32(0)), mask=kept)
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of all its arrays, and so about of its file."""
+        return sum(getattr(self, name).nbytes for name in _DTYPES if getattr(self, name) is not None)
+
+    @property
     def normalisation(self) -> float:
         """Factor by which `normalised` multiplies amplitudes and probe."""
         return float((self.patch_size / 2) / np.sqrt(self.mean_frame_energy))
@@ -167,7 +173,12 @@ class ScanData:
     @property
     def frame_energies(self) -> np.ndarray:
         """Σ amplitude² of each frame, (n,) float64, in the file's own units."""
-        return np.einsum("nij,nij->n", self.amplitude, self.amplitude, dtype=np.float64)
+        energies = np.empty(self.n_frames)
+        for start in range(0, self.n_frames, _FRAMES_AT_ONCE):
+            refuse_truncated(self.amplitude)
+            frames = self.amplitude[start : start + _FRAMES_AT_ONCE]
+            energies[start : start + len(frames)] = np.einsum("nij,nij->n", frames, frames, dtype=np.float64)
+        return energies
 
     @property
     def mean_frame_energy(self) -> float:
@@ -185,6 +196,7 @@ class ScanData:
         return bright_among(self.frame_energies)
 
 
+_FRAMES_AT_ONCE = 256
 # A beam that is so much brighter for one frame is none that a sample makes …
 _BRIGHT_OUTLIER = 20.0
 # … but where many frames are, the others lack light.
