@@ -138,6 +138,7 @@ def test_flickering_and_dead_pixels_are_never_taken_for_the_dc_term(scan):
     check_plausible(replace(scan, amplitude=frames))
 
 
+@pytest.mark.spec("CM-2.4")
 def test_defects_are_masked_when_asked_and_named_in_any_case(tmp_path, caplog):
     good = _simulated(1e5, 0.55, 1.0, 64)
     frames = good.amplitude.copy()

@@ -421,6 +421,7 @@ def _without_space_for(monkeypatch, *names):
     monkeypatch.setattr(_artifacts, "write_archive", full)
 
 
+@pytest.mark.spec("CM-9.7")
 def test_a_full_disk_keeps_what_fits_and_says_what_does_not(result, tmp_path, monkeypatch):
     _without_space_for(monkeypatch, "reconstructions_aligned.npz")
     with pytest.raises(
