@@ -47,7 +47,7 @@ def check_plausible(scan: ScanData) -> None:
     sound = ~defects.bad
     energies = sound_energies(scan, defects)
     dark, bright = dark_frames(scan, energies, sound), bright_among(energies)
-    if is_without_beam(scan, sound):
+    if not energies.any() or is_without_beam(scan, sound):
         logger.warning(
             "the frames are lit as evenly as by dark counts alone, though the probe would light them unevenly: there "
             "seems to be no beam in them; check where the frames were taken from"
@@ -119,24 +119,30 @@ def _warn_of_frames(energies: np.ndarray, dark: np.ndarray, bright: np.ndarray) 
             energies.size,
             blank[0],
         )
-    usual = np.median(np.delete(energies, np.concatenate([blank, dark])))
+    if dark.size or bright.size:
+        usual = np.median(np.delete(energies, np.concatenate([blank, dark])))
+        _warn_of_unusual_frames(energies / usual, dark, bright)
+
+
+def _warn_of_unusual_frames(relative: np.ndarray, dark: np.ndarray, bright: np.ndarray) -> None:
+    """Warn of frames whose energies (n,), `relative` to that of a typical one, are far from 1."""
     if dark.size:
         logger.warning(
             "%d of %d frames hold dark counts alone, spread evenly over the detector, the first being %d with %.3g "
             "times the energy of a typical one; the beam seems to have been off, so remove them",
             dark.size,
-            energies.size,
+            relative.size,
             dark[0],
-            energies[dark[0]] / usual,
+            relative[dark[0]],
         )
     if bright.size:
         logger.warning(
             "%d of %d frames have more than 20 times the energy of a typical one, the first being %d with %.3g times; "
             "they are left out of the scale of the frames, and should be removed",
             bright.size,
-            energies.size,
+            relative.size,
             bright[0],
-            energies[bright[0]] / usual,
+            relative[bright[0]],
         )
 
 
@@ -178,13 +184,14 @@ def _is_at_corners(energy: np.ndarray) -> bool:
 
 
 def _without_spikes(energy: np.ndarray) -> np.ndarray:
-    """Return the image with the median of 3x3 pixels in place of each; itself if nothing is left."""
+    """Return the image with the median of 3x3 pixels in place of each; without its brightest if nothing is left."""
     from scipy.ndimage import median_filter
 
     smooth = median_filter(energy, 3, mode="wrap")
-    return smooth if smooth.any() else energy
+    return smooth if smooth.any() else np.where(energy < energy.max(), energy, 0)
 
 
 def _central_share(image: np.ndarray) -> float:
     rows, columns = (slice(side // 4, side - side // 4) for side in image.shape)
-    return float(image[rows, columns].sum() / image.sum())
+    total = image.sum()
+    return float(image[rows, columns].sum() / total) if total else 0.0

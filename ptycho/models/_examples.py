@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ptycho._io.mapped import refuse_truncated
 from ptycho.data.grouping import neighbour_groups
 from ptycho.data.illumination import consistent_probe
 from ptycho.data.scan import ScanData
@@ -96,6 +97,7 @@ class Examples:
             scan, cutter = self.scans[number], cutters[number]
             if cutter is None:
                 assert scan.labels is not None  # checked at the door
+                refuse_truncated(scan.labels)
                 return scan.labels[members]
             patches = cutter.cut(scan.positions_yx[members.ravel()])
             return patches.reshape(*members.shape, *patches.shape[1:])

@@ -34,6 +34,11 @@ def artifact_bytes(
         Whether models put out the images of their halves.
     save_npz, save_npz_aligned : bool
         As in `ArtifactOptions`.
+
+    Returns
+    -------
+    int
+        To within the headers of the archives.
     """
     n_arms, truth = n_models + n_finished, _IMAGE * has_truth
     raw = truth + n_arms * _RAW + n_models * _CONSISTENCY * self_consistency

@@ -131,6 +131,21 @@ def test_a_hot_pixel_is_never_taken_for_the_dc_term(scan, place, caplog):
     assert f"1 hot: row {place[0] % 16} column {place[1] % 16}; mask them with --mask-hot" in caplog.text
 
 
+def test_one_pixel_alone_is_not_taken_for_the_dc_term_either(scan):
+    frames = np.zeros_like(scan.amplitude)
+    frames[:, 1, 1] = 100.0
+    check_plausible(replace(scan, amplitude=frames))
+
+
+def test_dark_counts_and_a_hot_pixel_are_no_beam(caplog):
+    scan = _simulated(1e5, 0.55, 1.0, 64)
+    frames = np.sqrt(np.random.default_rng(4).poisson(2.0, scan.amplitude.shape))
+    frames[:, 3, 4] = 300.0
+    check_plausible(replace(scan, amplitude=frames))
+    assert "there seems to be no beam in them" in caplog.text
+    assert "1 hot: row 3 column 4" in caplog.text
+
+
 def test_flickering_and_dead_pixels_are_never_taken_for_the_dc_term(scan):
     frames = scan.amplitude.copy()
     frames[::2, 1, 2] = 1000.0
