@@ -33,13 +33,12 @@ _WRITTEN = ("output_dir", "batch_memo", "baseline_debug_dir")
 
 @dataclass(frozen=True, eq=False)
 class _Job:
-    """Everything a comparison needs, opened and checked, and how its files were before."""
+    """Everything a comparison needs, opened and checked."""
 
     arms: Sequence[Arm]
     scan: ScanData
     settings: ComparisonSettings
     frame_positions_yx: np.ndarray
-    inputs: Snapshot
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -57,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     logger.info("opening the scan and the models …")
     with computing_on(arguments.device):
-        job = _open(arguments, before)
+        job = _open(arguments)
         _paths.check_space(output.path, _bytes_to_write(arguments, job))
         if arguments.dry_run:
             from ptycho.cli._summary import print_plan
@@ -65,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
             print_plan(job.arms, job.scan, job.settings)
             return 0
         with _errors.working(), output.in_use():
-            return _compare(arguments, job, output)
+            return _compare(arguments, job, output, before)
 
 
 def _output_folder(arguments: argparse.Namespace) -> _paths.OutputFolder:
@@ -75,7 +74,7 @@ def _output_folder(arguments: argparse.Namespace) -> _paths.OutputFolder:
     return _paths.OutputFolder(arguments.output_dir, replaces, arguments.overwrite)
 
 
-def _compare(arguments: argparse.Namespace, job: _Job, output: _paths.OutputFolder) -> int:
+def _compare(arguments: argparse.Namespace, job: _Job, output: _paths.OutputFolder, before: Snapshot) -> int:
     from ptycho.cli._log_start import log_start
     from ptycho.cli._runs import RunStart
     from ptycho.cli._summary import print_summary
@@ -86,7 +85,7 @@ def _compare(arguments: argparse.Namespace, job: _Job, output: _paths.OutputFold
     with _logging.file_log(log):
         log_start(arguments, _paths.inputs_of(arguments, _WRITTEN))
         with _logging.progress_display(arguments) as progress:
-            result = _inputs.with_changes(_result(arguments, job, progress), job.inputs)
+            result = _inputs.with_changes(_result(arguments, job, progress), before)
             with progress.stage("files, plots", 1, "steps") as stage:
                 result, files = _keep(arguments, result, job.scan, output, start)
                 stage.advance(1)
@@ -229,7 +228,7 @@ def _plot_options(arguments: argparse.Namespace, result: ComparisonResult) -> Pl
     )
 
 
-def _open(arguments: argparse.Namespace, before: Snapshot) -> _Job:
+def _open(arguments: argparse.Namespace) -> _Job:
     from ptycho.comparison import ComparisonSettings, check_arms
     from ptycho.data import check_export, read_scan, subsample
 
@@ -251,7 +250,7 @@ def _open(arguments: argparse.Namespace, before: Snapshot) -> _Job:
     scan = whole if n_frames is None else subsample(whole, n_frames, seed=arguments.test_subsample_seed)
     arms = _arms(arguments, whole, scan)
     check_arms(arms, scan, settings)
-    return _Job(arms, scan, settings, (whole if arguments.fixed_canvas else scan).positions_yx, before)
+    return _Job(arms, scan, settings, (whole if arguments.fixed_canvas else scan).positions_yx)
 
 
 def _arms(arguments: argparse.Namespace, whole: ScanData, scan: ScanData) -> list[Arm]:

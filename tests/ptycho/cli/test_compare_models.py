@@ -381,7 +381,7 @@ def test_ctrl_c_after_a_failed_arm_keeps_its_reason(workplace, tmp_path, monkeyp
 
 @pytest.mark.spec("CM-9.7")
 def test_a_full_disk_leaves_every_file_of_an_earlier_run(workplace, tmp_path, monkeypatch, capsys):
-    def full(path, arrays):
+    def full(path, members):
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device", "somewhere")
 
