@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     with computing_on(arguments.device):
         arm, scan, settings = _open(arguments)
-        _paths.check_space(output.path, _bytes_to_write(scan, settings))
+        _paths.check_space(output.path, _bytes_to_write(arguments, scan, settings))
         if arguments.dry_run:
             from ptycho.cli._summary import print_plan
 
@@ -84,11 +84,12 @@ def run(arguments: argparse.Namespace) -> int:
             return _reconstruct(arguments, arm, scan, settings, output, before)
 
 
-def _bytes_to_write(scan: ScanData, settings: ComparisonSettings) -> int:
-    """Return what the image and its coverage take; all else is small beside them."""
+def _bytes_to_write(arguments: argparse.Namespace, scan: ScanData, settings: ComparisonSettings) -> int:
+    """Return what the image, its coverage and its exports take at least; all else is small beside them."""
     from ptycho.image.cropping import object_window
 
-    return 12 * object_window(scan.positions_yx, settings.crop_size).area_px
+    area_px = object_window(scan.positions_yx, settings.crop_size).area_px
+    return (12 + 8 * len(arguments.export)) * area_px
 
 
 def _results() -> tuple[str, ...]:
