@@ -83,6 +83,7 @@ class Examples:
         """Return the frames of the groups `chosen` (B,), (B, N, N, C) float32 in the units of the network."""
 
         def scaled(number: int, members: np.ndarray) -> np.ndarray:
+            refuse_truncated(self.scans[number].amplitude)
             return self.scans[number].amplitude[members] * self.factors[number]
 
         return self._stacked(chosen, np.dtype(np.float32), scaled)
