@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptycho.cli import _errors, _flags, _paths
+from ptycho._io.unchanged import Snapshot
+from ptycho.cli import _errors, _flags, _inputs, _paths
 from ptycho.cli._parser import Parser
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def build_parser(prog: str = "ptycho-convert") -> Parser:
         action="store_true",
         help="exchange rows and columns of the frames, as those need that MATLAB wrote",
     )
+    _flags.add_mask_hot(parser)
     parser.add_argument(
         "--object",
         metavar="FILE",
@@ -75,6 +77,7 @@ def convert(arguments: argparse.Namespace) -> int:
     )
 
     _paths.check_output_file(arguments.output, overwrite=arguments.overwrite)
+    before = Snapshot.of(_paths.inputs_of(arguments, ("output",)))
     finished = None if arguments.object is None else read_reconstruction(arguments.object)
     layout = arguments.layout or detect_format(arguments.input)
     scan = read_scan(
@@ -83,12 +86,15 @@ def convert(arguments: argparse.Namespace) -> int:
         layout=layout,
         object_pixel_m=arguments.object_pixel_m,
         transpose_frames=arguments.transpose_frames,
+        mask_hot=arguments.mask_hot,
     )
     if finished is not None:
         scan = with_reconstruction(scan, finished)
     scan = consistent_probe(scan)
+    _paths.check_space(arguments.output.parent, scan.nbytes)
     with _errors.working():
         write_npz(arguments.output, scan)
+        _inputs.refuse_changes(before, kept_in=arguments.output)
     if not arguments.quiet:
         print(_summary(arguments.output, layout, scan))
     return 0

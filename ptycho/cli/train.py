@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptycho.cli import _errors, _flags, _logging, _paths, _ptychopinn_flags
+from ptycho._io.unchanged import Snapshot
+from ptycho.cli import _errors, _flags, _inputs, _logging, _paths, _ptychopinn_flags
 from ptycho.cli._parser import Parser
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
         metavar="SCAN",
         help="scans to learn from, all with frames of the same size",
     )
+    _flags.add_mask_hot(parser)
     parser.add_argument(
         "--output_dir",
         type=Path,
@@ -204,9 +206,13 @@ def run(arguments: argparse.Namespace) -> int:
     output = _paths.OutputFolder(arguments.output_dir, (*BUNDLE_FILES, *_TRAINING_FILES), may_be_there)
     inputs = _paths.inputs_of(arguments, ("output_dir", "tensorboard"))
     output.check([*inputs, *_files_of_start(arguments)])
+    before = Snapshot.of(inputs, but=output.path)
     if arguments.tensorboard is not None:
         _paths.check_output_folder(arguments.tensorboard)
-    scans = [read_scan(path, labels=arguments.model == "baseline") for path in arguments.train_data]
+    scans = [
+        read_scan(path, labels=arguments.model == "baseline", mask_hot=arguments.mask_hot)
+        for path in arguments.train_data
+    ]
 
     from ptycho.models.devices import computing_on
     from ptycho.models.training import TrainingSettings, check_folder, check_trainable
@@ -221,7 +227,9 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.resume:
             check_folder(arguments.output_dir, architecture, settings, start=start, resume=True)
         with _errors.working(), output.in_use():
-            return _train(arguments, scans, architecture, start, settings)
+            code = _train(arguments, scans, architecture, start, settings)
+            _inputs.refuse_changes(before, kept_in=output.path)
+            return code
 
 
 def _train(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ptycho._io.archive import Archive, errors_naming
-from ptycho.data.formats._assembling import reconstruction_of, scan_of
+from ptycho.data.formats._assembling import believed, reconstruction_of, scan_of
 from ptycho.data.formats._containers import contents_of, kind_of, open_container
 from ptycho.data.formats._format import Format
 from ptycho.data.formats._frames import oriented
@@ -59,6 +59,7 @@ def read_scan(
     transpose_frames: bool = False,
     labels: bool = True,
     plausibility: bool = True,
+    mask_hot: bool = False,
 ) -> ScanData:
     """Read a scan from a file of any format that is known here.
 
@@ -80,6 +81,8 @@ def read_scan(
         Exchange rows and columns of the frames, as files need whose frames MATLAB wrote.
     labels, plausibility : bool
         As in `read_npz`.
+    mask_hot : bool
+        Mask the hot and dead pixels, of which the log tells in any case. The frames are then in memory.
 
     Returns
     -------
@@ -109,9 +112,11 @@ def read_scan(
         if found.scan is not None:
             stack.close()
             _refuse_options_of_parts(source, found, bool(partners), transpose_frames)
-            scan = found.scan(source, labels, plausibility)
+            scan = found.scan(source, labels)
             if object_pixel_m is not None:
                 scan = replace(scan, geometry=ScanGeometry(object_pixel_m=object_pixel_m))
+            with errors_naming(path):
+                scan = believed(scan, plausibility=plausibility, mask_hot=mask_hot)
             return scan if found.name == "npz" else consistent_probe(scan)
         logger.info("%s is %s", source, found.title)
         parts = _joined(
@@ -120,7 +125,7 @@ def read_scan(
         if transpose_frames:
             parts = _with_transposed_frames(parts)
         with errors_naming(path):
-            return scan_of(parts, plausibility=plausibility)
+            return scan_of(parts, plausibility=plausibility, mask_hot=mask_hot)
 
 
 def read_reconstruction(path: str | PathLike[str]) -> Reconstruction:
