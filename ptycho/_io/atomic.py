@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +75,7 @@ def staged_files(
     replaces: Sequence[str] = (),
     last: str | None = None,
     overwrite: bool = True,
+    keeps_what_fits: bool = False,
 ) -> Iterator[Path]:
     """Give a hidden folder whose files move into `folder` once the block has ended well: all of them, or none.
 
@@ -89,6 +90,9 @@ def staged_files(
     overwrite : bool
         Whether earlier files of these names may be replaced. If not, and there are such by then, the new ones are
         kept in a visible folder of their own.
+    keeps_what_fits : bool
+        Whether, if the block ends for want of space, the files that it has finished (`whole_file`) are kept: in
+        their place if no earlier ones are there, or else in a visible folder of their own, for these are complete.
 
     Raises
     ------
@@ -105,13 +109,20 @@ def staged_files(
         try:
             yield stage
         except OSError as error:
+            if keeps_what_fits and is_full(error) and any(stage.iterdir()):
+                raise _what_fits(stage, target, replaces, error) from error
             _name_final_place(error, stage, target)
             raise
         fresh = in_order(stage, last=last)
-        stale = {path.name for pattern in replaces for path in target.glob(pattern)}
-        there = sorted(stale | {name for name in fresh if (target / name).exists()})
+        there = _in_the_way(target, replaces, fresh)
         if there and not overwrite:
-            _keep_aside(stage, target, there)
+            kept = _keep_aside(stage, target, "not-overwritten")
+            raise FileExistsError(
+                errno.EEXIST,
+                f"{', '.join(there)} came to be there during the run and may not be replaced; the new files are in "
+                f"{kept}",
+                str(target),
+            )
         _exchange(stage, target, fresh, there)
 
 
@@ -122,16 +133,44 @@ def _name_final_place(error: OSError, stage: Path, target: Path) -> None:
             error.filename = str(target / Path(error.filename).relative_to(stage))
 
 
-def _keep_aside(stage: Path, target: Path, there: Sequence[str]) -> NoReturn:
-    kept = target / f"not-overwritten-{uuid.uuid4().hex[:8]}"
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Remove what is there of a file of a stage if it could not be finished."""
+    try:
+        yield path
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def is_full(error: OSError) -> bool:
+    """Tell whether an error says that a disk, a quota or a limit of a file's size was reached."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _what_fits(stage: Path, target: Path, replaces: Sequence[str], error: OSError) -> OSError:
+    """Keep the finished files of a stage and return the error that says where they are."""
+    fresh = in_order(stage)
+    kept = target
+    if _in_the_way(target, replaces, fresh):
+        kept = _keep_aside(stage, target, "unfinished-results")
+    else:
+        _exchange(stage, target, fresh, [])
+    reason = f"{error.strerror or error}; kept in {kept}: {', '.join(fresh)}"
+    return OSError(error.errno, reason, str(target))
+
+
+def _in_the_way(target: Path, replaces: Sequence[str], fresh: Sequence[str]) -> list[str]:
+    stale = {path.name for pattern in replaces for path in target.glob(pattern)}
+    return sorted(stale | {name for name in fresh if (target / name).exists()})
+
+
+def _keep_aside(stage: Path, target: Path, name: str) -> Path:
+    kept = target / f"{name}-{uuid.uuid4().hex[:8]}"
     stage.rename(kept)
     # What is to be removed at the end of the block has to be there.
     stage.mkdir()
-    raise FileExistsError(
-        errno.EEXIST,
-        f"{', '.join(there)} came to be there during the run and may not be replaced; the new files are in {kept}",
-        str(target),
-    )
+    return kept
 
 
 def _exchange(stage: Path, target: Path, fresh: Sequence[str], there: Sequence[str]) -> None:

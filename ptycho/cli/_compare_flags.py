@@ -32,6 +32,7 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--pinn_dir", type=Path, metavar="DIR", help="folder of the trained PINN")
     group.add_argument("--baseline_dir", type=Path, metavar="DIR", help="folder of the trained baseline")
     group.add_argument("--test_data", type=Path, metavar="SCAN", help="scan to compare them on")
+    _flags.add_mask_hot(group)
     group.add_argument(
         "--tike_recon_path",
         type=Path,

@@ -174,6 +174,11 @@ def raise_failures(result: ComparisonResult, *, kept_in: Path) -> None:
     reasons = [
         f"{failure.what} failed: {failure.reason}" for failure in result.failures if failure.kind == "failed"
     ]
+    reasons += [
+        f"{failure.what} {failure.reason}; the results in {kept_in} are unreliable, so run again."
+        for failure in result.failures
+        if failure.kind == "unreliable"
+    ]
     if any(labels.values()):
         finished = ", ".join(arm.label for arm in result.arms) or "the report"
         said = [f"stopped by Ctrl-C; {finished} kept in {kept_in}"]

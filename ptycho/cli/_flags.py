@@ -117,6 +117,15 @@ def add_stitching(group: argparse._ActionsContainer) -> None:
     )
 
 
+def add_mask_hot(group: argparse._ActionsContainer) -> None:
+    """Add ``--mask-hot``, an argument of `read_scan`, for commands that read the frames of a scan."""
+    group.add_argument(
+        "--mask-hot",
+        action="store_true",
+        help="mask the hot and dead pixels of the detector, which a warning names in any case (default off)",
+    )
+
+
 def add_run_flags(group: argparse._ActionsContainer) -> None:
     """Add ``--output_dir``, ``--overwrite`` and ``--dry-run``."""
     group.add_argument("--output_dir", type=Path, required=True, metavar="DIR", help="folder of all results")

@@ -62,7 +62,12 @@ def read_all(arguments: argparse.Namespace, paths: Sequence[Path], *, labels: bo
         _paths.check_output_file(arguments.save_recipe, overwrite=getattr(arguments, "overwrite", False))
     scans = [
         read_scan(
-            path, importing=settings, partners=arguments.partners, layout=arguments.layout, labels=labels
+            path,
+            importing=settings,
+            partners=arguments.partners,
+            layout=arguments.layout,
+            labels=labels,
+            mask_hot=arguments.mask_hot,
         )
         for path in paths
     ]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,6 +39,27 @@ def check_output_folder(path: Path) -> None:
     while not existing.exists():
         existing = existing.parent
     _check_writable_folder(existing)
+
+
+def check_space(path: Path, n_bytes: int) -> None:
+    """Refuse to begin what could not be kept: the disk of a folder, made or not, has less room than it will take.
+
+    Raises
+    ------
+    OSError
+        Of the kind that a full disk gives, with both numbers.
+    """
+    existing = path.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    free_bytes = shutil.disk_usage(existing).free
+    if free_bytes < n_bytes:
+        reason = f"{_megabytes(n_bytes)} will be written but {_megabytes(free_bytes)} are free"
+        raise OSError(errno.ENOSPC, reason, str(path))
+
+
+def _megabytes(n_bytes: int) -> str:
+    return f"{n_bytes / 1e6:.3g} MB"
 
 
 def _check_writable_folder(folder: Path) -> None:

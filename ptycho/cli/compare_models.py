@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptycho.cli import _errors, _flags, _import_flags, _logging, _paths
+from ptycho._io.unchanged import Snapshot
+from ptycho.cli import _errors, _flags, _import_flags, _inputs, _logging, _paths
 from ptycho.cli._compare_flags import build_parser
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     output, dump = _output_folder(arguments), _dump_folder(arguments)
     inputs = _paths.inputs_of(arguments, _WRITTEN)
     output.check(inputs)
+    before = Snapshot.of(inputs, but=output.path)
     if dump is not None:
         dump.check(inputs, flag="--baseline-debug-dir")
 
@@ -55,13 +57,14 @@ def run(arguments: argparse.Namespace) -> int:
     logger.info("opening the scan and the models …")
     with computing_on(arguments.device):
         job = _open(arguments)
+        _paths.check_space(output.path, _bytes_to_write(arguments, job))
         if arguments.dry_run:
             from ptycho.cli._summary import print_plan
 
             print_plan(job.arms, job.scan, job.settings)
             return 0
         with _errors.working(), output.in_use():
-            return _compare(arguments, job, output)
+            return _compare(arguments, job, output, before)
 
 
 def _output_folder(arguments: argparse.Namespace) -> _paths.OutputFolder:
@@ -71,7 +74,7 @@ def _output_folder(arguments: argparse.Namespace) -> _paths.OutputFolder:
     return _paths.OutputFolder(arguments.output_dir, replaces, arguments.overwrite)
 
 
-def _compare(arguments: argparse.Namespace, job: _Job, output: _paths.OutputFolder) -> int:
+def _compare(arguments: argparse.Namespace, job: _Job, output: _paths.OutputFolder, before: Snapshot) -> int:
     from ptycho.cli._log_start import log_start
     from ptycho.cli._runs import RunStart
     from ptycho.cli._summary import print_summary
@@ -82,7 +85,7 @@ def _compare(arguments: argparse.Namespace, job: _Job, output: _paths.OutputFold
     with _logging.file_log(log):
         log_start(arguments, _paths.inputs_of(arguments, _WRITTEN))
         with _logging.progress_display(arguments) as progress:
-            result = _result(arguments, job, progress)
+            result = _inputs.with_changes(_result(arguments, job, progress), before)
             with progress.stage("files, plots", 1, "steps") as stage:
                 result, files = _keep(arguments, result, job.scan, output, start)
                 stage.advance(1)
@@ -172,21 +175,18 @@ def _write(
     start: RunStart,
 ) -> list[Path]:
     """Put the data into the output folder, all or none, in place of all files of an earlier run."""
-    from ptycho._io.atomic import staged_files
     from ptycho.report import ArtifactOptions, export_images, write_artifacts
-    from ptycho.report.names import ARTIFACT_PATTERNS, PLOT_PATTERNS, REPORT_FILE
+    from ptycho.report.names import ARTIFACT_PATTERNS, PLOT_PATTERNS
 
-    options = _flags.settings_from(arguments, ArtifactOptions)
-    with staged_files(
+    return write_artifacts(
+        result,
         output.path,
+        options=_flags.settings_from(arguments, ArtifactOptions),
+        report=start.info(arguments.command_line),
+        also=lambda folder: export_images(result, scan, folder, arguments.export),
         replaces=(*ARTIFACT_PATTERNS, *PLOT_PATTERNS),
-        last=REPORT_FILE,
         overwrite=output.overwrite,
-    ) as stage:
-        report = start.info(arguments.command_line)
-        written = write_artifacts(result, stage, options=options, report=report)
-        written += export_images(result, scan, stage, arguments.export)
-    return [output.path / path.name for path in written]
+    )
 
 
 @contextmanager
@@ -285,6 +285,22 @@ def _model_folders(arguments: argparse.Namespace) -> dict[ModelKind, Path | None
     from ptycho.demo import model_folder
 
     return {"pinn": model_folder("pinn"), "baseline": model_folder("baseline")}
+
+
+def _bytes_to_write(arguments: argparse.Namespace, job: _Job) -> int:
+    from ptycho.image.cropping import object_window
+    from ptycho.report import artifact_bytes
+
+    n_models = sum(arm.fills_canvases for arm in job.arms)
+    return artifact_bytes(
+        object_window(job.frame_positions_yx, job.settings.crop_size).area_px,
+        n_models=n_models,
+        n_finished=len(job.arms) - n_models,
+        has_truth=job.scan.object_guess is not None,
+        self_consistency=job.settings.self_consistency,
+        save_npz=arguments.save_npz,
+        save_npz_aligned=arguments.save_npz_aligned,
+    )
 
 
 def _registered(arguments: argparse.Namespace) -> Registered:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ptycho.cli import _errors, _flags, _import_flags, _paths
+from ptycho._io.unchanged import Snapshot
+from ptycho.cli import _errors, _flags, _import_flags, _inputs, _paths
 from ptycho.cli._parser import Parser
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def build_parser(prog: str = "ptycho-convert") -> Parser:
         action=_InAndOut,
         help="the scan to read, which is not changed (default: the file of --frames), and the NPZ to write",
     )
+    _flags.add_mask_hot(parser)
     parser.add_argument(
         "--object",
         metavar="FILE",
@@ -59,13 +61,16 @@ def convert(arguments: argparse.Namespace) -> int:
     source = _import_flags.scan_path(arguments, arguments.input)
     target = arguments.output
     _paths.check_output_file(target, overwrite=arguments.overwrite)
+    before = Snapshot.of([source, *_paths.inputs_of(arguments, ("output", "save_recipe"))])
     finished = None if arguments.object is None else read_reconstruction(arguments.object)
     scan = _import_flags.read(arguments, source)
     if finished is not None:
         scan = with_reconstruction(scan, finished)
     scan = consistent_probe(scan)
+    _paths.check_space(arguments.output.parent, scan.nbytes)
     with _errors.working():
         write_npz(target, scan)
+        _inputs.refuse_changes(before, kept_in=target)
     if not arguments.quiet:
         print(_summary(target, arguments.layout or _format_name(source), scan))
     return 0

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptycho.cli import _errors, _flags, _import_flags, _logging, _paths, _ptychopinn_flags
+from ptycho._io.unchanged import Snapshot
+from ptycho.cli import _errors, _flags, _import_flags, _inputs, _logging, _paths, _ptychopinn_flags
 from ptycho.cli._parser import Parser
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def build_parser(prog: str = "ptycho-reconstruct") -> Parser:
         help="folder of ptycho-train, or PtychoPINN's wts.h5.zip or baseline_model.h5",
     )
     inputs.add_argument("--test_data", type=Path, required=True, metavar="SCAN", help="scan to reconstruct")
+    _flags.add_mask_hot(inputs)
     _flags.add_stitching(inputs)
 
     batches = parser.add_argument_group(
@@ -64,20 +66,31 @@ def run(arguments: argparse.Namespace) -> int:
     _flags.check_colour_scale(arguments)
     _flags.check_phase_limits(arguments)
     output = _paths.OutputFolder(arguments.output_dir, (*_results(), _LOG), arguments.overwrite)
-    output.check(_paths.inputs_of(arguments, _WRITTEN))
+    inputs = _paths.inputs_of(arguments, _WRITTEN)
+    output.check(inputs)
+    before = Snapshot.of(inputs, but=output.path)
     _flags.check_batch_memo(arguments.batch_memo)
 
     from ptycho.models.devices import computing_on
 
     with computing_on(arguments.device):
         arm, scan, settings = _open(arguments)
+        _paths.check_space(output.path, _bytes_to_write(arguments, scan, settings))
         if arguments.dry_run:
             from ptycho.cli._summary import print_plan
 
             print_plan([arm], scan, settings)
             return 0
         with _errors.working(), output.in_use():
-            return _reconstruct(arguments, arm, scan, settings, output)
+            return _reconstruct(arguments, arm, scan, settings, output, before)
+
+
+def _bytes_to_write(arguments: argparse.Namespace, scan: ScanData, settings: ComparisonSettings) -> int:
+    """Return what the image, its coverage and its exports take at least; all else is small beside them."""
+    from ptycho.image.cropping import object_window
+
+    area_px = object_window(scan.positions_yx, settings.crop_size).area_px
+    return (12 + 8 * len(arguments.export)) * area_px
 
 
 def _results() -> tuple[str, ...]:
@@ -111,6 +124,7 @@ def _reconstruct(
     scan: ScanData,
     settings: ComparisonSettings,
     output: _paths.OutputFolder,
+    before: Snapshot,
 ) -> int:
     from ptycho.cli._log_start import log_start
     from ptycho.cli._runs import RunStart
@@ -123,7 +137,9 @@ def _reconstruct(
         log_start(arguments, _paths.inputs_of(arguments, _WRITTEN))
         with _logging.progress_display(arguments) as progress:
             result = compare([arm], scan, settings=settings, progress=progress)
+        # Without an image there is nothing to keep.
         _errors.raise_failures(result, kept_in=output.path)
+        result = _inputs.with_changes(result, before)
         result, files = _keep(arguments, result, scan, output, start)
         if not arguments.quiet:
             print_runs(result, [*files, log])
@@ -147,7 +163,9 @@ def _keep(
     (arm,) = result.arms
     assert arm.inference is not None  # a model was run
     folder, command_line = output.path, arguments.command_line
-    with staged_files(folder, replaces=_results(), last=_REPORT, overwrite=output.overwrite) as stage:
+    with staged_files(
+        folder, replaces=_results(), last=_REPORT, overwrite=output.overwrite, keeps_what_fits=True
+    ) as stage:
         image = arm.inference.as_reconstruction(scan, label=arm.label)
         write_reconstruction(stage / _IMAGE, image)
         exports = export_reconstruction(stage / _EXPORTS, image, arguments.export, geometry=scan.geometry)

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptycho.cli import _errors, _flags, _import_flags, _logging, _paths, _ptychopinn_flags
+from ptycho._io.unchanged import Snapshot
+from ptycho.cli import _errors, _flags, _import_flags, _inputs, _logging, _paths, _ptychopinn_flags
 from ptycho.cli._parser import Parser
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
         metavar="SCAN",
         help="scans to learn from, all with frames of the same size",
     )
+    _flags.add_mask_hot(parser)
     parser.add_argument(
         "--output_dir",
         type=Path,
@@ -204,6 +206,7 @@ def run(arguments: argparse.Namespace) -> int:
     output = _paths.OutputFolder(arguments.output_dir, (*BUNDLE_FILES, *_TRAINING_FILES), may_be_there)
     inputs = _paths.inputs_of(arguments, ("output_dir", "tensorboard", "save_recipe"))
     output.check([*inputs, *_files_of_start(arguments)])
+    before = Snapshot.of(inputs, but=output.path)
     if arguments.tensorboard is not None:
         _paths.check_output_folder(arguments.tensorboard)
     scans = _import_flags.read_all(arguments, arguments.train_data, labels=arguments.model == "baseline")
@@ -221,7 +224,9 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.resume:
             check_folder(arguments.output_dir, architecture, settings, start=start, resume=True)
         with _errors.working(), output.in_use():
-            return _train(arguments, scans, architecture, start, settings)
+            code = _train(arguments, scans, architecture, start, settings)
+            _inputs.refuse_changes(before, kept_in=output.path)
+            return code
 
 
 def _train(

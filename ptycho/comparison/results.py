@@ -17,7 +17,7 @@ from ptycho.image.registration import Registration
 from ptycho.models.networks import ModelKind
 from ptycho.reconstruction import InferenceRun
 
-FailureKind = Literal["failed", "stopped", "not_scored"]
+FailureKind = Literal["failed", "stopped", "not_scored", "unreliable"]
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,9 @@ class Failure:
         The label of the arm, or what it is, such as "the plots".
     reason : str
         Why, in words.
-    kind : {"failed", "stopped", "not_scored"}
-        An error; Ctrl-C before it was finished; Ctrl-C between its image and its figures.
+    kind : {"failed", "stopped", "not_scored", "unreliable"}
+        An error; Ctrl-C before it was finished; Ctrl-C between its image and its figures; an input that changed
+        while it was used, so that all results may be wrong.
     """
 
     what: str

@@ -6,30 +6,23 @@ import logging
 
 import numpy as np
 
-from ptycho.data.overlap import median_step, warn_of_overlap
-from ptycho.data.scan import ScanData
+from ptycho.data.dark_frames import dark_frames, is_without_beam
+from ptycho.data.defects import Defects, defects_of, sound_energies
+from ptycho.data.intensity import check_not_intensity
+from ptycho.data.overlap import warn_of_overlap
+from ptycho.data.placement import CLOSEST_PX, check_on_object, spacing_px
+from ptycho.data.reconstruction import warn_of_real_object
+from ptycho.data.scan import ScanData, bright_among
 from ptycho.errors import DataError
 
 logger = logging.getLogger(__name__)
 
 # Frames looked at where a few tell as much as all.
 _SAMPLE_FRAMES = 16
-# Distinct values needed before whole numbers are taken for counts: amplitudes that are all whole come
-# from counts 1, 4, 9 with none between.
-_MIN_DISTINCT = 3
-# Whole numbers are exact in float32 to 2**24; above 2**22 few fractions are left to tell them from.
-_MAX_WHOLE = 2.0**22
-# Multiples of a fractional quantum are looked for up to here: beyond, float32 rounding hides the rest.
-_MAX_MULTIPLE = 10_000
-# Below these the fit of the exponent says nothing, for want of light or of a fitting object.
-_MIN_PIXELS = 100
-_MIN_CORRELATION = 0.8
-_ROOT = "store numpy.sqrt of the frames"
 # Corner energy over centre energy that no centred far field reaches.
 _CORNER_EXCESS = 2.0
 # No chain of overlapping frames is longer than n frames; short scans are given this many.
 _MIN_CHAIN = 100
-_CLOSEST_PX = 0.5
 
 
 def check_plausible(scan: ScanData) -> None:
@@ -50,22 +43,35 @@ def check_plausible(scan: ScanData) -> None:
     """
     _check_positions(scan)
     warn_of_overlap(scan)
-    _warn_of_blanks(scan)
-    _warn_of_bright_frames(scan)
-    sample = scan.select(_sample_indices(scan))
-    _check_centring(sample.amplitude)
-    _check_not_counts(sample.amplitude)
-    _check_exponent(sample)
+    if scan.object_guess is not None:
+        _warn_of_object(scan.object_guess)
+    defects = defects_of(scan)
+    sound = ~defects.bad
+    energies = sound_energies(scan, defects)
+    dark, bright = dark_frames(scan, energies, sound), bright_among(energies)
+    if not energies.any() or is_without_beam(scan, sound):
+        logger.warning(
+            "the frames are lit as evenly as by dark counts alone, though the probe would light them unevenly: there "
+            "seems to be no beam in them; check where the frames were taken from"
+        )
+    else:
+        sample = scan.select(_usual_frames(energies, dark, bright))
+        sample = sample.with_mask(sound if scan.mask is None else sound & scan.mask) if defects else sample
+        _check_centring(sample.amplitude)
+        check_not_intensity(sample)
+    _warn_of_pixels(defects)
+    _warn_of_frames(energies, dark, bright)
 
 
-def _sample_indices(scan: ScanData) -> np.ndarray:
-    lit = np.flatnonzero(scan.frame_energies)
+def _usual_frames(energies: np.ndarray, dark: np.ndarray, bright: np.ndarray) -> np.ndarray:
+    """Return the numbers of a few frames that are none of blank, dark and too bright."""
+    lit = np.setdiff1d(np.flatnonzero(energies), np.concatenate([dark, bright]))
     return lit[np.linspace(0, lit.size - 1, min(_SAMPLE_FRAMES, lit.size)).astype(np.int64)]
 
 
 def _check_positions(scan: ScanData) -> None:
     if scan.object_guess is not None:
-        _check_inside_object(scan.positions_yx, scan.object_guess.shape)
+        check_on_object(scan.positions_yx, scan.object_guess.shape, scan.patch_size)
     else:
         _check_spread(scan.positions_yx, scan.patch_size)
     if scan.n_frames > 1 and np.ptp(scan.positions_yx, axis=0).max() < 0.01:
@@ -80,10 +86,8 @@ def _check_positions(scan: ScanData) -> None:
 
 def _warn_of_unit(positions_yx: np.ndarray, patch_size: int) -> None:
     """Warn of neighbours that lie closer than half a pixel, or farther apart than a frame is wide."""
-    nearest_px = median_step(positions_yx)
-    if nearest_px is None:
-        return
-    if nearest_px < _CLOSEST_PX:
+    nearest_px = spacing_px(positions_yx)
+    if nearest_px < CLOSEST_PX:
         logger.warning(
             "neighbouring positions lie %.3g pixels apart (median), but a scan moves by at least half a pixel; if they "
             "are in micrometres or nanometres, divide them by the size of the object's pixel",
@@ -98,35 +102,50 @@ def _warn_of_unit(positions_yx: np.ndarray, patch_size: int) -> None:
         )
 
 
-def _warn_of_bright_frames(scan: ScanData) -> None:
-    bright = scan.bright_outliers
+def _warn_of_pixels(defects: Defects) -> None:
+    if defects:
+        logger.warning(
+            "pixels of the detector do not measure: %s; mask them with --mask-hot (mask_hot=True of read_scan), or "
+            "they are taken for what the sample scatters",
+            defects.in_words(),
+        )
+
+
+def _warn_of_frames(energies: np.ndarray, dark: np.ndarray, bright: np.ndarray) -> None:
+    blank = np.flatnonzero(energies == 0)
+    if blank.size:
+        logger.warning(
+            "%d of %d frames are zero everywhere, the first being %d; they add nothing but noise to the "
+            "image, so consider removing them",
+            blank.size,
+            energies.size,
+            blank[0],
+        )
+    if dark.size or bright.size:
+        usual = np.median(np.delete(energies, np.concatenate([blank, dark])))
+        _warn_of_unusual_frames(energies / usual, dark, bright)
+
+
+def _warn_of_unusual_frames(relative: np.ndarray, dark: np.ndarray, bright: np.ndarray) -> None:
+    """Warn of frames whose energies (n,), `relative` to that of a typical one, are far from 1."""
+    if dark.size:
+        logger.warning(
+            "%d of %d frames hold dark counts alone, spread evenly over the detector, the first being %d with %.3g "
+            "times the energy of a typical one; the beam seems to have been off, so remove them",
+            dark.size,
+            relative.size,
+            dark[0],
+            relative[dark[0]],
+        )
     if bright.size:
-        energies = scan.frame_energies
         logger.warning(
             "%d of %d frames have more than 20 times the energy of a typical one, the first being %d with %.3g times; "
             "they are left out of the scale of the frames, and should be removed",
             bright.size,
-            scan.n_frames,
+            relative.size,
             bright[0],
-            energies[bright[0]] / np.median(energies[energies > 0]),
+            relative[bright[0]],
         )
-
-
-def _check_inside_object(positions_yx: np.ndarray, shape: tuple[int, ...]) -> None:
-    outside = ((positions_yx < 0) | (positions_yx > shape)).any(axis=1)
-    if not outside.any():
-        return
-    swapped = positions_yx[:, ::-1]
-    hint = "shift them into the object's pixel frame, or remove objectGuess"
-    if ((swapped >= 0) & (swapped <= shape)).all():
-        hint = "xcoords (columns) and ycoords (rows) seem to be swapped"
-    first = int(outside.argmax())
-    y, x = positions_yx[first]
-    raise DataError(
-        f"{outside.sum()} of {len(positions_yx)} positions lie outside the object, the first being frame "
-        f"{first} at y = {y:.6g}, x = {x:.6g}, but 0 <= y <= {shape[0]} and 0 <= x <= {shape[1]} is needed; "
-        f"{hint}."
-    )
 
 
 def _check_spread(positions_yx: np.ndarray, patch_size: int) -> None:
@@ -143,94 +162,38 @@ def _check_spread(positions_yx: np.ndarray, patch_size: int) -> None:
         )
 
 
-def _warn_of_blanks(scan: ScanData) -> None:
-    blank = np.flatnonzero(scan.frame_energies == 0)
-    if blank.size:
-        logger.warning(
-            "%d of %d frames are zero everywhere, the first being %d; they add nothing but noise to the "
-            "image, so consider removing them",
-            blank.size,
-            scan.n_frames,
-            blank[0],
-        )
-    if scan.object_guess is not None and not np.ptp(np.abs(scan.object_guess - scan.object_guess[0, 0])):
+def _warn_of_object(image: np.ndarray) -> None:
+    if not np.ptp(np.abs(image - image[0, 0])):
         logger.warning("objectGuess is the same everywhere: as ground truth it says nothing")
+    else:
+        warn_of_real_object(image, "objectGuess")
 
 
 def _check_centring(sample: np.ndarray) -> None:
-    energy = np.square(sample, dtype=np.float64).sum(axis=0)
+    energy = np.square(sample, dtype=np.float64).mean(axis=0)
+    # Twice, for what a single pixel does, whatever it may be, says nothing of the beam.
+    if _is_at_corners(energy) and _is_at_corners(_without_spikes(energy)):
+        share = _central_share(np.fft.fftshift(energy)), _central_share(energy)
+        raise DataError(
+            f"the frames have {share[0]:.0%} of their energy at the corners and {share[1]:.0%} in the middle, so the "
+            "DC term is not at pixel (N/2, N/2); apply numpy.fft.fftshift over their last two axes."
+        )
+
+
+def _is_at_corners(energy: np.ndarray) -> bool:
     # A box of half the side: as much area inside as the four corners have when shifted to the middle.
-    centre, corners = _central_sum(energy), _central_sum(np.fft.fftshift(energy))
-    if corners > _CORNER_EXCESS * centre:
-        raise DataError(
-            f"the frames have {corners / energy.sum():.0%} of their energy at the corners and "
-            f"{centre / energy.sum():.0%} in the middle, so the DC term is not at pixel (N/2, N/2); "
-            "apply numpy.fft.fftshift over their last two axes."
-        )
+    return _central_share(np.fft.fftshift(energy)) > _CORNER_EXCESS * _central_share(energy)
 
 
-def _central_sum(image: np.ndarray) -> float:
+def _without_spikes(energy: np.ndarray) -> np.ndarray:
+    """Return the image with the median of 3x3 pixels in place of each; without its brightest if nothing is left."""
+    from scipy.ndimage import median_filter
+
+    smooth = median_filter(energy, 3, mode="wrap")
+    return smooth if smooth.any() else np.where(energy < energy.max(), energy, 0)
+
+
+def _central_share(image: np.ndarray) -> float:
     rows, columns = (slice(side // 4, side - side // 4) for side in image.shape)
-    return float(image[rows, columns].sum())
-
-
-def _check_not_counts(sample: np.ndarray) -> None:
-    """Refuse frames whose values are whole multiples of one quantum, as photon counts are.
-
-    Amplitudes from counts are square roots 1, 1.41, 1.73, 2, …: among their multiples of the smallest,
-    fractions abound. Frames of zeros and ones pass: there the square root changes nothing.
-    """
-    values = np.unique(sample[sample > 0]).astype(np.float64)
-    for quantum, limit, tolerance in (1.0, _MAX_WHOLE, 0.0), (values[0], _MAX_MULTIPLE * values[0], 0.01):
-        multiples = values[values <= limit] / quantum
-        enough = multiples.size >= _MIN_DISTINCT and multiples.size > values.size / 2
-        if enough and np.abs(multiples - np.rint(multiples)).max() <= tolerance:
-            raise DataError(
-                f"the frames hold {values.size} distinct values up to {values[-1]:.6g}, all whole multiples "
-                f"of {quantum:.6g}, as counts (intensity) have, but amplitude is expected; {_ROOT}."
-            )
-
-
-def _check_exponent(sample: ScanData) -> None:
-    """Refuse frames that follow the square of the far field that object and probe predict.
-
-    This finds intensity that is not whole-numbered, as simulated without noise. It needs the object,
-    and compares how frames differ from one another: what they share is the probe's far field, which a
-    loose probe guess gets wrong by any power.
-    """
-    if sample.object_guess is None or sample.n_frames < 2:
-        return
-    predicted, measured = _contrasts(_predicted_frames(sample), sample.amplitude)
-    if predicted.size < _MIN_PIXELS:
-        return
-    spread = np.array([predicted.std(), measured.std()])
-    if not spread.all() or (predicted * measured).mean() < _MIN_CORRELATION * spread.prod():
-        return
-    exponent = (predicted * measured).mean() / predicted.var()
-    if exponent > 1.5:
-        raise DataError(
-            f"the frames follow the far field of probe and object to the power {exponent:.2f}, but amplitude "
-            f"follows it to the power 1 and intensity to the power 2; {_ROOT}."
-        )
-
-
-def _predicted_frames(sample: ScanData) -> np.ndarray:
-    """Return |FFT(probe · patch)| at the whole-pixel positions; zero where a patch leaves the object."""
-    side = sample.patch_size
-    padded = np.pad(np.asarray(sample.object_guess), side)
-    corners = np.floor(sample.positions_yx).astype(np.int64) - side // 2 + side
-    patches = np.stack([padded[y : y + side, x : x + side] for y, x in corners])
-    return np.abs(np.fft.fftshift(np.fft.fft2(patches * sample.probe), axes=(-2, -1)))
-
-
-def _contrasts(predicted: np.ndarray, measured: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the logarithms of both without each pixel's mean over the frames.
-
-    Pixels are used where the prediction is in its upper half and no frame is dark.
-    """
-    lit = (predicted > 0).all(axis=0) & (measured > 0).all(axis=0)
-    mean = predicted.mean(axis=0)
-    bright = lit & (mean > np.median(mean))
-    logs = np.log(predicted[:, bright]), np.log(measured[:, bright])
-    first, second = (log - log.mean(axis=0) for log in logs)
-    return first.ravel(), second.ravel()
+    total = image.sum()
+    return float(image[rows, columns].sum() / total) if total else 0.0

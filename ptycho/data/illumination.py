@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ptycho.data.scan import ScanData
+from ptycho.data.defects import defects_of, sound_energies
+from ptycho.data.scan import ScanData, bright_among
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ _BRIGHT_PERCENTILE = 99
 def probe_energy_ratio(scan: ScanData) -> float:
     """Compare the energy of the probe with that of the frames.
 
-    Σ|probe|² over Σ amplitude² of the brightest frames (99th percentile); see `consistent_probe`.
+    Σ|probe|² over Σ amplitude² of the brightest frames (99th percentile), hot pixels left out; see `consistent_probe`.
 
     Parameters
     ----------
@@ -68,15 +69,17 @@ def consistent_probe(scan: ScanData) -> ScanData:
     return replace(scan, probe=(scan.probe.astype(np.complex128) * ratio**-0.5).astype(np.complex64))
 
 
-def probe_of_mean_frame(amplitude: np.ndarray) -> np.ndarray:
+def probe_of_mean_frame(amplitude: np.ndarray, sound: np.ndarray) -> np.ndarray:
     """Return a guess of the probe for frames (n, N, N) that come without one, (N, N) complex64.
 
     It is the far field of flat phase whose amplitude is that of the mean frame: a focused beam, blurred by what
-    the object scatters. Its energy is that of the brightest frames.
+    the object scatters. Its energy is that of the brightest frames. Only pixels that are `sound`, (N, N) bool, enter:
+    a hot one would be a wave all over the probe.
     """
     side = amplitude.shape[-1]
-    mean = np.sqrt(np.einsum("nij,nij->ij", amplitude, amplitude, dtype=np.float64) / len(amplitude))
-    energies = np.einsum("nij,nij->n", amplitude, amplitude, dtype=np.float64)
+    intensity = np.einsum("nij,nij->ij", amplitude, amplitude, dtype=np.float64) / len(amplitude)
+    mean = np.sqrt(intensity * sound)
+    energies = np.einsum("nij,nij,ij->n", amplitude, amplitude, sound, dtype=np.float64)
     probe = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(mean))) * side
     if not energies.any():
         return probe.astype(np.complex64)
@@ -89,5 +92,6 @@ def _probe_energy(scan: ScanData) -> float:
 
 
 def _bright_frame_energy(scan: ScanData) -> float:
-    energies = np.delete(scan.frame_energies, scan.bright_outliers)
+    energies = sound_energies(scan, defects_of(scan))
+    energies = np.delete(energies, bright_among(energies))
     return float(np.percentile(energies[energies > 0], _BRIGHT_PERCENTILE))

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ptycho._io.archive import Archive, errors_naming, open_archive
+from ptycho._io.archive_writing import write_archive
 from ptycho._io.atomic import replacing
 from ptycho.data.checks import check_plausible
 from ptycho.data.gaps import mask_gaps
@@ -103,7 +104,7 @@ def write_npz(path: str | PathLike[str], scan: ScanData) -> None:
     if scan.geometry is not None:
         arrays.update({name: getattr(scan.geometry, name) for name in _LENGTHS})
     with replacing(Path(path)) as file:
-        np.savez(file, **{key: array for key, array in arrays.items() if array is not None})
+        write_archive(file, arrays.items())
 
 
 def _read_fields(archive: Archive, *, labels: bool) -> dict[str, np.ndarray]:

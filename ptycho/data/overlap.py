@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 
 import numpy as np
 
+from ptycho.data.placement import spacing_px
 from ptycho.data.scan import ScanData
 
 logger = logging.getLogger(__name__)
@@ -15,8 +17,6 @@ logger = logging.getLogger(__name__)
 _ENERGY_WITHIN = 0.9
 # Sparse scans have neighbours about as far apart as that; a wrong unit or pixel is wrong by more.
 _APART = 1.25
-# Below this many places a distance between neighbours says nothing of a scan.
-_LEAST_PLACES = 4
 # More frames than this share with the position of another are no chance.
 _REPEATED = 0.01
 # Above this the wave on the detector is no far field: Goodman, Introduction to Fourier Optics, section 4.2.
@@ -27,12 +27,8 @@ _FLAT = 1e-3
 
 def median_step(positions_yx: np.ndarray) -> float | None:
     """Return the median distance between nearest places, in the positions' unit; None for fewer than four of them."""
-    from scipy.spatial import KDTree
-
-    places = np.unique(positions_yx, axis=0)
-    if len(places) < _LEAST_PLACES:
-        return None
-    return float(np.median(KDTree(places).query(places, k=2)[0][:, 1]))
+    step = spacing_px(positions_yx)
+    return None if math.isnan(step) else step
 
 
 def beam_width_px(probe: np.ndarray) -> float:

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ptycho._io.archive import Archive, open_archive
+from ptycho._io.archive import Archive, errors_naming, open_archive
+from ptycho._io.archive_writing import write_archive
 from ptycho._io.atomic import replacing
+from ptycho.data.placement import check_on_object
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
 
@@ -33,7 +35,7 @@ class Reconstruction:
     object : (H, W) complex64
         The reconstructed transmission.
     probe : (N, N) complex64
-        The illumination that belongs to it, first mode.
+        The illumination that belongs to it, strongest mode.
     seconds : float, optional
         How long the algorithm took.
     positions_yx : (n, 2) float64, optional
@@ -41,6 +43,11 @@ class Reconstruction:
         origin is known; without, it must be registered.
     coverage : (H, W) float32, optional
         How many patches lie on each pixel, 0 where nothing was reconstructed; all of it was if None.
+
+    Raises
+    ------
+    DataError
+        The positions cannot be those of patches of the object; says which shift mends them.
     """
 
     label: str
@@ -49,6 +56,11 @@ class Reconstruction:
     seconds: float | None = None
     positions_yx: np.ndarray | None = None
     coverage: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse positions that count from another origin than the object's pixel (0, 0)."""
+        if self.positions_yx is not None and self.positions_yx.size:
+            check_on_object(self.positions_yx, self.object.shape, self.probe.shape[-1])
 
     def origin_in(self, *scans: ScanData) -> tuple[float, float] | None:
         """Return the object pixel under pixel (0, 0) of this image, None (with a warning) if it is not known.
@@ -108,14 +120,18 @@ def read_reconstruction_npz(path: str | PathLike[str]) -> Reconstruction:
     with open_archive(Path(path)) as archive:
         archive.require(_REQUIRED)
         image = _object(archive)
-        return Reconstruction(
-            label=_label(archive),
-            object=image,
-            probe=first_mode(archive.read("reconstructed_probe"), f"reconstructed_probe in {path}"),
-            seconds=_seconds(archive),
-            positions_yx=_positions(archive),
-            coverage=_coverage(archive, image.shape),
-        )
+        probe = strongest_mode(archive.read("reconstructed_probe"), f"reconstructed_probe in {path}")
+        fields: dict[str, Any] = {
+            "label": _label(archive),
+            "object": image,
+            "probe": probe.astype(np.complex64),
+            "seconds": _seconds(archive),
+            "positions_yx": _positions(archive),
+            "coverage": _coverage(archive, image.shape),
+        }
+    warn_of_real_object(image, f"reconstructed_object in {path}")
+    with errors_naming(path):
+        return Reconstruction(**fields)
 
 
 def write_reconstruction(path: str | PathLike[str], reconstruction: Reconstruction) -> None:
@@ -141,7 +157,7 @@ def write_reconstruction(path: str | PathLike[str], reconstruction: Reconstructi
         "coverage": reconstruction.coverage,
     }
     with replacing(Path(path)) as file:
-        np.savez(file, **{key: array for key, array in arrays.items() if array is not None})
+        write_archive(file, arrays.items())
 
 
 def with_reconstruction(scan: ScanData, reconstruction: Reconstruction) -> ScanData:
@@ -186,12 +202,54 @@ def with_reconstruction(scan: ScanData, reconstruction: Reconstruction) -> ScanD
     )
 
 
-def first_mode(modes: np.ndarray, name: str) -> np.ndarray:
-    """Return the first (strongest) mode of a probe with any number of leading axes, (N, N) complex64."""
+def strongest_mode(modes: np.ndarray, name: str) -> np.ndarray:
+    """Return the mode of a probe (…, N, N) with the most energy, (N, N), and warn of what is left out.
+
+    Parameters
+    ----------
+    modes : (…, N, N) real or complex
+    name : str
+        What it is called in messages.
+
+    Raises
+    ------
+    DataError
+        It is no stack of square images.
+    """
     stacked = stacked_modes(modes, name)
-    if len(stacked) > 1:
-        logger.warning("%s has %d modes; only the first is used", name, len(stacked))
-    return stacked[0].astype(np.complex64)
+    if len(stacked) == 1:
+        return stacked[0]
+    energies = np.array([np.linalg.norm(mode.astype(np.complex128)) ** 2 for mode in stacked])
+    # NaN is refused where the probe is used, with its place.
+    shares = 100 * energies / total if (total := energies.sum()) > 0 else np.zeros(len(stacked))
+    strongest = int(np.argmax(energies))
+    others = "" if strongest == 0 else f", and not the first (number 0) with {shares[0]:.0f} %"
+    logger.warning(
+        "%s has %d modes; the strongest, number %d with %.0f %% of the energy, is used%s",
+        name,
+        len(stacked),
+        strongest,
+        shares[strongest],
+        others,
+    )
+    return stacked[strongest]
+
+
+def warn_of_real_object(image: np.ndarray, name: str) -> None:
+    """Warn of a transmission (H, W) without any phase, called `name`: a phase image stored in its place looks so."""
+    if np.imag(image).any():
+        return
+    values = np.real(image)
+    if values.min() == values.max():
+        # A featureless object is another mistake, which has its own warning.
+        return
+    logger.warning(
+        "%s is real (%.3g to %.3g), so its phase is 0 or pi everywhere; if it is a phase image in radians, store "
+        "numpy.exp(1j * phase) in its place, for else it is taken for the amplitude and its phase scores mean nothing",
+        name,
+        values.min(),
+        values.max(),
+    )
 
 
 def stacked_modes(modes: np.ndarray, name: str) -> np.ndarray:
@@ -245,7 +303,7 @@ def _object(archive: Archive) -> np.ndarray:
     if len(shape) < 2 or 0 in shape or set(shape[:-2]) - {1} or dtype.kind != "c":
         raise DataError(
             f"reconstructed_object in {archive.name} is {dtype} of shape {shape} but must be one "
-            "complex image (H, W); store it so."
+            "complex image (H, W); store it so, a phase image in radians as numpy.exp(1j * phase)."
         )
     image = archive.read("reconstructed_object").reshape(shape[-2:])
     if not np.isfinite(image).all():

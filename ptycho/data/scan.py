@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ptycho._io.mapped import refuse_truncated
 from ptycho.data.geometry import ScanGeometry
 from ptycho.errors import DataError
 
@@ -143,6 +144,11 @@ class ScanData:
         return replace(self, amplitude=np.where(kept, self.amplitude, np.float32(0)), mask=kept)
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of all its arrays, and so about of its file."""
+        return sum(getattr(self, name).nbytes for name in _DTYPES if getattr(self, name) is not None)
+
+    @property
     def normalisation(self) -> float:
         """Factor by which `normalised` multiplies amplitudes and probe."""
         return float((self.patch_size / 2) / np.sqrt(self.mean_frame_energy))
@@ -167,30 +173,43 @@ class ScanData:
     @property
     def frame_energies(self) -> np.ndarray:
         """Σ amplitude² of each frame, (n,) float64, in the file's own units."""
-        return np.einsum("nij,nij->n", self.amplitude, self.amplitude, dtype=np.float64)
+        energies = np.empty(self.n_frames)
+        for start in range(0, self.n_frames, _FRAMES_AT_ONCE):
+            refuse_truncated(self.amplitude)
+            frames = self.amplitude[start : start + _FRAMES_AT_ONCE]
+            energies[start : start + len(frames)] = np.einsum("nij,nij->n", frames, frames, dtype=np.float64)
+        return energies
 
     @property
     def mean_frame_energy(self) -> float:
         """Mean over frames of Σ amplitude², in the file's own units, `bright_outliers` left out."""
         energies = self.frame_energies
-        return float(np.delete(energies, _bright_outliers(energies)).mean())
+        return float(np.delete(energies, bright_among(energies)).mean())
 
     @property
     def bright_outliers(self) -> np.ndarray:
         """Frames with more than 20 times the median energy of those that are not dark, (k,) int64.
 
-        One of them would set the scale of all others.
+        One of them would set the scale of all others. Where a fifth of the frames or more are so bright none is
+        an outlier: it is the others that lack light.
         """
-        return _bright_outliers(self.frame_energies)
+        return bright_among(self.frame_energies)
 
 
-# A beam that is so much brighter for one frame is none that a sample makes.
+_FRAMES_AT_ONCE = 256
+# A beam that is so much brighter for one frame is none that a sample makes …
 _BRIGHT_OUTLIER = 20.0
+# … but where many frames are, the others lack light.
+_MOST_BRIGHT = 0.2
 
 
-def _bright_outliers(energies: np.ndarray) -> np.ndarray:
+def bright_among(energies: np.ndarray) -> np.ndarray:
+    """Return which of the energies (n,) of frames are beyond all others, (k,) int64: few, or none."""
     lit = energies[energies > 0]
-    return np.flatnonzero(energies > _BRIGHT_OUTLIER * np.median(lit)) if lit.size else np.array([], np.int64)
+    if not lit.size:
+        return np.array([], np.int64)
+    bright = np.flatnonzero(energies > _BRIGHT_OUTLIER * np.median(lit))
+    return bright if bright.size <= max(1.0, _MOST_BRIGHT * lit.size) else bright[:0]
 
 
 _DTYPES = {
@@ -265,7 +284,8 @@ def _check_values(scan: ScanData) -> None:
     if lowest.min() < 0:
         raise DataError(
             f"amplitude has negative values (smallest {lowest.min():g}, frame {lowest.argmin()}) but is the "
-            "square root of a count; remove the background offset or the sign before storing it."
+            "square root of a count; if the frames are counts less a dark level, store "
+            "numpy.sqrt(numpy.clip(frames, 0, None)), and else remove the sign before storing them."
         )
     if not highest.any():
         raise DataError(

@@ -19,6 +19,7 @@ from autobatch import (
     plan_batches,
     run_in_batches,
 )
+from ptycho._io.mapped import refuse_truncated
 from ptycho.data.grouping import Groups, neighbour_groups
 from ptycho.data.sampling import subsample_indices
 from ptycho.data.scan import ScanData
@@ -250,6 +251,7 @@ class _Stream:
 
     def _frames(self, start: int, stop: int) -> np.ndarray:
         members = self._groups.indices[start:stop]
+        refuse_truncated(self._scan.amplitude)
         return np.moveaxis(self._scan.amplitude[members], 1, -1) * self._factor
 
     def _predict_padded(self, frames: np.ndarray, offsets_yx: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from ptycho.report._artifacts import ArtifactOptions as ArtifactOptions
 from ptycho.report._artifacts import write_artifacts as write_artifacts
 from ptycho.report._artifacts import write_report as write_report
+from ptycho.report._sizes import artifact_bytes as artifact_bytes
 from ptycho.report.curve_figures import plot_frc as plot_frc
 from ptycho.report.curve_figures import plot_half_sets as plot_half_sets
 from ptycho.report.curve_figures import plot_loss_curve as plot_loss_curve

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptycho._checks import fields
-from ptycho._io.atomic import in_order, replacing, staged_files
+from ptycho._error_wording import reason_of
+from ptycho._io.archive_writing import write_archive
+from ptycho._io.atomic import in_order, is_full, replacing, staged_files, whole_file
 from ptycho.report import images, names, tables
 from ptycho.report.run_report import RunInfo, run_report
 
@@ -52,6 +56,9 @@ def write_artifacts(
     *,
     options: ArtifactOptions | None = None,
     report: RunInfo | None = None,
+    also: Callable[[Path], object] = lambda folder: None,
+    replaces: Sequence[str] = names.ARTIFACT_PATTERNS,
+    overwrite: bool = True,
 ) -> list[Path]:
     """Write tables, images and the report of a comparison into `folder`.
 
@@ -67,6 +74,12 @@ def write_artifacts(
     options : ArtifactOptions, optional
     report : RunInfo, optional
         What the report says beyond the result.
+    also : callable, optional
+        Writes further files, each whole or not at all, into the folder that it is given, to appear with the others.
+    replaces : sequence of str
+        Glob patterns of the earlier files that go when these come; by default all that this function writes.
+    overwrite : bool
+        Whether there may be such files. If not, and there are, these are kept in a folder of their own.
 
     Returns
     -------
@@ -75,16 +88,49 @@ def write_artifacts(
 
     Raises
     ------
+    FileExistsError
+        There were earlier files, not to be replaced.
     OSError
-        The folder cannot be made or the disk is full; then nothing has been changed.
+        The folder cannot be made; then nothing has been changed. Or the disk is full; then what fits is kept,
+        images first: in the folder, or in one within it if it holds earlier results. The error says what and where.
     """
     options = options or ArtifactOptions()
-    with staged_files(folder, replaces=names.ARTIFACT_PATTERNS, last=names.REPORT_FILE) as stage:
-        _write_tables(result, stage)
-        _write_images(result, stage, options)
-        write_report(stage / names.REPORT_FILE, result, report or RunInfo())
+    from ptycho.comparison import Failure
+
+    with staged_files(
+        folder, replaces=replaces, last=names.REPORT_FILE, overwrite=overwrite, keeps_what_fits=True
+    ) as stage:
+        further = (stage / "further files", lambda _: also(stage))
+        writers = (*_images(result, stage, options), *_tables(result, stage), further)
+        missing, error = _write_what_fits(writers)
+        if error is not None:
+            result = replace(
+                result, failures=(*result.failures, Failure(", ".join(missing), reason_of(error)))
+            )
+        with whole_file(stage / names.REPORT_FILE) as path:
+            write_report(path, result, report or RunInfo())
+        if error is not None:
+            raise OSError(error.errno, f"{error.strerror or error} for {', '.join(missing)}", str(folder))
         written = in_order(stage, last=names.REPORT_FILE)
     return [Path(folder) / name for name in written]
+
+
+_Writer = Callable[[Path], object]
+
+
+def _write_what_fits(writers: Iterable[tuple[Path, _Writer]]) -> tuple[list[str], OSError | None]:
+    """Write file after file; return the names of those for which the disk has no space, and its first error."""
+    missing, first = [], None
+    for path, write in writers:
+        try:
+            with whole_file(path):
+                write(path)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            missing.append(path.name)
+            first = first or error
+    return missing, first
 
 
 def write_report(path: Path, result: ComparisonResult, info: RunInfo) -> None:
@@ -109,26 +155,42 @@ def write_report(path: Path, result: ComparisonResult, info: RunInfo) -> None:
         file.write((text + "\n").encode())
 
 
-def _write_tables(result: ComparisonResult, stage: Path) -> None:
+def _tables(result: ComparisonResult, stage: Path) -> Iterator[tuple[Path, _Writer]]:
     prefixes = names.arm_prefixes(result.arms)
-    tables.write_table(stage / names.METRICS_FILE, tables.METRIC_COLUMNS, tables.metric_rows(result.arms))
+    yield (
+        stage / names.METRICS_FILE,
+        partial(tables.write_table, columns=tables.METRIC_COLUMNS, rows=tables.metric_rows(result.arms)),
+    )
     for arm in result.arms:
         if arm.metrics is not None and arm.metrics.frc is not None:
+            rows = tables.frc_rows(arm.label, arm.metrics.frc)
             path = stage / f"{prefixes[arm.label].file}{names.FRC_SUFFIX}"
-            tables.write_table(path, tables.FRC_COLUMNS, tables.frc_rows(arm.label, arm.metrics.frc))
+            yield path, partial(tables.write_table, columns=tables.FRC_COLUMNS, rows=rows)
     if any(arm.half_set_frc is not None for arm in result.arms):
-        path = stage / names.HALF_SET_FILE
-        tables.write_table(path, tables.FRC_COLUMNS, tables.half_set_rows(result.arms))
+        rows = tables.half_set_rows(result.arms)
+        yield (
+            stage / names.HALF_SET_FILE,
+            partial(tables.write_table, columns=tables.FRC_COLUMNS, rows=rows),
+        )
 
 
-def _write_images(result: ComparisonResult, stage: Path, options: ArtifactOptions) -> None:
+def _images(
+    result: ComparisonResult, stage: Path, options: ArtifactOptions
+) -> Iterator[tuple[Path, _Writer]]:
     prefixes = names.arm_prefixes(result.arms)
+    if options.save_npz:
+        yield (
+            stage / names.RAW_FILE,
+            partial(write_archive, members=images.raw_arrays(result, prefixes)),
+        )
+    if options.save_npz_aligned:
+        yield (
+            stage / names.ALIGNED_FILE,
+            partial(write_archive, members=images.aligned_arrays(result, prefixes)),
+        )
     if options.save_debug_images:
         for arm in result.arms:
             if arm.metrics is not None:
+                seen = images.seen_arrays(arm.metrics, result.settings.ms_ssim_sigma)
                 path = stage / f"{prefixes[arm.label].file}{names.DEBUG_SUFFIX}"
-                images.write_arrays(path, images.seen_arrays(arm.metrics, result.settings.ms_ssim_sigma))
-    if options.save_npz:
-        images.write_arrays(stage / names.RAW_FILE, images.raw_arrays(result, prefixes))
-    if options.save_npz_aligned:
-        images.write_arrays(stage / names.ALIGNED_FILE, images.aligned_arrays(result, prefixes))
+                yield path, partial(write_archive, members=seen)

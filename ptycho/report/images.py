@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import astuple
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,11 +74,3 @@ def _image_arrays(prefix: str, image: np.ndarray) -> Arrays:
     yield f"{prefix}_amplitude", np.abs(image)
     yield f"{prefix}_phase", np.angle(image)
     yield f"{prefix}_complex", image
-
-
-def write_arrays(path: Path, arrays: Arrays) -> None:
-    """Write an NPZ member by member: one array is in memory at a time, and none can be a pickle."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        for key, array in arrays:
-            with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, array, allow_pickle=False)

@@ -6,7 +6,6 @@ import json
 import math
 import os
 import shutil
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import IO
 
 import numpy as np
 
+from ptycho._io.archive_writing import writing_archive
 from ptycho._io.atomic import staged_files
 
 DUMP_FILE = "patches.npz"
@@ -80,11 +80,10 @@ class PatchDump:
 
     def finish(self) -> None:
         """Write the archive and the statistics of everything taken."""
-        with zipfile.ZipFile(self._folder / DUMP_FILE, "w", zipfile.ZIP_STORED) as archive:
-            with archive.open("schema_version.npy", "w") as member:
-                np.lib.format.write_array(member, np.array(DUMP_SCHEMA_VERSION), allow_pickle=False)
+        with writing_archive(self._folder / DUMP_FILE) as archive:
+            archive.add("schema_version", DUMP_SCHEMA_VERSION)
             for name, column in self._columns.items():
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                with archive.member(name) as member:
                     column.move_into(member)
         statistics = {name: column.statistics() for name, column in self._columns.items()}
         contents = {"schema_version": DUMP_SCHEMA_VERSION, "arrays": statistics}

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ptycho._io.archive import Archive, open_archive
+from ptycho._io.archive_writing import write_archive
 from ptycho._io.atomic import replacing
 from ptycho.errors import DataError
 
@@ -125,7 +126,7 @@ class CanvasState:
             "first_rejected": np.array(self.first_rejected, np.int64),
         }
         with replacing(Path(path)) as file:
-            np.savez(file, **fields)  # pyright: ignore[reportArgumentType]
+            write_archive(file, fields.items())
             file.flush()
             os.fsync(file.fileno())
 

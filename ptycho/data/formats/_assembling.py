@@ -7,11 +7,12 @@ import logging
 import numpy as np
 
 from ptycho.data.checks import check_plausible
+from ptycho.data.defects import find_defects, without_defects
 from ptycho.data.formats._frames import FrameStack, amplitude_and_mask
 from ptycho.data.formats._parts import Parts
 from ptycho.data.geometry import ScanGeometry
 from ptycho.data.illumination import consistent_probe, probe_of_mean_frame
-from ptycho.data.reconstruction import Reconstruction, stacked_modes
+from ptycho.data.reconstruction import Reconstruction, strongest_mode, warn_of_real_object
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
 
@@ -21,7 +22,7 @@ logger = logging.getLogger(__name__)
 _STEPS_PER_PX = 2.0**32
 
 
-def scan_of(parts: Parts, *, plausibility: bool = True) -> ScanData:
+def scan_of(parts: Parts, *, plausibility: bool = True, mask_hot: bool = False) -> ScanData:
     """Return the scan that `parts`, of which nothing is missing, make up.
 
     Frames and positions are paired by number where both have one. Of several modes of the probe the strongest
@@ -41,24 +42,23 @@ def scan_of(parts: Parts, *, plausibility: bool = True) -> ScanData:
     _refuse_cropped_object(parts, frames.shape, frames.side)
     centres = _centres(parts, geometry, frames.side)[rows]
     amplitude, mask = amplitude_and_mask(frames, wanted, _bad_pixels(parts, frames.shape))
-    probe = probe_of_mean_frame(amplitude) if parts.probe is None else strongest_mode(parts.probe)
-    if parts.probe is None:
-        logger.warning(
-            "%s: no probe; one is estimated from the mean frame, too small if the beam was out of focus",
-            parts.names,
-        )
     scan = ScanData(
         amplitude=amplitude,
         positions_yx=centres,
-        probe=probe,
+        probe=_probe(parts, amplitude, mask),
         object_guess=_object_under(parts, centres, frames.side),
         scan_index=None if parts.scan_index is None else parts.scan_index[rows],
         mask=mask,
         geometry=geometry,
     )
+    return consistent_probe(believed(scan, plausibility=plausibility, mask_hot=mask_hot))
+
+
+def believed(scan: ScanData, *, plausibility: bool, mask_hot: bool) -> ScanData:
+    """Return a scan as it came from its file: checked if `plausibility`, hot and dead pixels masked if `mask_hot`."""
     if plausibility:
         check_plausible(scan)
-    return consistent_probe(scan)
+    return without_defects(scan) if mask_hot else scan
 
 
 def parts_of(scan: ScanData, name: str) -> Parts:
@@ -93,7 +93,8 @@ def reconstruction_of(parts: Parts, title: str) -> Reconstruction:
         )
     if not np.isfinite(parts.object_image).all():
         raise DataError(f"the object in {parts.names} holds NaN or infinity; reconstruct it again.")
-    probe = strongest_mode(parts.probe)
+    warn_of_real_object(parts.object_image, f"the object in {parts.names}")
+    probe = strongest_mode(parts.probe, f"the probe in {parts.names}")
     positions = None
     if parts.positions_yx is not None and parts.origin_yx is not None:
         positions = _centres(parts, _geometry(parts, probe.shape[-1]), probe.shape[-1])
@@ -105,19 +106,14 @@ def reconstruction_of(parts: Parts, title: str) -> Reconstruction:
     )
 
 
-def strongest_mode(modes: np.ndarray) -> np.ndarray:
-    """Return the mode of a probe (…, N, N) with the most energy, saying which and how much of all it has."""
-    stacked = stacked_modes(modes, "the probe")
-    energies = np.array([np.linalg.norm(mode.astype(np.complex128)) ** 2 for mode in stacked])
-    strongest = int(np.argmax(energies))
-    if len(stacked) > 1 and energies.sum() > 0:
-        logger.info(
-            "the probe has %d modes; the strongest, number %d with %.0f %% of the energy, is used",
-            len(stacked),
-            strongest,
-            100 * energies[strongest] / energies.sum(),
-        )
-    return stacked[strongest]
+def _probe(parts: Parts, amplitude: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    if parts.probe is not None:
+        return strongest_mode(parts.probe, f"the probe in {parts.names}")
+    logger.warning(
+        "%s: no probe; one is estimated from the mean frame, too small if the beam was out of focus",
+        parts.names,
+    )
+    return probe_of_mean_frame(amplitude, ~find_defects(amplitude, mask=mask).bad)
 
 
 def _geometry(parts: Parts, side: int) -> ScanGeometry | None:

@@ -28,7 +28,7 @@ class Format:
     parts : callable, optional
         Reads what the file holds; the files of some formats hold only frames or only positions.
     scan : callable, optional
-        Instead of `parts`: ``scan(path, labels, plausibility)`` reads a whole scan.
+        Instead of `parts`: ``scan(path, labels)`` reads a whole scan, and believes it.
     neighbours : bool
         Whether the file's links to others beside it are followed.
     """
@@ -38,5 +38,5 @@ class Format:
     container: type
     recognises: Callable[[Any], bool]
     parts: Callable[[Any], Parts] | None = None
-    scan: Callable[[Path, bool, bool], ScanData] | None = None
+    scan: Callable[[Path, bool], ScanData] | None = None
     neighbours: bool = False

@@ -12,7 +12,7 @@ from typing import Any
 
 from ptycho._io.archive import Archive, errors_naming
 from ptycho._io.hdf5 import Hdf5File
-from ptycho.data.formats._assembling import parts_of, reconstruction_of, scan_of
+from ptycho.data.formats._assembling import believed, parts_of, reconstruction_of, scan_of
 from ptycho.data.formats._containers import contents_of, kind_of, open_container
 from ptycho.data.formats._format import Format
 from ptycho.data.formats._partners import partners_of
@@ -68,6 +68,7 @@ def read_scan(
     layout: str | None = None,
     labels: bool = True,
     plausibility: bool = True,
+    mask_hot: bool = False,
 ) -> ScanData:
     """Read a scan from a file of any format that is known here, or of any other with the help of `importing`.
 
@@ -88,6 +89,8 @@ def read_scan(
         Name of the format, where it should not be told from the contents.
     labels, plausibility : bool
         As in `read_npz`.
+    mask_hot : bool
+        Mask the hot and dead pixels, of which the log tells in any case. The frames are then in memory.
 
     Returns
     -------
@@ -119,7 +122,8 @@ def read_scan(
             raise _unknown(container, source)
         if found is not None and found.scan is not None and not settings.names_frames:
             stack.close()
-            return _whole_scan(found, source, settings, bool(partners), labels, plausibility)
+            believing = {"plausibility": plausibility, "mask_hot": mask_hot}
+            return _whole_scan(found, source, settings, bool(partners), labels, believing)
         known = None
         if found is not None and found.scan is None:
             logger.info("%s is %s", source, found.title)
@@ -127,7 +131,7 @@ def read_scan(
         sources = Sources(source, stack)
         parts = _imported(known, settings, sources, [Path(one) for one in partners], stack)
         with errors_naming(path):
-            return scan_of(parts, plausibility=plausibility)
+            return scan_of(parts, plausibility=plausibility, mask_hot=mask_hot)
 
 
 def _whole_scan(
@@ -136,7 +140,7 @@ def _whole_scan(
     settings: ImportSettings,
     has_partners: bool,
     labels: bool,
-    plausibility: bool,
+    believing: dict[str, bool],
 ) -> ScanData:
     """Read a file that is whole, and change it as the settings say."""
     assert found.scan is not None
@@ -146,17 +150,19 @@ def _whole_scan(
         )
     given = settings.given
     changes = bool(given.keys() - {"object_pixel_m"})
-    scan = found.scan(source, labels, plausibility and not changes)
+    scan = found.scan(source, labels)
     if not changes:
         if given:
             scan = replace(scan, geometry=ScanGeometry(object_pixel_m=given["object_pixel_m"]))
+        with errors_naming(source):
+            scan = believed(scan, **believing)
         return scan if found.name == "npz" else consistent_probe(scan)
     if scan.labels is not None:
         logger.warning("%s: its labels Y belong to the frames as they are; they are left out", source)
     with ExitStack() as stack:
         parts = _imported(parts_of(scan, str(source)), settings, Sources(source, stack), [], stack)
         with errors_naming(source):
-            return scan_of(parts, plausibility=plausibility)
+            return scan_of(parts, **believing)
 
 
 def _imported(

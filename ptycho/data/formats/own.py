@@ -11,5 +11,5 @@ FORMAT = Format(
     title="a scan of this project",
     container=Archive,
     recognises=lambda archive: any(key in archive for key in FRAME_KEYS),
-    scan=lambda path, labels, plausibility: read_npz(path, labels=labels, plausibility=plausibility),
+    scan=lambda path, labels: read_npz(path, labels=labels, plausibility=False),
 )

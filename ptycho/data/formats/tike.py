@@ -11,7 +11,8 @@ from ptycho._io.archive import Archive, errors_naming, open_archive
 from ptycho._io.packing import FRAMES
 from ptycho.data.checks import check_plausible
 from ptycho.data.formats._format import Format
-from ptycho.data.reconstruction import first_mode
+from ptycho.data.gaps import mask_gaps
+from ptycho.data.reconstruction import strongest_mode
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
 
@@ -24,7 +25,7 @@ def read_tike(path: str | PathLike[str], *, plausibility: bool = True) -> ScanDa
     ``data`` (1, n, N, N) holds intensity counts with the DC term at the corner: the square root is taken
     and the DC term moved to pixel (N/2, N/2). ``scan`` (1, n, 2) holds the [row, column] of each patch's
     corner about an arbitrary origin: positions become patch centres with the smallest corner of each axis
-    at 0, ``scan - scan.min(axis=0) + N/2``. Of ``probe`` (…, N, N) the first mode is kept, in its own units:
+    at 0, ``scan - scan.min(axis=0) + N/2``. Of ``probe`` (…, N, N) the strongest mode is kept, in its own units:
     see `consistent_probe`. The leading axis may be missing.
 
     Parameters
@@ -49,17 +50,20 @@ def read_tike(path: str | PathLike[str], *, plausibility: bool = True) -> ScanDa
         archive.require(TIKE_KEYS)
         intensity = _only_scan(archive, "data", 3)
         corners_yx = _only_scan(archive, "scan", 2).astype(np.float64)
-        probe = first_mode(archive.read("probe"), f"probe in {path}")
+        probe = strongest_mode(archive.read("probe"), f"probe in {path}")
     if corners_yx.shape != (len(intensity), 2) or not np.isfinite(corners_yx).all():
         raise DataError(
             f"scan in {path} has shape {corners_yx.shape} but must be finite and ({len(intensity)}, 2), one "
             f"[row, column] for each of the {len(intensity)} frames in data; mend the file."
         )
     with errors_naming(path):
+        centred = np.fft.fftshift(intensity.astype(np.float32, copy=False), axes=(-2, -1))
+        counts, mask = mask_gaps(centred)
         scan = ScanData(
-            amplitude=np.fft.fftshift(_square_root(intensity), axes=(-2, -1)),
+            amplitude=_square_root(counts),
             positions_yx=corners_yx - corners_yx.min(axis=0) + intensity.shape[-1] / 2,
             probe=probe,
+            mask=mask,
         )
         if plausibility:
             check_plausible(scan)
@@ -78,14 +82,13 @@ def _only_scan(archive: Archive, key: str, ndim: int) -> np.ndarray:
 
 
 def _square_root(intensity: np.ndarray) -> np.ndarray:
-    """Return sqrt(intensity) as float32, in place where the input, which is read afresh, allows."""
+    """Return sqrt(intensity), float32, in place: the input is a copy."""
     if not intensity.min() >= 0:
         raise DataError(
             f"data has values down to {intensity.min():g} but counts are never negative or NaN; "
-            "remove the background offset, or set masked pixels to zero."
+            "set negative ones to zero, as numpy.clip(data, 0, None) does."
         )
-    counts = intensity.astype(np.float32, copy=False)
-    return np.sqrt(counts, out=counts)
+    return np.sqrt(intensity, out=intensity)
 
 
 FORMAT = Format(
@@ -93,5 +96,5 @@ FORMAT = Format(
     title="a scan of tike",
     container=Archive,
     recognises=lambda archive: all(key in archive for key in TIKE_KEYS),
-    scan=lambda path, labels, plausibility: read_tike(path, plausibility=plausibility),
+    scan=lambda path, labels: read_tike(path, plausibility=False),
 )

@@ -381,7 +381,7 @@ def test_ctrl_c_after_a_failed_arm_keeps_its_reason(workplace, tmp_path, monkeyp
 
 @pytest.mark.spec("CM-9.7")
 def test_a_full_disk_leaves_every_file_of_an_earlier_run(workplace, tmp_path, monkeypatch, capsys):
-    def full(path, arrays):
+    def full(path, members):
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device", "somewhere")
 
@@ -389,7 +389,7 @@ def test_a_full_disk_leaves_every_file_of_an_earlier_run(workplace, tmp_path, mo
     assert main(_models_only(workplace, output)) == 0
     before = {path.name: path.read_bytes() for path in output.iterdir() if path.is_file()}
     assert {"comparison_plot.png", "comparison_metrics.csv", "run_report.json"} <= before.keys()
-    monkeypatch.setattr("ptycho.report.images.write_arrays", full)
+    monkeypatch.setattr("ptycho.report._artifacts.write_archive", full)
     again = [*_models_only(workplace, output), "--overwrite", "--stitch-crop-size", "24"]
     assert main(again) == 1
     assert "free some space" in capsys.readouterr().err.splitlines()[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from ptycho.cli.convert import main
-from ptycho.data import probe_energy_ratio, read_npz
+from ptycho.data import SimulationSettings, probe_energy_ratio, read_npz, simulate, write_npz
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 
@@ -134,10 +135,10 @@ def test_bad_input_is_one_line_and_nothing_is_written(
 
 
 def test_a_failure_to_write_is_code_1(tike, tmp_path, capsys, monkeypatch):
-    def broken_disk(file, **arrays):
+    def broken_disk(file, members):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(np, "savez", broken_disk)
+    monkeypatch.setattr("ptycho.data.npz.write_archive", broken_disk)
     assert main([str(tike), str(tmp_path / "out.npz")]) == 1
     assert capsys.readouterr().err.endswith(f"{tmp_path}/out.npz: Input/output error.\n")
     assert [entry.name for entry in tmp_path.iterdir()] == ["tike.npz"]
@@ -182,3 +183,14 @@ def test_the_measured_siemens_star_is_converted(tmp_path, capsys):
     scan = read_npz(out)
     assert scan.object_guess is not None
     assert scan.object_guess.shape == (462, 459)
+
+
+def test_hot_pixels_are_masked_on_request_and_named_in_any_case(tmp_path, capsys):
+    scan = simulate(SimulationSettings(object_shape_yx=(90, 100), step_px=11.0, seed=2))
+    frames = scan.amplitude.copy()
+    frames[:, 5, 40] = 1000.0
+    write_npz(tmp_path / "hot.npz", replace(scan, amplitude=frames))
+    for flags, n_masked in (([], 0), (["--mask-hot"], 1)):
+        assert main([str(tmp_path / "hot.npz"), str(tmp_path / "out.npz"), "--overwrite", *flags]) == 0
+        assert "1 hot: row 5 column 40; mask them with --mask-hot" in capsys.readouterr().err
+        assert read_npz(tmp_path / "out.npz").n_masked == n_masked

@@ -79,11 +79,11 @@ def test_an_object_file_without_an_object_is_said_to_have_none(tmp_path, capsys)
 
 
 def test_ctrl_c_while_writing_leaves_no_half_file(tmp_path, monkeypatch, capsys):
-    def interrupted(file, **arrays):
+    def interrupted(file, members):
         file.write(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(np, "savez", interrupted)
+    monkeypatch.setattr("ptycho.data.npz.write_archive", interrupted)
     assert _main(tmp_path / "out.npz", *SMALL) == 130
     assert "before anything was finished" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

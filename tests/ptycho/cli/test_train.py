@@ -222,6 +222,7 @@ def test_the_defaults_are_those_of_the_settings():
         "train_data": [Path("a.npz")],
         "output_dir": Path("b"),
         "device": None,
+        "mask_hot": False,
         # Those of a network to begin with, if there is one.
         "gridsize": None,
         "n_filters_scale": None,

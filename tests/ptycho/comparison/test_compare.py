@@ -173,6 +173,20 @@ def test_an_arm_that_registration_refuses_takes_no_pixel_from_the_others(scan, o
     assert both.arms[1].metrics.window.area_px < alone.arms[0].metrics.window.area_px
 
 
+def test_crops_that_do_not_overlap_give_an_image_and_a_note(scan, oracle):
+    far_apart: list[int] = []
+    for number, centre in enumerate(scan.positions_yx):
+        if all(np.abs(centre - scan.positions_yx[other]).max() > 26 for other in far_apart):
+            far_apart.append(number)
+    sparse = scan.select(far_apart)
+    result = compare([_arm("oracle", oracle)], sparse, settings=ComparisonSettings(crop_size=24))
+    (arm,) = result.arms
+    assert result.failures == ()
+    assert arm.image.covered.sum() >= sparse.n_frames * 24 * 24
+    assert arm.consistency.half_set_frc is None
+    assert "too few for the half-set FRC" in arm.consistency.notes[0]
+
+
 @pytest.mark.spec("CM-7.8")
 def test_all_arms_are_scored_on_the_same_pixels(scan, oracle):
     coverage = np.ones(scan.object_guess.shape, np.float32)

@@ -101,7 +101,7 @@ def test_swapped_axes_are_suspected_when_swapping_helps(scan):
     positions = scan.positions_yx.copy()
     positions[4] = (20.0, 80.0)
     check_plausible(replace(scan, positions_yx=positions))
-    with pytest.raises(DataError, match=r"xcoords \(columns\) and ycoords \(rows\) seem to be swapped"):
+    with pytest.raises(DataError, match=r"x \(columns\) and y \(rows\) seem to be swapped"):
         check_plausible(replace(scan, positions_yx=positions[:, ::-1]))
 
 

@@ -1,4 +1,9 @@
-"""Inputs that went wrong once: what is wrong with each is named, and the others are unharmed."""
+"""Inputs that went wrong once: what is wrong with each is named, and the others are unharmed.
+
+Each row of `../shared/data/failing-inputs` has a test on data that are made here, and one on the genuine file. Hot
+pixels are in `test_defects.py`, positions from another origin in `test_reconstruction.py`, crops that do not overlap in
+`test_compare.py`; bundles, canvases and memos of the same kinds with their readers.
+"""
 
 import logging
 from dataclasses import replace
@@ -6,7 +11,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ptycho.data import ScanData, read_npz, write_npz
+from ptycho.data import (
+    ScanData,
+    SimulationSettings,
+    check_plausible,
+    read_npz,
+    read_scan,
+    read_tike,
+    simulate,
+    write_npz,
+)
 from ptycho.errors import DataError
 
 
@@ -98,9 +112,99 @@ def test_an_archive_cut_in_the_middle_names_its_file(scan, tmp_path):
         read_npz(path)
 
 
+@pytest.fixture(scope="module")
+def simulated():
+    """A scan of 64x64 frames whose probe is in the units of the frames, as most files have it."""
+    return simulate(SimulationSettings(object_shape_yx=(100, 120), step_px=11.0, seed=4))
+
+
+def _dark_subtracted(scan, *, clipped):
+    """Counts less a dark level, with the noise of a detector that integrates charge."""
+    rng = np.random.default_rng(6)
+    counts = scan.amplitude.astype(np.float64) ** 2 + rng.normal(0, 0.3, scan.amplitude.shape) - 0.1
+    return np.maximum(counts, 0) if clipped else counts
+
+
+def test_intensity_without_an_object_is_suspected_before_the_probe(simulated, tmp_path):
+    scan = replace(simulated, object_guess=None, labels=None)
+    write_npz(tmp_path / "a.npz", replace(scan, amplitude=_dark_subtracted(scan, clipped=True)))
+    with pytest.raises(
+        DataError, match=r"to the power 1\.\d\d, .* so they hold intensity, .* numpy\.sqrt\(numpy\.clip\("
+    ):
+        read_npz(tmp_path / "a.npz")
+    # The remedy, followed word for word.
+    frames = _dark_subtracted(scan, clipped=True)
+    check_plausible(replace(scan, amplitude=np.sqrt(np.clip(frames, 0, None))))
+
+
+def test_negative_values_are_refused_with_a_remedy_that_works(simulated, tmp_path):
+    frames = _dark_subtracted(simulated, clipped=False)
+    path = _saved(tmp_path / "a.npz", replace(simulated, object_guess=None), diffraction=frames)
+    with pytest.raises(DataError, match=r"counts less a dark level, store numpy\.sqrt\(numpy\.clip\("):
+        read_npz(path)
+    remedied = np.sqrt(np.clip(frames, 0, None))
+    read_npz(_saved(path, replace(simulated, object_guess=None), diffraction=remedied))
+
+
+@pytest.mark.parametrize("factor", [1e-3, 30.0])
+def test_a_probe_in_other_units_is_not_refused_as_intensity(simulated, factor):
+    check_plausible(replace(simulated, object_guess=None, probe=simulated.probe * np.complex64(factor)))
+
+
+def test_one_of_the_two_signs_of_intensity_is_a_warning(simulated, caplog):
+    scan = replace(simulated, object_guess=None, probe=simulated.probe * np.complex64(1e-3))
+    check_plausible(replace(scan, amplitude=_dark_subtracted(scan, clipped=True)))
+    assert "may hold intensity where amplitude is expected, for they follow the far field" in caplog.text
+
+
+def test_frames_of_dark_counts_are_named_and_faint_frames_of_the_beam_are_not(simulated, caplog):
+    frames = simulated.amplitude.copy()
+    frames[3::5] = np.sqrt(np.random.default_rng(1).poisson(0.05, frames[3::5].shape))
+    frames[1] *= 0.1
+    check_plausible(replace(simulated, amplitude=frames))
+    n_dark = len(frames[3::5])
+    assert f"{n_dark} of {len(frames)} frames hold dark counts alone" in caplog.text
+    assert "the first being 3 with" in caplog.text
+    assert len(caplog.records) == 1
+
+
+def test_most_frames_may_be_dark(simulated, caplog):
+    frames = simulated.amplitude.copy()
+    frames[8:] = np.sqrt(np.random.default_rng(1).poisson(0.05, frames[8:].shape))
+    check_plausible(replace(simulated, amplitude=frames))
+    assert f"{len(frames) - 8} of {len(frames)} frames hold dark counts alone" in caplog.text
+    assert "more than 20 times" not in caplog.text
+
+
+def test_a_scan_without_a_beam_is_named_before_anything_else(simulated, caplog):
+    frames = np.random.default_rng(1).poisson(4.0, simulated.amplitude.shape)
+    check_plausible(replace(simulated, amplitude=frames, object_guess=None))
+    assert [record.getMessage()[:33] for record in caplog.records] == ["the frames are lit as evenly as b"]
+
+
+def test_a_real_object_is_warned_of_as_a_phase_image(simulated, tmp_path, caplog):
+    path = _saved(tmp_path / "a.npz", simulated, objectGuess=np.angle(simulated.object_guess))
+    read_npz(path)
+    assert "objectGuess is real (" in caplog.text
+    assert "store numpy.exp(1j * phase) in its place" in caplog.text
+
+
+def test_of_several_modes_in_tike_s_layout_the_strongest_is_taken_and_both_are_named(scan, tmp_path, caplog):
+    modes = np.stack([0.5 * scan.probe, scan.probe])[None, None, None]
+    np.savez(
+        tmp_path / "t.npz",
+        data=np.fft.ifftshift(scan.amplitude**2, axes=(-2, -1))[None],
+        scan=scan.positions_yx[None],
+        probe=modes,
+    )
+    np.testing.assert_array_equal(read_tike(tmp_path / "t.npz").probe, scan.probe)
+    assert "number 1 with 80 % of the energy, is used, and not the first (number 0) with 20 %" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
+        ("hot_pixel.npz", "1 hot: row 5 column 40"),
         ("one_frame_too_bright.npz", "the first being"),
         ("module_gap_maxint.npz", "rows 10 to 11"),
         ("module_gap_nan.npz", "rows 10 to 11"),
@@ -110,6 +214,40 @@ def test_an_archive_cut_in_the_middle_names_its_file(scan, tmp_path):
 def test_the_genuine_inputs_are_read_and_the_mistake_is_named(siemens, caplog, name, words):
     read_npz(siemens / "failing-inputs" / name)
     assert words in caplog.text
+
+
+def test_the_bright_frame_leaves_the_genuine_others_unharmed(siemens):
+    good, bright = (
+        read_npz(siemens / "failing-inputs" / name) for name in ("good.npz", "one_frame_too_bright.npz")
+    )
+    others = np.delete(np.arange(9), 4)
+    assert bright.normalisation == pytest.approx(good.select(others).normalisation, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "shift"), [("recon_centre_origin.npz", "40.5"), ("recon_corner_positions.npz", "32")]
+)
+def test_the_genuine_reconstructions_from_another_origin_are_refused_with_the_shift(siemens, name, shift):
+    from ptycho.comparison import load_arm
+
+    with pytest.raises(DataError, match=rf"{name}: .*; add {shift} to y \(rows\) and {shift} to x"):
+        load_arm(siemens / "failing-inputs" / name)
+
+
+def test_the_genuine_intensity_is_named(siemens):
+    with pytest.raises(DataError, match=r"intensity_dark_subtracted\.npz: .* so they hold intensity"):
+        read_scan(siemens / "failing-inputs" / "intensity_dark_subtracted.npz")
+
+
+def test_the_genuine_memos_are_no_tracebacks(siemens, tmp_path, caplog):
+    from autobatch import BatchMemo
+    from autobatch.testing import FixedMemory
+
+    for name in ("memo_deep_RecursionError.json", "memo_null_entry.json"):
+        copy = tmp_path / name
+        copy.write_bytes((siemens / "failing-inputs" / name).read_bytes())
+        assert BatchMemo(copy, "key").recall(FixedMemory(1000)()) is None
+    assert "memo_deep_RecursionError.json" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_frames_that_do_not_overlap_are_named(good, caplog):
 
 
 def test_an_estimated_probe_is_too_small_to_tell(good, caplog):
-    guess = probe_of_mean_frame(good.amplitude)
+    guess = probe_of_mean_frame(good.amplitude, np.ones((64, 64), bool))
     assert beam_width_px(guess) < median_step(good.positions_yx)
     assert "overlap" not in _doubts(caplog, replace(good, probe=guess))
 

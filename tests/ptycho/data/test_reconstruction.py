@@ -55,9 +55,12 @@ def test_leading_axes_of_one_and_further_probe_modes_are_dropped(tmp_path, scan,
     members["reconstructed_object"] = members["reconstructed_object"][None]
     members["reconstructed_probe"] = np.stack([probe, probe * 3])[None, None]
     found = read_reconstruction(_saved(tmp_path / "r.npz", members))
-    np.testing.assert_array_equal(found.probe, probe)
+    np.testing.assert_array_equal(found.probe, probe * 3)
     assert found.object.shape == (61, 83)
-    assert "has 2 modes; only the first is used" in caplog.text
+    assert (
+        "r.npz has 2 modes; the strongest, number 1 with 90 % of the energy, is used, and not the first (number 0) "
+        "with 10 %"
+    ) in caplog.text
 
 
 @pytest.mark.spec("CM-2.10")
@@ -161,13 +164,62 @@ def test_another_number_of_positions_is_refused(tmp_path, scan):
         with_reconstruction(scan, replace(found, positions_yx=found.positions_yx[:7]))
 
 
-@pytest.mark.parametrize("change", [np.flip, np.flipud, np.fliplr])
-def test_positions_of_another_order_or_swapped_axes_are_refused(tmp_path, scan, change):
+def test_positions_of_another_order_are_refused(tmp_path, scan):
     found = read_reconstruction(_saved(tmp_path / "r.npz", _members(scan)))
     with pytest.raises(
         DataError, match=r"position \d of the reconstruction is .* at most 4 can be refinement"
     ):
-        with_reconstruction(scan, replace(found, positions_yx=change(found.positions_yx)))
+        with_reconstruction(scan, replace(found, positions_yx=found.positions_yx[::-1]))
+
+
+def test_positions_with_swapped_axes_are_refused(tmp_path, scan):
+    members = _members(scan)
+    members["positions_yx"] = members["positions_yx"][:, ::-1]
+    with pytest.raises(DataError, match=r"r\.npz: .* x \(columns\) and y \(rows\) seem to be swapped"):
+        read_reconstruction(_saved(tmp_path / "r.npz", members))
+
+
+def _cut_to_the_scan(scan) -> dict:
+    """Members whose object ends where the patches end, as reconstructions do."""
+    members = _members(scan)
+    low = scan.positions_yx.min(axis=0).astype(int) - 8
+    high = np.ceil(scan.positions_yx.max(axis=0)).astype(int) + 8
+    members["reconstructed_object"] = scan.object_guess[low[0] : high[0], low[1] : high[1]]
+    members["positions_yx"] = scan.positions_yx - low
+    return members
+
+
+@pytest.mark.parametrize("origin", ["corner", "centre"])
+def test_positions_from_another_origin_are_named_with_the_shift_to_add(tmp_path, scan, origin):
+    members = _cut_to_the_scan(scan)
+    right = members["positions_yx"]
+    height, width = members["reconstructed_object"].shape
+    shift = (8.0, 8.0) if origin == "corner" else ((height - 1) / 2, (width - 1) / 2)
+    members["positions_yx"] = right - shift
+    words = {"corner": "the corners of the patches", "centre": "counted from the centre"}[origin]
+    with pytest.raises(
+        DataError, match=rf"r\.npz: .* {words}.*; add {shift[0]:g} to y \(rows\) and {shift[1]:g} to x"
+    ):
+        read_reconstruction(_saved(tmp_path / "r.npz", members))
+    members["positions_yx"] = right - shift + shift
+    read_reconstruction(_saved(tmp_path / "r.npz", members))
+
+
+def test_an_image_of_small_crops_is_not_suspected(scan):
+    """Patches leave it on every side, by up to half of them less half a crop."""
+    low, high = (extreme(scan.positions_yx, axis=0) for extreme in (np.min, np.max))
+    inner = np.ones(np.ceil(high - low + 4).astype(int), np.complex64)
+    centres = scan.positions_yx - low + 2
+    made = Reconstruction(label="x", object=inner, probe=scan.probe, positions_yx=centres)
+    assert made.origin_in(scan) == pytest.approx(tuple(low - 2))
+
+
+def test_a_real_object_is_warned_of_as_a_phase_image(tmp_path, scan, caplog):
+    members = _members(scan)
+    members["reconstructed_object"] = np.abs(scan.object_guess).astype(np.complex64)
+    read_reconstruction(_saved(tmp_path / "r.npz", members))
+    assert "is real (" in caplog.text
+    assert "store numpy.exp(1j * phase) in its place" in caplog.text
 
 
 def test_a_probe_of_another_size_is_refused(tmp_path, scan):

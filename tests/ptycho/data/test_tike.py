@@ -74,14 +74,30 @@ def test_damaged_bzip2_is_called_damaged(tmp_path, scan):
         read_tike(tmp_path / "t.npz.bz2")
 
 
+def _one_frame_of(value: float) -> np.ndarray:
+    """Nine frames, of which one holds `value`: the same in every frame would be a gap of the detector."""
+    data = np.ones((1, 9, 16, 16))
+    data[0, 4] = value
+    return data
+
+
+def test_a_gap_between_modules_is_masked(tmp_path, scan, caplog):
+    members = _members(scan)
+    members["data"][0, :, 3] = np.nan
+    found = read_tike(_saved(tmp_path / "t.npz", members))
+    assert "16 pixels (rows 11 to 11, columns 0 to 15) hold no measurement" in caplog.text
+    assert not found.mask[11].any()
+    assert found.n_masked == 16
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
         ("scan", np.zeros((1, 8, 2)), r"scan in .* has shape \(8, 2\) but must be finite and \(9, 2\)"),
         ("scan", np.full((1, 9, 2), np.inf), r"must be finite and \(9, 2\)"),
         ("data", np.ones((2, 9, 16, 16)), r"data in .* \(2, 9, 16, 16\) .* one scan per file"),
-        ("data", np.full((1, 9, 16, 16), -1.0), "data has values down to -1 but counts are never negative"),
-        ("data", np.full((1, 9, 16, 16), np.nan), "data has values down to nan"),
+        ("data", _one_frame_of(-1.0), "data has values down to -1 but counts are never negative"),
+        ("data", _one_frame_of(np.nan), "data has values down to nan"),
         ("probe", np.ones((16, 12)), r"probe in .* \(16, 12\) but must be numbers"),
     ],
 )

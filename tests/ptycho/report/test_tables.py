@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from legacy_scores import plain_ms_ssim
 
+from ptycho._io.archive_writing import write_archive
 from ptycho._io.atomic import staged_files
 from ptycho.evaluation import ChannelPair, FrcCurve, compare_images
 from ptycho.evaluation.frc import compute_frc
 from ptycho.evaluation.similarity import multi_scale_ssim
-from ptycho.report import ArtifactOptions, _artifacts, images, write_artifacts
+from ptycho.report import ArtifactOptions, _artifacts, artifact_bytes, write_artifacts
 from ptycho.report.names import ArmPrefixes, arm_prefixes
 
 
@@ -259,7 +260,7 @@ def test_without_a_truth_there_is_none_in_the_files(tmp_path):
 @pytest.mark.spec("CM-9.3")
 def test_an_object_array_can_never_be_written(tmp_path):
     with pytest.raises(ValueError, match="allow_pickle"):
-        images.write_arrays(tmp_path / "x.npz", iter([("offset", np.array(None, object))]))
+        write_archive(tmp_path / "x.npz", iter([("offset", np.array(None, object))]))
 
 
 def test_only_one_array_of_an_npz_is_alive_at_a_time(tmp_path):
@@ -278,7 +279,7 @@ def test_only_one_array_of_an_npz_is_alive_at_a_time(tmp_path):
             yield key, array
             del array
 
-    images.write_arrays(tmp_path / "x.npz", arrays())
+    write_archive(tmp_path / "x.npz", arrays())
     assert peak <= 2
     with zipfile.ZipFile(tmp_path / "x.npz") as archive:
         assert archive.namelist() == ["a.npy", "b.npy", "c.npy"]
@@ -405,3 +406,69 @@ def test_the_documented_arrays_are_the_ones_written(result, tmp_path):
     assert _documented("`reconstructions.npz` and `reconstructions_aligned.npz`") == found
     with np.load(tmp_path / "pinn_debug_images.npz") as arrays:
         assert _documented("`<arm>_debug_images.npz`") == set(arrays.files)
+
+
+def _without_space_for(monkeypatch, *names):
+    """Let the disk be full where the files `names` would be written."""
+    write = _artifacts.write_archive
+
+    def full(path, members):
+        if path.name in names:
+            path.write_bytes(b"half")
+            raise OSError(28, "No space left on device", str(path))
+        write(path, members)
+
+    monkeypatch.setattr(_artifacts, "write_archive", full)
+
+
+@pytest.mark.spec("CM-9.7")
+def test_a_full_disk_keeps_what_fits_and_says_what_does_not(result, tmp_path, monkeypatch):
+    _without_space_for(monkeypatch, "reconstructions_aligned.npz")
+    with pytest.raises(
+        OSError, match=r"No space left .* for reconstructions_aligned\.npz; kept in"
+    ) as caught:
+        write_artifacts(result, tmp_path)
+    assert caught.value.errno == 28
+    there = {path.name for path in tmp_path.iterdir()}
+    assert {"reconstructions.npz", "comparison_metrics.csv", "run_report.json"} <= there
+    assert "reconstructions_aligned.npz" not in there
+    report = json.loads((tmp_path / "run_report.json").read_text())
+    assert report["failures"][-1]["label"] == "reconstructions_aligned.npz"
+    assert not [name for name in there if name.startswith(".")]
+
+
+def test_what_fits_lies_beside_earlier_results_which_are_complete(result, tmp_path, monkeypatch):
+    write_artifacts(result, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    _without_space_for(monkeypatch, "reconstructions_aligned.npz")
+    with pytest.raises(OSError, match=r"kept in .*unfinished-results-"):
+        write_artifacts(result, tmp_path)
+    (kept,) = tmp_path.glob("unfinished-results-*")
+    assert (kept / "reconstructions.npz").read_bytes() == before["reconstructions.npz"]
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+def test_the_images_come_first(result, tmp_path, monkeypatch):
+    order = []
+    monkeypatch.setattr(_artifacts, "write_archive", lambda path, members: order.append(path.name))
+    monkeypatch.setattr(_artifacts.tables, "write_table", lambda path, columns, rows: order.append(path.name))
+    write_artifacts(result, tmp_path)
+    assert order[:3] == ["reconstructions.npz", "reconstructions_aligned.npz", "comparison_metrics.csv"]
+
+
+@pytest.mark.parametrize("save_npz", [True, False])
+def test_how_much_will_be_written_is_known_before(result, tmp_path, save_npz):
+    options = ArtifactOptions(save_npz=save_npz)
+    write_artifacts(result, tmp_path, options=options)
+    height, width = result.window.shape_yx
+    expected = artifact_bytes(
+        height * width,
+        n_models=2,
+        n_finished=1,
+        has_truth=True,
+        self_consistency=True,
+        save_npz=save_npz,
+    )
+    archives = [path.stat().st_size for path in tmp_path.glob("reconstructions*.npz")]
+    # An archive has a header of some hundred bytes for each array.
+    assert expected <= sum(archives) <= expected + 20_000 * len(archives)

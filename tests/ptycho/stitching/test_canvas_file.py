@@ -38,11 +38,11 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(scan, tmp_path, monk
     canvas.save(tmp_path / "kept.npz")
     before = (tmp_path / "kept.npz").read_bytes()
 
-    def fail(file, **arrays):
+    def fail(file, members):
         file.write(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr("ptycho.stitching._state.np.savez", fail)
+    monkeypatch.setattr("ptycho.stitching._state.write_archive", fail)
     with pytest.raises(OSError, match="disk full"):
         canvas.save(tmp_path / "kept.npz")
     assert [path.name for path in tmp_path.iterdir()] == ["kept.npz"]

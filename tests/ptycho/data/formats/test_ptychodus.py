@@ -42,7 +42,7 @@ def test_frames_and_product_beside_each_other_make_a_scan(tmp_path, known, caplo
     assert scan.geometry.detector_pixel_m == known.detector_pixel_m
     other = {"diffraction.h5": "product.h5", "product.h5": "diffraction.h5"}[opened]
     assert f"taken from {other}" in caplog.text
-    assert "the probe has 2 modes; the strongest, number 1 with" in caplog.text
+    assert "has 2 modes; the strongest, number 1 with" in caplog.text
 
 
 def test_frames_and_positions_are_paired_by_number(tmp_path, known):
