@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from contextlib import ExitStack
 from pathlib import Path
 
 from ptycho.errors import DataError
-from ptycho.models.legacy_bundle._containers import Saved, open_saved
-from ptycho.models.legacy_bundle._meaning import Meaning, meaning_of
-from ptycho.models.legacy_bundle._network import Built, build, outline
+from ptycho.models._untrusted import open_zip
+from ptycho.models.legacy_bundle._containers import DESCRIPTION, Saved, open_saved
+from ptycho.models.legacy_bundle._graph import parse_graph
+from ptycho.models.legacy_bundle._meaning import Meaning, has_names_of_a_pinn, meaning_of
+from ptycho.models.legacy_bundle._network import Built, build, is_known, outline
 from ptycho.models.legacy_bundle._places import chosen_model, is_model_file, models_in
 from ptycho.models.legacy_bundle._words import FOREIGN_NETWORK
 from ptycho.models.networks import ModelKind
@@ -28,6 +31,24 @@ def is_legacy(path: str | os.PathLike[str]) -> bool:
     """Return whether `path` is a file of PtychoPINN's with a model, or a folder that holds one."""
     place = Path(path)
     return is_model_file(place) if place.is_file() else bool(models_in(place))
+
+
+def is_of_ptychopinn(file: Path) -> bool:
+    """Return whether the network in a ``.keras`` file has PtychoPINN's layers; builds nothing.
+
+    A PINN has names of its own. A baseline has none: its two outputs are called as Keras calls convolutions.
+    """
+    with ExitStack() as stack:
+        members = stack.enter_context(open_zip(file, str(file)))
+        try:
+            graph = parse_graph(members.read(DESCRIPTION), str(file))
+        except DataError:
+            return False
+    return has_names_of_a_pinn(graph) or (
+        len(graph.outputs) == 2
+        and all(re.fullmatch(r"conv2d(_\d+)?", name) for name in graph.outputs)
+        and all(is_known(layer) for layer in graph.layers.values())
+    )
 
 
 def load_legacy(path: str | os.PathLike[str], role: ModelKind | None = None) -> PatchModel:

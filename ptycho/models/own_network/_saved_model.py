@@ -1,0 +1,170 @@
+"""The serving signature of a SavedModel as a network of the user's own.
+
+A SavedModel is a program of TensorFlow's. It is run only if all of it is arithmetic on arrays: what reads, writes or
+calls something is refused by its name.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autobatch import BatchCost, keras_model_cost
+from ptycho.errors import DataError
+from ptycho.models.description import NetworkDescription
+from ptycho.models.own_network._network import OwnNetwork
+from ptycho.models.own_network._seen import FrameLayout, Seen, SeenOutput, described
+
+PROGRAM = "saved_model.pb"
+_SIGNATURE = "serving_default"
+_MAX_PROGRAM = 256 << 20
+# What is made when a SavedModel is loaded: nothing of these runs a part of the program.
+_KINDS = {"user_object", "function", "bare_concrete_function", "variable", "constant"}
+# Operations that turn arrays into arrays, and those that TensorFlow puts around them.
+_ARITHMETIC = """
+Abs Add AddN AddV2 All Angle Any ArgMax ArgMin Assert AvgPool BatchMatMul BatchMatMulV2 BatchMatMulV3
+BatchToSpaceND BiasAdd BroadcastArgs BroadcastTo Cast Ceil ClipByValue Complex ComplexAbs Concat ConcatV2
+Conj Const Conv2D Conv2DBackpropInput Conv3D Cos Cosh Cumsum DepthToSpace DepthwiseConv2dNative Div DivNoNan
+Einsum Elu Equal Erf Exp ExpandDims Expm1 FFT FFT2D Fill Floor FloorDiv FloorMod FusedBatchNorm
+FusedBatchNormV2 FusedBatchNormV3 Gather GatherNd GatherV2 Greater GreaterEqual IFFT IFFT2D IRFFT2D Identity
+IdentityN Imag InvertPermutation IsFinite IsInf IsNan LRN LeakyRelu Less LessEqual LinSpace Log Log1p
+LogSoftmax LogicalAnd LogicalNot LogicalOr MatMul MatrixBandPart Max MaxPool MaxPoolV2 Maximum Mean Min
+Minimum MirrorPad Mul MulNoNan Neg NoOp NotEqual OneHot OnesLike Pack Pad PadV2 PartitionedCall Placeholder
+PlaceholderWithDefault Polar Pow PreventGradient Prod RFFT2D Range Rank ReadVariableOp Real RealDiv
+Reciprocal Relu Relu6 Reshape ResizeBicubic ResizeBilinear ResizeNearestNeighbor Reverse ReverseV2 Rint Roll
+Round Rsqrt Select SelectV2 Selu Shape ShapeN Sigmoid Sign Sin Sinh Size Slice Softmax Softplus Softsign
+SpaceToBatchND SpaceToDepth Split SplitV Sqrt Square SquaredDifference Squeeze StatefulPartitionedCall
+StatelessIf StatelessWhile StopGradient StridedSlice Sub Sum Tan Tanh Tile TopKV2 Transpose Unpack
+VarHandleOp VariableV2 Where ZerosLike
+"""
+_WAY_OUT = (
+    "save the network as a .keras or .onnx file, or load it in a program that you trust and compare it with "
+    "Arm.from_callable."
+)
+
+
+def is_saved_model(path: Path) -> bool:
+    """Return whether `path` is the folder of a SavedModel."""
+    return (path / PROGRAM).is_file()
+
+
+def network_of_saved_model(
+    path: Path, *, name: str, description: NetworkDescription | None, file: Path | None
+) -> OwnNetwork:
+    """Open the serving signature of a SavedModel.
+
+    Raises
+    ------
+    DataError
+        It is damaged, has no such signature, does more than arithmetic, or is not what is said of it.
+    """
+    signature = _signature(path)
+    _refuse_other_operations(signature, path)
+    inputs = list(signature.structured_input_signature[1].values())
+    outputs = signature.structured_outputs
+    seen = Seen(
+        name,
+        [tuple(spec.shape) for spec in inputs],
+        [
+            SeenOutput(key, tuple(outputs[key].shape), outputs[key].dtype.is_complex)
+            for key in sorted(outputs, key=_place)
+        ],
+    )
+    layout = seen.layout
+    completed, assumptions = described(seen, description, file)
+    (parameter,) = signature.structured_input_signature[1]
+
+    def compute(frames: np.ndarray) -> list[Any]:
+        import tensorflow as tf
+
+        given = signature(**{parameter: tf.convert_to_tensor(layout.entering(frames), inputs[0].dtype)})
+        return [given[output.name] for output in seen.outputs]
+
+    return OwnNetwork(
+        compute=compute,
+        description=completed,
+        name=name,
+        assumptions=assumptions,
+        estimate=lambda frame_shape: _estimate(signature, parameter, layout, frame_shape),
+    )
+
+
+def _place(key: str) -> tuple[int, str]:
+    """Sort output_2 before output_10."""
+    digits = key.rpartition("_")[2]
+    return (int(digits) if digits.isdecimal() else 0, key)
+
+
+def _signature(path: Path) -> Any:
+    import tensorflow as tf
+    from google.protobuf.message import DecodeError
+
+    try:
+        _check_objects(path)
+        loaded = tf.saved_model.load(str(path))
+        return loaded.signatures[_SIGNATURE]
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        DecodeError,
+        tf.errors.OpError,
+    ) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise DataError(
+            f"{path} is no SavedModel with a signature {_SIGNATURE} ({type(error).__name__}: {reason}); "
+            "export it anew."
+        ) from error
+
+
+def _check_objects(path: Path) -> None:
+    """Refuse what would run when it is loaded, or takes more memory than the files have numbers for."""
+    import tensorflow as tf
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    if (path / PROGRAM).stat().st_size > _MAX_PROGRAM:
+        raise ValueError(f"{PROGRAM} is larger than {_MAX_PROGRAM} bytes")
+    program = saved_model_pb2.SavedModel.FromString((path / PROGRAM).read_bytes())
+    n_bytes = 0
+    for part in program.meta_graphs:
+        nodes = part.object_graph_def.nodes
+        kinds = {str(node.WhichOneof("kind")) for node in nodes} or {"a program of TensorFlow 1"}
+        if others := kinds - _KINDS:
+            raise DataError(
+                f"{path} has {', '.join(sorted(others))}, which runs when it is loaded; {_WAY_OUT}"
+            )
+        for node in nodes:
+            if node.WhichOneof("kind") == "variable":
+                lengths = [axis.size for axis in node.variable.shape.dim]
+                n_bytes += math.prod(lengths) * tf.dtypes.as_dtype(node.variable.dtype).size
+    held = sum(file.stat().st_size for file in (path / "variables").glob("variables.data-*"))
+    if n_bytes > held:
+        raise ValueError(f"variables of {n_bytes} bytes but files of {held}")
+
+
+def _refuse_other_operations(signature: Any, path: Path) -> None:
+    graph = signature.graph.as_graph_def()
+    operations = {node.op for node in graph.node}
+    functions = {function.signature.name for function in graph.library.function}
+    for function in graph.library.function:
+        operations |= {node.op for node in function.node_def}
+    if others := operations - functions - set(_ARITHMETIC.split()):
+        raise DataError(
+            f"{path} computes with {', '.join(sorted(others))}, which is not plain arithmetic on arrays and may read, "
+            f"write or run something; {_WAY_OUT}"
+        )
+
+
+def _estimate(
+    signature: Any, parameter: str, layout: FrameLayout, frame_shape: tuple[int, int, int]
+) -> BatchCost | None:
+    example = np.zeros((1, *layout.item_shape(frame_shape)), np.float32)
+    try:
+        return keras_model_cost(lambda frames: signature(**{parameter: frames}), inputs=example)
+    except ValueError:
+        return None
