@@ -1,0 +1,167 @@
+"""Networks of one's own beside PtychoPINN's and a finished image: planned, recovered, scored and reported alike."""
+
+import json
+
+import numpy as np
+import pytest
+from own_networks import known_keras, known_patches
+from ptychopinn_files import baseline_description, pinn_description, write_bundle, write_keras2_baseline
+
+from autobatch.testing import inject_oom
+from ptycho.comparison import Arm, ComparisonSettings, compare, load_arm, plan_arm
+from ptycho.data import SimulationSettings, extract_patches, simulate
+from ptycho.models import NetworkDescription
+from ptycho.report import write_artifacts
+from ptycho.stitching import stitch_patches
+
+SETTINGS = ComparisonSettings(crop_size=20, predict_batch_size="auto")
+
+
+@pytest.fixture(scope="module")
+def scan():
+    return simulate(SimulationSettings(object_shape_yx=(110, 130), n_lines=20, step_px=9.0, seed=4))
+
+
+class OutOfMemoryError(RuntimeError):
+    """Called as PyTorch calls its own."""
+
+
+class Tensor:
+    """An array in the clothes of PyTorch."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def detach(self):
+        return self
+
+    def cpu(self):
+        return self.values
+
+
+class Oracle:
+    """A function from frames in the scan's own unit to true patches that fails once when shown more than `most`."""
+
+    def __init__(self, scan, most=None):
+        true = extract_patches(scan.object_guess, scan.positions_yx, scan.patch_size)
+        self.patches = {frame.tobytes(): patch for frame, patch in zip(scan.amplitude, true, strict=True)}
+        self.most, self.sizes = most, []
+
+    def __call__(self, frames):
+        self.sizes.append(len(frames))
+        if self.most is not None and len(frames) > self.most:
+            raise OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        nothing = np.zeros(frames.shape[1:3], np.complex64)
+        patches = [
+            self.patches.get(np.ascontiguousarray(frame[..., 0]).tobytes(), nothing) for frame in frames
+        ]
+        # Real and imaginary part as two channels, before rows and columns.
+        return Tensor(np.stack([np.real(patches), np.imag(patches)], axis=1))
+
+
+REAL_FIRST = NetworkDescription(outputs=("real", "imaginary"), input_scaling="amplitude", patch_size=64)
+
+
+def _finished(path, scan):
+    np.savez(
+        path,
+        reconstructed_object=scan.object_guess,
+        reconstructed_probe=scan.probe,
+        algorithm="ePIE",
+        positions_yx=scan.positions_yx,
+    )
+    return path
+
+
+def test_a_pinn_a_baseline_a_keras_file_a_callable_and_a_finished_image_are_compared_in_one_run(
+    scan, tmp_path
+):
+    write_bundle(tmp_path / "wts.h5.zip", pinn_description(64, 1, 0.25))
+    write_keras2_baseline(tmp_path / "baseline_model.h5", *baseline_description(64, 0.25))
+    known_keras(side=None).save(tmp_path / "two.keras")
+    oracle = Oracle(scan)
+    arms = [
+        load_arm(tmp_path, role="pinn"),
+        load_arm(tmp_path, role="baseline"),
+        load_arm(tmp_path / "two.keras", "two"),
+        Arm.from_callable("U-Net", oracle, REAL_FIRST),
+        load_arm(_finished(tmp_path / "epie.npz", scan), scan=scan),
+    ]
+    plans = [plan_arm(arm, scan, SETTINGS) for arm in arms]
+    with inject_oom(at=[0], label="two"):
+        result = compare(arms, scan, settings=SETTINGS)
+
+    assert [arm.label for arm in result.arms] == ["PtychoPINN", "Baseline", "two", "U-Net", "ePIE"]
+    assert result.failures == ()
+    models = result.arms[:4]
+    planned = [arm.inference.prediction.plan for arm in models]
+    assert [plan.batch_size for plan in planned] == [plan.batches.batch_size for plan in plans[:4]]
+    assert plans[4] is None
+    assert [plan.cost is not None for plan in planned] == [True, True, True, False]
+    assert models[2].inference.prediction.n_oom == 1
+    assert oracle.sizes[0] == planned[3].batch_size
+    for arm in result.arms:
+        assert arm.metrics.ssim.phase is not None
+    assert all(arm.half_set_frc is not None and arm.consistency.overlap_disagreement > 0 for arm in models)
+    assert min(result.arms[3].metrics.ssim.amplitude, result.arms[4].metrics.ssim.amplitude) > 0.999
+
+    write_artifacts(result, tmp_path / "out")
+    report = json.loads((tmp_path / "out" / "run_report.json").read_text())
+    assert [arm["label"] for arm in report["arms"]][2:4] == ["two", "U-Net"]
+    assert "by their names" in report["arms"][2]["assumptions"][0]
+    with np.load(tmp_path / "out" / "reconstructions.npz") as arrays:
+        assert {"two_complex", "u_net_complex", "epie_complex"} <= set(arrays)
+
+
+def test_a_keras_model_in_memory_gives_the_image_of_its_patches(scan):
+    arm = Arm.from_keras("mine", known_keras(side=64))
+    made = compare(
+        [arm], scan, settings=ComparisonSettings(crop_size=20, metric_convention="ptychopinn")
+    ).arms[0]
+    frames = scan.normalised().amplitude
+    expected = stitch_patches(known_patches(frames), scan.positions_yx[:, ::-1], crop_size=20)
+    np.testing.assert_allclose(made.mean_centred, expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_a_function_that_runs_out_of_memory_gets_fewer_frames(scan):
+    oracle = Oracle(scan, most=8)
+    result = compare([Arm.from_callable("U-Net", oracle, REAL_FIRST)], scan, settings=SETTINGS)
+    (arm,) = result.arms
+    assert arm.inference.prediction.n_oom >= 1
+    assert max(size for size in oracle.sizes[oracle.sizes.index(8) :]) == 8
+    assert arm.metrics.ssim.amplitude > 0.999
+
+
+def test_a_shortage_that_only_the_user_can_name_is_named_by_is_oom(scan):
+    oracle = Oracle(scan)
+
+    def predict(frames):
+        if len(frames) > 8:
+            raise RuntimeError("device is full")
+        return oracle(frames)
+
+    arms = [
+        Arm.from_callable("told", predict, REAL_FIRST, is_oom=lambda error: "is full" in str(error)),
+        Arm.from_callable("not told", predict, REAL_FIRST),
+    ]
+    result = compare(arms, scan, settings=SETTINGS)
+    assert [arm.label for arm in result.arms] == ["told"]
+    (failure,) = result.failures
+    assert failure.what == "not told"
+    assert "failed on frames of shape" in failure.reason
+    assert "RuntimeError: device is full" in failure.reason
+
+
+def test_frames_of_another_size_are_refused_before_any_work(scan):
+    arm = Arm.from_callable("small", Oracle(scan), NetworkDescription(patch_size=32))
+    with pytest.raises(Exception, match=r"frames of 64x64 pixels but the small was trained on 32x32"):
+        compare([arm], scan, settings=SETTINGS)
+
+
+def test_a_crop_beyond_what_a_network_is_trusted_for_is_warned_of(scan, caplog):
+    description = NetworkDescription(
+        outputs=("real", "imaginary"), input_scaling="amplitude", trusted_crop_size=16
+    )
+    compare([Arm.from_callable("U-Net", Oracle(scan), description)], scan, settings=SETTINGS)
+    assert "U-Net: M = 20 stitches pixels outside the central 16 of each patch" in caplog.text
+    assert "without meaning" in caplog.text
