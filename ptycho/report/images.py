@@ -20,7 +20,7 @@ Arrays = Iterator[tuple[str, np.ndarray]]
 
 
 def raw_arrays(result: ComparisonResult, prefixes: Mapping[str, ArmPrefixes]) -> Arrays:
-    """Give every image as reconstructed, its coverage and its halves; by PtychoPINN's convention, its canvases alone."""
+    """Give every image as reconstructed, its coverage and its halves; by PtychoPINN's convention its canvas alone."""
     yield from _frame_arrays(result)
     for arm in result.arms:
         prefix = prefixes[arm.label].array

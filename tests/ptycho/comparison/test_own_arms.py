@@ -114,6 +114,7 @@ def test_a_pinn_a_baseline_a_keras_file_a_callable_and_a_finished_image_are_comp
         assert {"two_complex", "u_net_complex", "epie_complex"} <= set(arrays)
 
 
+@pytest.mark.spec("CM-9.3")
 def test_by_ptychopinns_convention_the_raw_images_are_its_square_canvas_with_or_without_a_truth(
     scan, tmp_path
 ):
