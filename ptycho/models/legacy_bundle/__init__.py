@@ -26,6 +26,8 @@ from ptycho.models.patch_model import ForeignArchitecture, PatchModel
 
 logger = logging.getLogger(__name__)
 
+_UNNAMED = "the file names no outputs; taken as PtychoPINN's baseline, whose layers it has: amplitude, then phase"
+
 
 def is_legacy(path: str | os.PathLike[str]) -> bool:
     """Return whether `path` is a file of PtychoPINN's with a model, or a folder that holds one."""
@@ -76,13 +78,15 @@ def load_legacy(path: str | os.PathLike[str], role: ModelKind | None = None) -> 
     with ExitStack() as stack:
         saved = open_saved(file, stack)
         meaning = meaning_of(saved.graph)
-        model = _model(saved, meaning, file.name)
+        # Under this suffix anybody's network may lie; the other names are PtychoPINN's own.
+        may_be_anyones = meaning.kind == "baseline" and file.suffix == ".keras"
+        model = _model(saved, meaning, file.name, may_be_anyones=may_be_anyones)
     for assumption in model.assumptions:
         logger.warning("%s: %s", file, assumption)
     return model
 
 
-def _model(saved: Saved, meaning: Meaning, name: str) -> PatchModel:
+def _model(saved: Saved, meaning: Meaning, name: str, *, may_be_anyones: bool) -> PatchModel:
     outlined = outline(meaning.graph, meaning.ends)
     _check_images(outlined, meaning)
     _check_size(saved, outlined)
@@ -100,7 +104,7 @@ def _model(saved: Saved, meaning: Meaning, name: str) -> PatchModel:
         training={"source": name},
         combine=meaning.combine,
         support_size=meaning.patch_size // 2 if meaning.is_merged else None,
-        assumptions=meaning.assumptions,
+        assumptions=meaning.assumptions + ((_UNNAMED,) if may_be_anyones else ()),
     )
 
 

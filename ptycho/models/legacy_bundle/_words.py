@@ -5,8 +5,8 @@ WAY_OUT = (
     "reconstructed_probe and algorithm, and compare that with --arm LABEL=FILE.npz"
 )
 FOREIGN_NETWORK = (
-    "only PtychoPINN's convolutional networks are read from such a file, so save it as a .keras file and say in a .json "
-    f"beside it what its outputs are, or {WAY_OUT}."
+    "only PtychoPINN's convolutional networks are read from such a file, so save it as a .keras file and say in a "
+    f".json beside it what its outputs are, or {WAY_OUT}."
 )
 STORED_AS_CODE = f"what it computes is stored as code, which is not run, so {WAY_OUT}."
 OTHER_BACKEND = f"its weights belong to networks of PyTorch, which are not read, so {WAY_OUT}."

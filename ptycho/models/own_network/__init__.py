@@ -17,7 +17,7 @@ from ptycho.models.own_network._network import OwnNetwork
 from ptycho.models.own_network._network import network_of_callable as network_of_callable
 from ptycho.models.own_network._onnx import network_of_onnx
 from ptycho.models.own_network._saved_model import is_saved_model, network_of_saved_model
-from ptycho.models.own_network._seen import read_description
+from ptycho.models.own_network._seen import LONGEST_DESCRIPTION, read_description
 
 __all__ = ["OwnNetwork", "is_own_network", "load_own_network", "network_of_callable", "network_of_keras"]
 
@@ -33,10 +33,15 @@ def is_own_network(path: str | os.PathLike[str]) -> bool:
     is_network = place.suffix == _KERAS and place.is_file()
     if not is_network and not is_saved_model(place):
         return False
-    if _beside(place).is_file():
+    if _is_described(_beside(place)):
         return True
     # PtychoPINN's SavedModels have a description by Keras 2, of which the network is built anew.
     return not is_of_ptychopinn(place) if is_network else not (place / _METADATA).exists()
+
+
+def _is_described(file: Path) -> bool:
+    """Return whether a JSON file is meant for a description: beside PtychoPINN's networks others may lie."""
+    return file.is_file() and file.stat().st_size <= LONGEST_DESCRIPTION and b'"outputs"' in file.read_bytes()
 
 
 def load_own_network(

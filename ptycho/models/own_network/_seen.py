@@ -28,7 +28,7 @@ _WORDS = {
     "imaginary": {"imaginary", "imag", "im"},
 }
 _MODEL = "model"
-_LONGEST_DESCRIPTION = 1 << 16
+LONGEST_DESCRIPTION = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ def read_description(file: Path) -> dict[str, Any]:
     """
     try:
         with file.open("rb") as stream:
-            said = json.loads(stream.read(_LONGEST_DESCRIPTION + 1))
+            said = json.loads(stream.read(LONGEST_DESCRIPTION + 1))
     except (ValueError, RecursionError) as error:
         raise DataError(f"{file} is no JSON ({error}); write the description of a network anew.") from error
     known = [_MODEL, *(field.name for field in fields(NetworkDescription))]

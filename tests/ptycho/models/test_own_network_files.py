@@ -55,6 +55,31 @@ def test_a_keras_file_is_described_by_the_json_beside_it_by_one_that_names_it_or
         _gives_known_patches(model)
 
 
+def _bare_convolutions(path):
+    """What may be a baseline of PtychoPINN's as well: two outputs that Keras has named."""
+    import keras
+
+    frames = keras.Input((SIDE, SIDE, 1))
+    images = [keras.layers.Conv2D(1, 3, padding="same", name=f"conv2d_{number}")(frames) for number in (7, 8)]
+    keras.Model(frames, images).save(path)
+
+
+def test_a_network_like_ptychopinns_baseline_is_taken_for_one_which_is_said_unless_it_is_described(tmp_path):
+    path, beside = tmp_path / "two.keras", tmp_path / "two.json"
+    _bare_convolutions(path)
+    # The losses of its training, say.
+    beside.write_text('{"loss": [0.5, 0.25]}')
+    baseline = load_model(path)
+    assert (baseline.kind, baseline.description.outputs) == ("baseline", ("amplitude", "phase"))
+    assert "the file names no outputs" in baseline.assumptions[0]
+    beside.write_text('{"outputs": ["phase", "amplitude"]}')
+    own = load_model(path)
+    assert (own.kind, own.description.outputs, own.assumptions) == (None, ("phase", "amplitude"), ())
+    frames = random_frames()
+    for first, second in zip(baseline.images_of(frames), own.images_of(frames), strict=True):
+        np.testing.assert_allclose(first, second, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
@@ -169,13 +194,17 @@ def test_an_onnx_file_of_channels_first_gives_its_patches(tmp_path):
     np.testing.assert_allclose(model.predict_batch(frames), magnitude * np.exp(1j * phi), rtol=1e-5)
 
 
-def test_an_onnx_file_reads_no_file_but_itself(tmp_path):
+def test_an_onnx_file_may_keep_numbers_in_its_own_folder_alone(tmp_path):
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    (tmp_path / "secret").write_bytes(np.float32(2).tobytes())
     (tmp_path / "run").mkdir()
-    with pytest.raises(DataError, match=r"two.onnx is no ONNX file that onnxruntime reads \("):
-        load_model(write_onnx(tmp_path / "run" / "two.onnx", location="../secret"))
+    for folder in (tmp_path, tmp_path / "run"):
+        (folder / "numbers").write_bytes(np.float32(2).tobytes())
+    _gives_known_patches(load_model(write_onnx(tmp_path / "run" / "two.onnx", location="numbers")))
+    (tmp_path / "run" / "link").symlink_to(tmp_path / "numbers")
+    for location in ("../numbers", str(tmp_path / "numbers"), "link", "..\\numbers"):
+        with pytest.raises(DataError, match=r"two.onnx keeps its numbers in .*, which is not in its folder"):
+            load_model(write_onnx(tmp_path / "run" / "two.onnx", location=location))
 
 
 def test_an_onnx_file_of_one_size_of_batch_or_that_is_none_is_refused(tmp_path):
@@ -184,7 +213,7 @@ def test_an_onnx_file_of_one_size_of_batch_or_that_is_none_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"batches of any size; export it again with a dynamic first axis"):
         load_model(write_onnx(tmp_path / "two.onnx", batch=1))
     (tmp_path / "none.onnx").write_bytes(b"no protobuf")
-    with pytest.raises(DataError, match=r"none.onnx is no ONNX file that onnxruntime reads"):
+    with pytest.raises(DataError, match=r"none.onnx is no ONNX file"):
         load_model(tmp_path / "none.onnx")
 
 
