@@ -145,6 +145,11 @@ class PatchPredictor(ABC):
         -------
         (B, P, P) complex64
             Transmission of the object under the frame, or about the centre of the group.
+
+        Raises
+        ------
+        DataError
+            What the network gives is not a patch for each frame, or one for each group.
         """
         patches = joined(dict(zip(self.description.outputs, self.images_of(frames), strict=True)))
         if len(patches) != len(frames) or patches.shape[-1] not in (1, frames.shape[-1]):
