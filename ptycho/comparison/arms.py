@@ -111,7 +111,7 @@ class Arm(ABC):
         ----------
         label : str
         predict : callable
-            Takes frames (B, N, N, C) float32 and returns patches (B, P, P) complex, or what `description` says. It is
+            Takes frames (B, N, N, C) float32 and returns patches (B, N, N) complex, or what `description` says. It is
             called again with fewer frames if memory runs out, and may be shown frames of zeros at the end of a batch.
         description : NetworkDescription, optional
             Default: complex patches of single frames, of any N, out of normalised amplitude.

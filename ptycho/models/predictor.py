@@ -47,8 +47,8 @@ class PatchPredictor(ABC):
 
         Returns
         -------
-        sequence of (B, P, P, C or 1) float32, or one complex64
-            A patch for each frame or one for the group; P is the side of a patch, N for most networks.
+        sequence of (B, N, N, C or 1) float32, or one complex64
+            A patch for each frame or one for the group.
         """
 
     @property
@@ -131,7 +131,7 @@ class PatchPredictor(ABC):
         return self.description.scaled(amplitude, normalisation)
 
     def predict_batch(self, frames: np.ndarray, offsets_yx: np.ndarray | None = None) -> np.ndarray:
-        """Return one object patch (B, P, P) complex64 for each group of frames.
+        """Return one object patch (B, N, N) complex64 for each group of frames.
 
         Parameters
         ----------
@@ -139,11 +139,11 @@ class PatchPredictor(ABC):
             As `inputs_of` gives them: for most networks normalised diffraction amplitude.
         offsets_yx : (B, C, 2) float64
             Position of each frame relative to the centre of its group, in pixels; only read if the network
-            gives a patch for each of C > 1 frames: these are averaged on the P x P pixels about that centre.
+            gives a patch for each of C > 1 frames: these are averaged on the N x N pixels about that centre.
 
         Returns
         -------
-        (B, P, P) complex64
+        (B, N, N) complex64
             Transmission of the object under the frame, or about the centre of the group.
 
         Raises
@@ -152,10 +152,10 @@ class PatchPredictor(ABC):
             What the network gives is not a patch for each frame, or one for each group.
         """
         patches = joined(dict(zip(self.description.outputs, self.images_of(frames), strict=True)))
-        if len(patches) != len(frames) or patches.shape[-1] not in (1, frames.shape[-1]):
+        if patches.shape[:-1] != frames.shape[:-1] or patches.shape[-1] not in (1, frames.shape[-1]):
             raise DataError(
                 f"{self.name} made patches of shape {patches.shape} of frames of shape {frames.shape} but must make "
-                f"{len(frames)} x (P, P), one or {frames.shape[-1]} each; check its gridsize and its outputs."
+                f"them as large as the frames, one each or one a group; check its gridsize, and pad or crop its images."
             )
         if patches.shape[-1] == 1:
             alone = patches[..., 0]
@@ -166,7 +166,7 @@ class PatchPredictor(ABC):
 
 
 def joined(images: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the patches (B, P, P, C) complex64 that images, each called what it is, make together.
+    """Return the patches (B, N, N, C) complex64 that images, each called what it is, make together.
 
     ``complex`` is a patch already; ``amplitude`` and ``phase`` (radians) or ``real`` and ``imaginary`` make one.
     """
@@ -182,7 +182,7 @@ def joined(images: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def _support_factor(patches: np.ndarray, support_size: int) -> np.ndarray:
-    """Return the factor (P, P) float32 of a patch that is alone."""
+    """Return the factor (N, N) float32 of a patch that is alone."""
     side = patches.shape[-1]
     start = (side - support_size) // 2
     counts = np.zeros((side, side), np.float32)

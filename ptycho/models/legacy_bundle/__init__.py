@@ -26,7 +26,9 @@ from ptycho.models.patch_model import ForeignArchitecture, PatchModel
 
 logger = logging.getLogger(__name__)
 
-_UNNAMED = "the file names no outputs; taken as PtychoPINN's baseline, whose layers it has: amplitude, then phase"
+_UNNAMED = (
+    "the file names no outputs; taken as PtychoPINN's baseline, whose layers it has: amplitude, then phase"
+)
 
 
 def is_legacy(path: str | os.PathLike[str]) -> bool:

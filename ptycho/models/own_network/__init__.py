@@ -69,7 +69,7 @@ def load_own_network(
     file = None if description is not None else file
     named = {"name": place.name, "description": description, "file": file}
     if place.suffix == _KERAS and place.is_file():
-        return network_of_keras(read_keras(place), **named)
+        return network_of_keras(read_keras(place), is_saved=True, **named)
     if place.suffix == _ONNX and place.is_file():
         return network_of_onnx(place, **named)
     if is_saved_model(place):

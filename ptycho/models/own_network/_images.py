@@ -1,4 +1,4 @@
-"""What a network gave, as images (B, P, P, C) in the order of its description."""
+"""What a network gave, as images (B, N, N, C) in the order of its description."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def images_in(given: Any, outputs: tuple[str, ...], name: str) -> list[np.ndarra
     Parameters
     ----------
     given : array, sequence or mapping of arrays
-        Of NumPy, TensorFlow, JAX or PyTorch: (B, P, P), (B, P, P, C) or (B, C, P, P) each; of two images one array
+        Of NumPy, TensorFlow, JAX or PyTorch: (B, N, N), (B, N, N, C) or (B, C, N, N) each; of two images one array
         may hold both, one after the other along its channels.
     outputs : tuple of str
         As in `NetworkDescription`.
@@ -25,7 +25,7 @@ def images_in(given: Any, outputs: tuple[str, ...], name: str) -> list[np.ndarra
 
     Returns
     -------
-    list of (B, P, P, C) complex64 or float32
+    list of (B, N, N, C) complex64 or float32
 
     Raises
     ------
@@ -69,7 +69,7 @@ def _channels_last(array: np.ndarray) -> np.ndarray:
 
 
 def channel_axis(shape: Sequence[int | None]) -> int | None:
-    """Return which axis of (B, P, P), (B, P, P, C) or (B, C, P, P) counts channels, -1 or 1; None without one.
+    """Return which axis of (B, N, N), (B, N, N, C) or (B, C, N, N) counts channels, -1 or 1; None without one.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def channel_axis(shape: Sequence[int | None]) -> int | None:
         return -1
     if len(shape) == 4 and shape[2] == shape[3]:
         return 1
-    raise ValueError(f"shape {tuple(shape)} is none of (B, P, P), (B, P, P, C) and (B, C, P, P)")
+    raise ValueError(f"shape {tuple(shape)} is none of (B, N, N), (B, N, N, C) and (B, C, N, N)")
 
 
 def _halves(image: np.ndarray) -> list[np.ndarray]:

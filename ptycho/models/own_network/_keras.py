@@ -48,8 +48,9 @@ def network_of_keras(
     name: str,
     description: NetworkDescription | None = None,
     file: Path | None = None,
+    is_saved: bool = False,
 ) -> OwnNetwork:
-    """Return a Keras model that is in memory as a model of this program.
+    """Return a Keras model as a model of this program; `is_saved` says whether it has been read from a file.
 
     Raises
     ------
@@ -58,7 +59,7 @@ def network_of_keras(
     DataError, SettingsError
         Nothing says what its outputs are, or what is said does not fit it.
     """
-    seen = _seen(model, name)
+    seen = _seen(model, name, is_saved)
     layout = seen.layout
     completed, assumptions = described(seen, description, file)
     graph = _graph_of(model)
@@ -76,7 +77,7 @@ def network_of_keras(
     )
 
 
-def _seen(model: keras.Model, name: str) -> Seen:
+def _seen(model: keras.Model, name: str, is_saved: bool) -> Seen:
     inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
     if not inputs or not outputs:
         raise TypeError(
@@ -91,6 +92,7 @@ def _seen(model: keras.Model, name: str) -> Seen:
             SeenOutput(label, tuple(each.shape), "complex" in str(each.dtype))
             for label, each in zip(names, outputs, strict=True)
         ],
+        is_saved,
     )
 
 

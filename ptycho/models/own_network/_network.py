@@ -55,7 +55,7 @@ class OwnNetwork(PatchPredictor):
         return self.is_oom is not None and self.is_oom(error)
 
     def images_of(self, frames: np.ndarray) -> list[np.ndarray]:
-        """Return what the network makes of frames, as one or two images (B, P, P, C or 1)."""
+        """Return what the network makes of frames, as one or two images (B, N, N, C or 1)."""
         try:
             given = self.compute(frames)
         except expected_errors():

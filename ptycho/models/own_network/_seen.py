@@ -51,11 +51,14 @@ class Seen:
     input_shapes : sequence of tuple
         One for each input, batch axis first, None for a length that is left open.
     outputs : sequence of SeenOutput
+    is_saved : bool
+        Whether it comes from a file, beside which a description may lie.
     """
 
     name: str
     input_shapes: Sequence[tuple[int | None, ...]]
     outputs: Sequence[SeenOutput]
+    is_saved: bool = True
 
     @property
     def layout(self) -> FrameLayout:
@@ -160,9 +163,15 @@ def _outputs_by_name(seen: Seen) -> tuple[str, ...]:
         return tuple(map(str, found))
     names = ", ".join(f"{output.name} {tuple(output.shape)}" for output in seen.outputs)
     raise DataError(
-        f"{seen.name} gives {names}, which does not say what the images are; write a {Path(seen.name).stem}.json "
-        'beside it with {"outputs": ["amplitude", "phase"]}, in the order of the network, or ["real", "imaginary"].'
+        f"{seen.name} gives {names}, which does not say what the images are; {_remedy(seen)}, in the order of the "
+        "network, or real and imaginary."
     )
+
+
+def _remedy(seen: Seen) -> str:
+    if seen.is_saved:
+        return f'write a {Path(seen.name).stem}.json beside it with {{"outputs": ["amplitude", "phase"]}}'
+    return 'pass NetworkDescription(outputs=("amplitude", "phase"))'
 
 
 def _meaning(name: str) -> str | None:

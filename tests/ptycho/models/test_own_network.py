@@ -97,8 +97,12 @@ def test_the_patches_of_a_group_are_merged_as_those_of_a_pinn_are():
         (lambda x: x[..., 0], r"own gave \(3, 16, 16\) of float32 \(.*1 channels are no two images"),
         (lambda x: [x, x, x], r"\(3 arrays\) but is described as giving amplitude and phase"),
         (lambda x: [x + 0j, x], r"complex numbers for amplitude"),
-        (lambda x: [x.ravel(), x], r"shape \(768,\) is none of \(B, P, P\)"),
+        (lambda x: [x.ravel(), x], r"shape \(768,\) is none of \(B, N, N\)"),
         (lambda x: [x[:2], x[:2]], r"patches of shape \(2, 16, 16, 1\) of frames of shape \(3, 16, 16, 1\)"),
+        (
+            lambda x: [x[:, 4:-4, 4:-4]] * 2,
+            r"\(3, 8, 8, 1\) of frames .* as large as the frames, .* pad or crop",
+        ),
         (lambda x: [np.repeat(x, 3, -1)] * 2, r"of shape \(3, 16, 16, 3\) .* check its gridsize"),
         (lambda x: x.missing, r"own failed on frames of shape \(3, 16, 16, 1\) \(AttributeError: "),
     ],
@@ -155,7 +159,7 @@ def test_names_in_another_order_are_followed():
     "names", [None, ("amplitude", "image"), ("amplitude", "amp"), ("amp_phase", "phase")]
 )
 def test_names_that_do_not_say_it_lead_to_one_sentence_and_no_guess(names):
-    with pytest.raises(DataError, match=r"does not say what the images are; write a own.json beside it"):
+    with pytest.raises(DataError, match=r"what the images are; pass NetworkDescription\(outputs=\("):
         network_of_keras(known_keras(names), name="own")
 
 
