@@ -22,23 +22,27 @@ PROGRAM = "saved_model.pb"
 _SIGNATURE = "serving_default"
 _MAX_PROGRAM = 256 << 20
 # What is made when a SavedModel is loaded: nothing of these runs a part of the program.
-_KINDS = {"user_object", "function", "bare_concrete_function", "variable", "constant"}
+_KINDS = {"user_object", "function", "bare_concrete_function", "variable", "constant", "captured_tensor"}
 # Operations that turn arrays into arrays, and those that TensorFlow puts around them.
 _ARITHMETIC = """
-Abs Add AddN AddV2 All Angle Any ArgMax ArgMin Assert AvgPool BatchMatMul BatchMatMulV2 BatchMatMulV3
-BatchToSpaceND BiasAdd BroadcastArgs BroadcastTo Cast Ceil ClipByValue Complex ComplexAbs Concat ConcatV2
-Conj Const Conv2D Conv2DBackpropInput Conv3D Cos Cosh Cumsum DepthToSpace DepthwiseConv2dNative Div DivNoNan
-Einsum Elu Equal Erf Exp ExpandDims Expm1 FFT FFT2D Fill Floor FloorDiv FloorMod FusedBatchNorm
-FusedBatchNormV2 FusedBatchNormV3 Gather GatherNd GatherV2 Greater GreaterEqual IFFT IFFT2D IRFFT2D Identity
-IdentityN Imag InvertPermutation IsFinite IsInf IsNan LRN LeakyRelu Less LessEqual LinSpace Log Log1p
-LogSoftmax LogicalAnd LogicalNot LogicalOr MatMul MatrixBandPart Max MaxPool MaxPoolV2 Maximum Mean Min
-Minimum MirrorPad Mul MulNoNan Neg NoOp NotEqual OneHot OnesLike Pack Pad PadV2 PartitionedCall Placeholder
-PlaceholderWithDefault Polar Pow PreventGradient Prod RFFT2D Range Rank ReadVariableOp Real RealDiv
-Reciprocal Relu Relu6 Reshape ResizeBicubic ResizeBilinear ResizeNearestNeighbor Reverse ReverseV2 Rint Roll
-Round Rsqrt Select SelectV2 Selu Shape ShapeN Sigmoid Sign Sin Sinh Size Slice Softmax Softplus Softsign
-SpaceToBatchND SpaceToDepth Split SplitV Sqrt Square SquaredDifference Squeeze StatefulPartitionedCall
-StatelessIf StatelessWhile StopGradient StridedSlice Sub Sum Tan Tanh Tile TopKV2 Transpose Unpack
-VarHandleOp VariableV2 Where ZerosLike
+Abs Acos Acosh Add AddN AddV2 All Angle Any ArgMax ArgMin Asin Asinh Assert Atan Atan2 Atanh AvgPool
+AvgPool3D BatchMatMul BatchMatMulV2 BatchMatMulV3 BatchToSpace BatchToSpaceND BiasAdd Bitcast BroadcastArgs
+BroadcastTo Bucketize Cast Ceil ClipByValue Complex ComplexAbs Concat ConcatV2 Conj Const Conv Conv2D
+Conv2DBackpropInput Conv3D Conv3DBackpropInputV2 Cos Cosh CropAndResize Cumprod Cumsum DepthToSpace
+DepthwiseConv2dNative DepthwiseConv2dNativeBackpropInput Dilation2D Div DivNoNan Einsum Elu EnsureShape
+Equal Erf Erfc Erfinv Exp ExpandDims Expm1 ExtractImagePatches FFT FFT2D FFT3D Fill Floor FloorDiv FloorMod
+FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3 Gather GatherNd GatherV2 Greater GreaterEqual IFFT IFFT2D
+IFFT3D IRFFT IRFFT2D Identity IdentityN Imag InvertPermutation IsFinite IsInf IsNan LRN LeakyRelu Less
+LessEqual Lgamma LinSpace Log Log1p LogSoftmax LogicalAnd LogicalNot LogicalOr MatMul MatrixBandPart
+MatrixDiagPartV3 MatrixDiagV3 Max MaxPool MaxPool3D MaxPoolV2 Maximum Mean Min Minimum MirrorPad Mod Mul
+MulNoNan Neg NoOp NotEqual OneHot OnesLike Pack Pad PadV2 PartitionedCall Placeholder PlaceholderWithDefault
+Pow PreventGradient Prod RFFT RFFT2D Range Rank ReadVariableOp Real RealDiv Reciprocal Relu Relu6
+Reshape ResizeBicubic ResizeBilinear ResizeNearestNeighbor ResourceGather Reverse ReverseV2 Rint Roll Round
+Rsqrt ScatterNd SegmentSum Select SelectV2 Selu Shape ShapeN Sigmoid Sign Sin Sinh Size Slice Softmax
+Softplus Softsign SpaceToBatch SpaceToBatchND SpaceToDepth Split SplitV Sqrt Square SquaredDifference
+Squeeze StatefulPartitionedCall StatelessIf StatelessWhile StopGradient StridedSlice Sub Sum Tan Tanh
+TensorScatterAdd TensorScatterUpdate Tile TopKV2 Transpose TruncateDiv Unpack UnsortedSegmentSum VarHandleOp
+Where Xdivy Xlog1py Xlogy ZerosLike
 """
 _WAY_OUT = (
     "save the network as a .keras or .onnx file, or load it in a program that you trust and compare it with "
@@ -61,7 +65,8 @@ def network_of_saved_model(
     DataError
         It is damaged, has no such signature, does more than arithmetic, or is not what is said of it.
     """
-    signature = _signature(path)
+    loaded = _loaded(path)
+    signature = loaded.signatures[_SIGNATURE]
     _refuse_other_operations(signature, path)
     inputs = list(signature.structured_input_signature[1].values())
     outputs = signature.structured_outputs
@@ -80,7 +85,9 @@ def network_of_saved_model(
     def compute(frames: np.ndarray) -> list[Any]:
         import tensorflow as tf
 
-        given = signature(**{parameter: tf.convert_to_tensor(layout.entering(frames), inputs[0].dtype)})
+        # What was loaded keeps the variables, which a signature alone does not.
+        compute_outputs = loaded.signatures[_SIGNATURE]
+        given = compute_outputs(**{parameter: tf.convert_to_tensor(layout.entering(frames), inputs[0].dtype)})
         return [given[output.name] for output in seen.outputs]
 
     return OwnNetwork(
@@ -88,7 +95,7 @@ def network_of_saved_model(
         description=completed,
         name=name,
         assumptions=assumptions,
-        estimate=lambda frame_shape: _estimate(signature, parameter, layout, frame_shape),
+        estimate=lambda frame_shape: _estimate(loaded.signatures[_SIGNATURE], parameter, layout, frame_shape),
     )
 
 
@@ -98,14 +105,19 @@ def _place(key: str) -> tuple[int, str]:
     return (int(digits) if digits.isdecimal() else 0, key)
 
 
-def _signature(path: Path) -> Any:
+def _loaded(path: Path) -> Any:
+    """Return what TensorFlow makes of a SavedModel that has the signature."""
     import tensorflow as tf
     from google.protobuf.message import DecodeError
 
     try:
         _check_objects(path)
         loaded = tf.saved_model.load(str(path))
-        return loaded.signatures[_SIGNATURE]
+        if _SIGNATURE not in loaded.signatures:
+            raise ValueError(f"its signatures are {sorted(loaded.signatures)}")
+        return loaded
+    except DataError:
+        raise
     except (
         OSError,
         ValueError,
