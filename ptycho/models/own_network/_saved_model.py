@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from autobatch import BatchCost, keras_model_cost
 from ptycho.errors import DataError
 from ptycho.models.description import NetworkDescription
 from ptycho.models.own_network._network import OwnNetwork
-from ptycho.models.own_network._seen import FrameLayout, Seen, SeenOutput, described
+from ptycho.models.own_network._seen import Seen, SeenOutput, described
 
 PROGRAM = "saved_model.pb"
 _SIGNATURE = "serving_default"
@@ -90,12 +89,12 @@ def network_of_saved_model(
         given = compute_outputs(**{parameter: tf.convert_to_tensor(layout.entering(frames), inputs[0].dtype)})
         return [given[output.name] for output in seen.outputs]
 
+    # No estimate: in a program that is finished, batches and all that follows from them have no length.
     return OwnNetwork(
         compute=compute,
         description=completed,
         name=name,
         assumptions=assumptions,
-        estimate=lambda frame_shape: _estimate(loaded.signatures[_SIGNATURE], parameter, layout, frame_shape),
     )
 
 
@@ -170,13 +169,3 @@ def _refuse_other_operations(signature: Any, path: Path) -> None:
             f"{path} computes with {', '.join(sorted(others))}, which is not plain arithmetic on arrays and may read, "
             f"write or run something; {_WAY_OUT}"
         )
-
-
-def _estimate(
-    signature: Any, parameter: str, layout: FrameLayout, frame_shape: tuple[int, int, int]
-) -> BatchCost | None:
-    example = np.zeros((1, *layout.item_shape(frame_shape)), np.float32)
-    try:
-        return keras_model_cost(lambda frames: signature(**{parameter: frames}), inputs=example)
-    except ValueError:
-        return None
