@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import overload
 
 from ptycho.errors import DataError
 from ptycho.models.bundle import is_bundle, load_bundle
@@ -11,6 +12,7 @@ from ptycho.models.description import NetworkDescription
 from ptycho.models.legacy_bundle import is_legacy, load_legacy
 from ptycho.models.networks import ModelKind
 from ptycho.models.own_network import is_own_network, load_own_network
+from ptycho.models.patch_model import PatchModel
 from ptycho.models.predictor import PatchPredictor
 
 
@@ -27,6 +29,19 @@ def is_model(path: str | os.PathLike[str]) -> bool:
         False for a file that holds no network, such as the NPZ of a finished reconstruction.
     """
     return is_bundle(path) or is_own_network(path) or is_legacy(path)
+
+
+@overload
+def load_model(path: str | os.PathLike[str], *, kind: ModelKind) -> PatchModel: ...
+
+
+@overload
+def load_model(
+    path: str | os.PathLike[str],
+    *,
+    kind: ModelKind | None = None,
+    description: NetworkDescription | None = None,
+) -> PatchPredictor: ...
 
 
 def load_model(

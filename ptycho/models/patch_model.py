@@ -98,6 +98,16 @@ class PatchModel(PatchPredictor):
         return self.architecture.kind
 
     @property
+    def patch_size(self) -> int:
+        """Side N of frames and patches in pixels."""
+        return self.architecture.patch_size
+
+    @property
+    def trusted_crop_size(self) -> int:
+        """Side in pixels of the largest central crop whose values mean the object."""
+        return self.support_size or self.patch_size
+
+    @property
     def memory_key(self) -> str:
         """The architecture, and the precision that it computes in."""
         return f"{self.architecture} {precisions_of(self.network)}"
