@@ -298,7 +298,7 @@ def _start(arguments: argparse.Namespace) -> PatchModel | None:
 
 def _architecture(arguments: argparse.Namespace, patch_size: int, start: PatchModel | None) -> Architecture:
     """Return the network to train: what the flags say, and else what it begins with is."""
-    from ptycho.models.networks import Architecture, ModelKind
+    from ptycho.models.networks import Architecture
 
     known = Architecture(kind=arguments.model, patch_size=patch_size)
     if start is not None and isinstance(start.architecture, Architecture):
