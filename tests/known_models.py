@@ -14,7 +14,7 @@ _COSTS: WeakKeyDictionary = WeakKeyDictionary()
 
 def costs_once(monkeypatch):
     """Trace each network for its cost once; what a cost is, `tests/autobatch/test_keras.py` shows."""
-    monkeypatch.setattr("ptycho.reconstruction._reconstruct.keras_model_cost", _known_cost)
+    monkeypatch.setattr("ptycho.models.patch_model.keras_model_cost", _known_cost)
 
 
 def models_once(monkeypatch):

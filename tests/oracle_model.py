@@ -6,11 +6,13 @@ from functools import cache
 import numpy as np
 
 from ptycho.data import ScanData, defocused_probe, extract_patches, random_lines, raster_positions
+from ptycho.models import NetworkDescription, PatchPredictor
 from ptycho.models.networks import Architecture, build_network
+from ptycho.models.patch_model import keras_model_cost, precisions_of
 
 
 @dataclass
-class OracleModel:
+class OracleModel(PatchPredictor):
     """Finds each frame again by its content and returns the true patch; records the batches it saw."""
 
     scan: ScanData
@@ -19,12 +21,28 @@ class OracleModel:
     batch_sizes: list[int] = field(default_factory=list)
 
     def __post_init__(self):
-        self.trusted_crop_size = self.patch_size
-        self.assumptions = ()
         self.architecture = Architecture(kind="baseline", patch_size=self.patch_size, n_filters_scale=0.25)
         self.network = _network(self.architecture)
         self._index = {_fingerprint(frame): i for i, frame in enumerate(self.scan.amplitude)}
         self._patches = extract_patches(self.scan.object_guess, self.scan.positions_yx, self.patch_size)
+
+    @property
+    def description(self):
+        return NetworkDescription(patch_size=self.patch_size, gridsize=self.gridsize)
+
+    @property
+    def name(self):
+        return self.architecture.kind
+
+    @property
+    def memory_key(self):
+        return f"{self.architecture} {precisions_of(self.network)}"
+
+    def batch_cost(self, frame_shape):
+        return keras_model_cost(self.network)
+
+    def images_of(self, frames):
+        return [self.predict_batch(frames)[..., None]]
 
     def predict_batch(self, frames, offsets_yx=None):
         self.batch_sizes.append(len(frames))

@@ -29,6 +29,7 @@ STORIES = {
     "docs/tutorial.md",
     "docs/how-to/does-not-fit.md",
     "docs/how-to/own-data.md",
+    "docs/how-to/your-own-network.md",
 }
 # Bytes usable, half of those free; bytes of an item and of its share in the largest tensor (`keras_model_cost`); items.
 EXAMPLES = [

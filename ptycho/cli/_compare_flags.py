@@ -45,7 +45,8 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="LABEL=PATH",
-        help="any further arm: a model's folder or a reconstruction's file; may be repeated",
+        help="any further arm: a model's folder, a network of your own (.keras, .onnx, a SavedModel's folder, or the "
+        ".json that describes one) or a reconstruction's file; may be repeated",
     )
     group.add_argument(
         "--demo",

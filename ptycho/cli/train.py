@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import keras
 
     from ptycho.data.scan import ScanData
-    from ptycho.models.networks import Architecture
+    from ptycho.models.networks import Architecture, ModelKind
     from ptycho.models.patch_model import PatchModel
     from ptycho.models.training import TrainingOrigin, TrainingResult, TrainingSettings
 
@@ -289,7 +289,8 @@ def _start(arguments: argparse.Namespace) -> PatchModel | None:
         return None
     from ptycho.models import as_trainable, load_model
 
-    return as_trainable(load_model(arguments.init_from, kind=arguments.model))
+    kind: ModelKind = arguments.model
+    return as_trainable(load_model(arguments.init_from, kind=kind))
 
 
 def _architecture(arguments: argparse.Namespace, patch_size: int, start: PatchModel | None) -> Architecture:

@@ -80,9 +80,7 @@ def compare(
     window = _score_window(positions_yx, scan, settings.crop_size)
     truth = None if scan.object_guess is None else window.of(scan.object_guess)
 
-    results, failures = _place_all(
-        arms, Placer(scan, window, truth, _with_canvases(settings, scan), progress)
-    )
+    results, failures = _place_all(arms, Placer(scan, window, truth, _with_canvases(settings), progress))
     scored = _scored_region(results, window)
     if scan.object_guess is not None and results:
         scorer = Scorer(scan.object_guess, window, scored, positions_yx, settings)
@@ -128,7 +126,7 @@ def check_arms(arms: Sequence[Arm], scan: ScanData, settings: ComparisonSettings
         )
     if any(arm.fills_canvases for arm in arms):
         # Groups lie between their frames and need no larger canvas.
-        CanvasLayout.of(scan.positions_yx, _with_canvases(settings, scan)).check_memory()
+        CanvasLayout.of(scan.positions_yx, _with_canvases(settings)).check_memory()
     for arm in arms:
         arm.check(scan)
 
@@ -151,14 +149,12 @@ def plan_arm(arm: Arm, scan: ScanData, settings: ComparisonSettings) -> Inferenc
     DataError
         If the arm does not fit the scan.
     """
-    return arm.plan(scan, _with_canvases(settings, scan))
+    return arm.plan(scan, _with_canvases(settings))
 
 
-def _with_canvases(settings: ComparisonSettings, scan: ScanData) -> ComparisonSettings:
-    """Return the settings with the canvas that PtychoPINN's convention scores, where there is a truth."""
-    if settings.metric_convention == "standard" or scan.object_guess is None:
-        return settings
-    return replace(settings, mean_centred=True)
+def _with_canvases(settings: ComparisonSettings) -> ComparisonSettings:
+    """Return the settings with the canvas that PtychoPINN's convention scores and writes."""
+    return settings if settings.metric_convention == "standard" else replace(settings, mean_centred=True)
 
 
 def _scored_region(results: Sequence[ArmResult], window: Rectangle) -> np.ndarray:

@@ -1,27 +1,24 @@
-"""What is compared: an `Arm` is a trained model or a finished reconstruction; `load_arm` opens its files."""
+"""What is compared: an `Arm` is a trained model or a finished reconstruction."""
 
 from __future__ import annotations
 
 import logging
-import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from autobatch import Progress
 from ptycho._checks import fields
-from ptycho.data import read_reconstruction
-from ptycho.data.formats import is_reconstruction
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
 from ptycho.image.placed import PlacedImage
-from ptycho.models.loading import is_model, load_model
+from ptycho.models.description import NetworkDescription
 from ptycho.models.networks import ModelKind
-from ptycho.models.patch_model import PatchModel
+from ptycho.models.own_network import network_of_callable, network_of_keras
+from ptycho.models.predictor import PatchPredictor
 from ptycho.reconstruction import (
     BatchObserver,
     BatchSize,
@@ -32,6 +29,9 @@ from ptycho.reconstruction import (
     plan_inference,
     reconstruct,
 )
+
+if TYPE_CHECKING:
+    import keras
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +96,67 @@ class Arm(ABC):
         fields.checked(self, label=fields.label(self.label, "label"))
         if self.role is not None:
             fields.choice(self.role, "role", tuple(ROLES))
+
+    @staticmethod
+    def from_callable(
+        label: str,
+        predict: Callable[[np.ndarray], Any],
+        description: NetworkDescription | None = None,
+        *,
+        is_oom: Callable[[BaseException], bool] | None = None,
+    ) -> ModelArm:
+        """Return an arm of any function from frames to patches, such as a network of PyTorch's or JAX's.
+
+        Parameters
+        ----------
+        label : str
+        predict : callable
+            Takes frames (B, N, N, C) float32 and returns patches (B, N, N) complex, or what `description` says. It is
+            called again with fewer frames if memory runs out, and may be shown frames of zeros at the end of a batch.
+        description : NetworkDescription, optional
+            Default: complex patches of single frames, of any N, out of normalised amplitude.
+        is_oom : callable, optional
+            Says of an error of `predict` whether it means a want of memory; what NumPy, TensorFlow, JAX and PyTorch
+            raise is known.
+
+        Returns
+        -------
+        ModelArm
+            Its first batches are measured where TensorFlow computes; elsewhere it begins with 32 frames.
+
+        Raises
+        ------
+        TypeError
+            `predict` cannot be called.
+        """
+        model = network_of_callable(predict, name=label, description=description, is_oom=is_oom)
+        return ModelArm(label=label, model=model)
+
+    @staticmethod
+    def from_keras(label: str, model: keras.Model, description: NetworkDescription | None = None) -> ModelArm:
+        """Return an arm of a Keras model that is in memory; `load_arm` opens a file.
+
+        Parameters
+        ----------
+        label : str
+        model : keras.Model
+            Takes frames (B, N, N, C), (B, C, N, N) or (B, N, N) and gives complex patches, an image of two channels or
+            two images.
+        description : NetworkDescription, optional
+            Default: what the names of its outputs say.
+
+        Returns
+        -------
+        ModelArm
+
+        Raises
+        ------
+        TypeError
+            `model` is no Keras model that knows its inputs.
+        DataError
+            Nothing says what its outputs are, or what is said does not fit it.
+        """
+        return ModelArm(label=label, model=network_of_keras(model, name=label, description=description))
 
     @property
     @abstractmethod
@@ -184,7 +245,7 @@ class ModelArm(Arm):
 
     Attributes
     ----------
-    model : PatchModel
+    model : PatchPredictor
     predict_batch_size, max_predict_batch_size, max_groups : optional
         In place of the fields of `InferenceSettings` of the same name, where they are given.
     observer : callable, optional
@@ -196,7 +257,7 @@ class ModelArm(Arm):
         A size is neither "auto" nor a whole number of at least 1.
     """
 
-    model: PatchModel
+    model: PatchPredictor
     predict_batch_size: BatchSize | None = None
     max_predict_batch_size: int | None = None
     max_groups: int | None = None
@@ -302,73 +363,3 @@ class FinishedArm(Arm):
         """Return the image as it came."""
         seconds = {} if self.seconds is None else {"reconstruct": self.seconds}
         return ArmImage(image=self.image, mean_centred=self.image.values, seconds=seconds)
-
-
-def load_arm(
-    path: str | os.PathLike[str],
-    label: str | None = None,
-    *,
-    scan: ScanData | None = None,
-    subset: ScanData | None = None,
-    role: ModelKind | None = None,
-    predict_batch_size: BatchSize | None = None,
-    max_predict_batch_size: int | None = None,
-    max_groups: int | None = None,
-) -> Arm:
-    """Open a model, of this project or of PtychoPINN, or a finished reconstruction.
-
-    Parameters
-    ----------
-    path : path
-        A folder written by ``ptycho-train``; PtychoPINN's ``wts.h5.zip``, ``baseline_model.h5`` or another
-        of its files, or a folder that holds one at any depth (docs/formats.md); or a file that
-        `ptycho.data.read_reconstruction` reads.
-    label : str, optional
-        Default: that of the model's role or the name of the algorithm.
-    scan : ScanData, optional
-        The whole scan that a finished reconstruction was made from: where both know the positions, the
-        image's place in the scan's frame follows from them.
-    subset : ScanData, optional
-        Frames drawn from `scan`, of which alone the reconstruction may have been made.
-    role : {"pinn", "baseline"}, optional
-        Which model it must be, and which to take from a folder of PtychoPINN's that holds both. A model without
-        a label takes the role of its kind.
-    predict_batch_size, max_predict_batch_size, max_groups : optional
-        As in `ModelArm`.
-
-    Returns
-    -------
-    ModelArm or FinishedArm
-
-    Raises
-    ------
-    FileNotFoundError, DataError
-        If there is nothing to open, or it is damaged or another model than `role` asks for.
-    """
-    if not Path(path).exists():
-        raise FileNotFoundError(
-            f"{path} does not exist; name a model's folder or file, or the file of a finished reconstruction."
-        )
-    # Models too lie in HDF5, so that only the contents tell.
-    if role is None and Path(path).is_file() and (is_reconstruction(path) or not is_model(path)):
-        return _finished_arm(Path(path), label, [known for known in (scan, subset) if known is not None])
-    model = load_model(path, kind=role)
-    model_kind = model.architecture.kind
-    return ModelArm(
-        label=label or (ROLES[model_kind].label if model_kind in ROLES else model_kind),
-        role=model_kind if label is None else role,
-        model=model,
-        predict_batch_size=predict_batch_size,
-        max_predict_batch_size=max_predict_batch_size,
-        max_groups=max_groups,
-    )
-
-
-def _finished_arm(path: Path, label: str | None, scans: Sequence[ScanData]) -> FinishedArm:
-    finished = read_reconstruction(path)
-    origin_yx = finished.origin_in(*scans) if scans else None
-    if finished.coverage is None:
-        image = PlacedImage(finished.object, np.ones(finished.object.shape, bool), origin_yx)
-    else:
-        image = PlacedImage.of_coverage(finished.object, finished.coverage, origin_yx)
-    return FinishedArm(label=label or finished.label, image=image, seconds=finished.seconds)

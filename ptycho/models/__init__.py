@@ -5,6 +5,8 @@ Importing this package imports NumPy; TensorFlow and Keras come when a network i
 
 from ptycho.models._adopting import as_trainable as as_trainable
 from ptycho.models.bundle import save_bundle as save_bundle
+from ptycho.models.description import InputScaling as InputScaling
+from ptycho.models.description import NetworkDescription as NetworkDescription
 from ptycho.models.devices import computing_on as computing_on
 from ptycho.models.loading import is_model as is_model
 from ptycho.models.loading import load_model as load_model
@@ -15,6 +17,7 @@ from ptycho.models.networks import build_network as build_network
 from ptycho.models.patch_model import ForeignArchitecture as ForeignArchitecture
 from ptycho.models.patch_model import PatchModel as PatchModel
 from ptycho.models.patch_model import collapse_reason as collapse_reason
+from ptycho.models.predictor import PatchPredictor as PatchPredictor
 from ptycho.models.training import TrainingOrigin as TrainingOrigin
 from ptycho.models.training import TrainingResult as TrainingResult
 from ptycho.models.training import TrainingSettings as TrainingSettings

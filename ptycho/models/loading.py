@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import overload
 
 from ptycho.errors import DataError
 from ptycho.models.bundle import is_bundle, load_bundle
+from ptycho.models.description import NetworkDescription
 from ptycho.models.legacy_bundle import is_legacy, load_legacy
 from ptycho.models.networks import ModelKind
+from ptycho.models.own_network import is_own_network, load_own_network
 from ptycho.models.patch_model import PatchModel
+from ptycho.models.predictor import PatchPredictor
 
 
 def is_model(path: str | os.PathLike[str]) -> bool:
@@ -24,23 +28,44 @@ def is_model(path: str | os.PathLike[str]) -> bool:
     bool
         False for a file that holds no network, such as the NPZ of a finished reconstruction.
     """
-    return is_bundle(path) or is_legacy(path)
+    return is_bundle(path) or is_own_network(path) or is_legacy(path)
 
 
-def load_model(path: str | os.PathLike[str], *, kind: ModelKind | None = None) -> PatchModel:
-    """Open a trained model, of this project or of PtychoPINN; nothing in its files is run.
+@overload
+def load_model(path: str | os.PathLike[str], *, kind: ModelKind) -> PatchModel: ...
+
+
+@overload
+def load_model(
+    path: str | os.PathLike[str],
+    *,
+    kind: ModelKind | None = None,
+    description: NetworkDescription | None = None,
+) -> PatchPredictor: ...
+
+
+def load_model(
+    path: str | os.PathLike[str],
+    *,
+    kind: ModelKind | None = None,
+    description: NetworkDescription | None = None,
+) -> PatchPredictor:
+    """Open a trained model, of this project, of PtychoPINN or of one's own; no code in its files is run.
 
     Parameters
     ----------
     path : path
         A folder written by ``ptycho-train``; PtychoPINN's ``wts.h5.zip`` or ``baseline_model.h5``, a ``.keras``
-        file, the folder of a SavedModel, or a folder that holds one of these anywhere below it.
+        file, the folder of a SavedModel, or a folder that holds one of these anywhere below it; a ``.keras`` or
+        ``.onnx`` file of one's own, the folder of a SavedModel of one's own, or the JSON that describes one.
     kind : {"pinn", "baseline"}, optional
         Which network it must be, and which to take from a folder of PtychoPINN's that holds both.
+    description : NetworkDescription, optional
+        What a network of one's own takes and gives, in place of the JSON beside it.
 
     Returns
     -------
-    PatchModel
+    PatchPredictor
         Its `predict_batch` maps frames (B, N, N, C) float32 to patches (B, N, N) complex64.
 
     Raises
@@ -54,17 +79,26 @@ def load_model(path: str | os.PathLike[str], *, kind: ModelKind | None = None) -
         raise FileNotFoundError(
             f"{path} does not exist; name a model's folder, or PtychoPINN's wts.h5.zip or baseline_model.h5."
         )
-    if Path(path).is_file() and not is_legacy(path):
+    if Path(path).is_file() and not is_model(path):
         wanted = "model" if kind is None else kind
         raise DataError(
             f"{path} is no model but a {wanted} is wanted; name the folder of a training run, or a "
             "wts.h5.zip or baseline_model.h5."
         )
-    model = load_bundle(path) if is_bundle(path) or not is_legacy(path) else load_legacy(path, kind)
-    found = model.architecture.kind
-    if kind is not None and found != kind:
+    model = _opened(path, kind, description)
+    if kind is not None and model.kind != kind:
         raise DataError(
-            f"{path} holds a {found} but a {kind} is wanted; name another folder, or leave open which it is "
-            "(in compare-models: --arm LABEL=PATH)."
+            f"{path} holds a {model.kind or 'network of its own kind'} but a {kind} is wanted; name another folder, "
+            "or leave open which it is (in compare-models: --arm LABEL=PATH)."
         )
     return model
+
+
+def _opened(
+    path: str | os.PathLike[str], kind: ModelKind | None, description: NetworkDescription | None
+) -> PatchPredictor:
+    if is_bundle(path):
+        return load_bundle(path)
+    if description is not None or is_own_network(path):
+        return load_own_network(path, description)
+    return load_legacy(path, kind) if is_legacy(path) else load_bundle(path)

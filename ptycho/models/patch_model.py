@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from autobatch import keras_model_cost
+from ptycho.models.description import NetworkDescription
 from ptycho.models.networks import Architecture, ModelKind
+from ptycho.models.predictor import PatchPredictor
 
 if TYPE_CHECKING:
     import keras
 
+    from autobatch import BatchCost
+
 COLLAPSED_BELOW = 0.01
-# Where no central square lies, PtychoPINN divides by this; elsewhere it is a rounding of the count.
-SUPPORT_FLOOR = 1e-3
+_OUTPUTS = {"polar": ("amplitude", "phase"), "rectangular": ("real", "imaginary")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +44,8 @@ class ForeignArchitecture:
 
 
 @dataclass(frozen=True, eq=False)
-class PatchModel:
-    """A trained network with what is known of its training.
+class PatchModel(PatchPredictor):
+    """A PINN or baseline, of this project or of PtychoPINN, with what is known of its training.
 
     Attributes
     ----------
@@ -73,48 +77,67 @@ class PatchModel:
     support_size: int | None = None
     assumptions: tuple[str, ...] = ()
 
+    @cached_property
+    def description(self) -> NetworkDescription:
+        """What the network takes and gives."""
+        return NetworkDescription(
+            outputs=_OUTPUTS[self.combine],
+            patch_size=self.architecture.patch_size,
+            gridsize=self.architecture.gridsize,
+            trusted_crop_size=self.support_size,
+        )
+
+    @property
+    def kind(self) -> ModelKind:
+        """Which of the two classic networks it is."""
+        return self.architecture.kind
+
+    @property
+    def name(self) -> str:
+        """What messages call the model: its kind."""
+        return self.architecture.kind
+
     @property
     def patch_size(self) -> int:
         """Side N of frames and patches in pixels."""
         return self.architecture.patch_size
 
     @property
-    def gridsize(self) -> int:
-        """The network sees gridsize² frames at once."""
-        return self.architecture.gridsize
-
-    @property
     def trusted_crop_size(self) -> int:
         """Side in pixels of the largest central crop whose values mean the object."""
         return self.support_size or self.patch_size
 
-    def predict_batch(self, frames: np.ndarray, offsets_yx: np.ndarray | None = None) -> np.ndarray:
-        """Return one object patch (B, N, N) complex64 for each group of frames.
+    @property
+    def memory_key(self) -> str:
+        """The architecture, and the precision that it computes in."""
+        return f"{self.architecture} {precisions_of(self.network)}"
+
+    def batch_cost(self, frame_shape: tuple[int, int, int]) -> BatchCost:
+        """Return what the tensors of the network's graph take.
+
+        Parameters
+        ----------
+        frame_shape : (int, int, int)
+            (N, N, C); the network knows it.
+
+        Returns
+        -------
+        BatchCost
+        """
+        return keras_model_cost(self.network)
+
+    def images_of(self, frames: np.ndarray) -> list[np.ndarray]:
+        """Return the two images of frames (B, N, N, C), each (B, N, N, 1 or C) float32.
 
         Parameters
         ----------
         frames : (B, N, N, C) float32
             Normalised diffraction amplitude.
-        offsets_yx : (B, C, 2) float64
-            Position of each frame relative to the centre of its group, in pixels; only read if the network
-            gives a patch for each of C > 1 frames: these are averaged on the N x N pixels about that centre.
 
         Returns
         -------
-        (B, N, N) complex64
-            Transmission of the object under the frame, or about the centre of the group.
+        list of (B, N, N, 1 or C) float32
         """
-        join = _polar if self.combine == "polar" else _rectangular
-        patches = join(*self._predict(frames))
-        if patches.shape[-1] == 1:
-            alone = patches[..., 0]
-            return alone if self.support_size is None else alone * self._support_factor()
-        from ptycho.models.physics import merge_patches
-
-        return merge_patches(patches, offsets_yx, self.patch_size, support_size=self.support_size).numpy()
-
-    def _predict(self, frames: np.ndarray) -> list[np.ndarray]:
-        """Return the two images of frames (B, N, N, C), each (B, N, N, 1 or C) float32."""
         import tensorflow as tf
 
         return [image.numpy() for image in self._graph(tf.convert_to_tensor(frames, tf.float32))]
@@ -127,26 +150,10 @@ class PatchModel:
         frames = tf.TensorSpec(self.network.inputs[0].shape, tf.float32)  # (None, N, N, C)
         return tf.function(lambda batch: self.network(batch, training=False)).get_concrete_function(frames)
 
-    def _support_factor(self) -> np.ndarray:
-        """Return the factor (N, N) float32 of a patch that is alone."""
-        side = self.patch_size
-        start = (side - self.trusted_crop_size) // 2
-        counts = np.zeros((side, side), np.float32)
-        counts[start : side - start, start : side - start] = 1
-        return 1 / (counts + np.float32(SUPPORT_FLOOR))
 
-
-def _polar(amplitude: np.ndarray, phase: np.ndarray) -> np.ndarray:
-    patches = np.empty(np.broadcast_shapes(amplitude.shape, phase.shape), np.complex64)
-    np.multiply(amplitude, np.cos(phase), out=patches.real)
-    np.multiply(amplitude, np.sin(phase), out=patches.imag)
-    return patches
-
-
-def _rectangular(real: np.ndarray, imaginary: np.ndarray) -> np.ndarray:
-    patches = np.empty(np.broadcast_shapes(real.shape, imaginary.shape), np.complex64)
-    patches.real, patches.imag = real, imaginary
-    return patches
+def precisions_of(network: keras.Model) -> str:
+    """Return in which precisions the layers of `network` compute, as a text for `BatchMemo`'s keys."""
+    return "+".join(sorted({layer.compute_dtype for layer in network.layers}))
 
 
 def collapse_reason(patches: np.ndarray) -> str | None:

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ptycho.models.patch_model import SUPPORT_FLOOR
+from ptycho.models.predictor import SUPPORT_FLOOR
 
 
 class FarField(keras.layers.Layer):

@@ -15,7 +15,6 @@ from autobatch import (
     BatchMemo,
     BatchRun,
     Progress,
-    keras_model_cost,
     plan_batches,
     run_in_batches,
 )
@@ -24,7 +23,8 @@ from ptycho.data.grouping import Groups, neighbour_groups
 from ptycho.data.sampling import subsample_indices
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
-from ptycho.models.patch_model import PatchModel, collapse_reason
+from ptycho.models.patch_model import collapse_reason
+from ptycho.models.predictor import PatchPredictor
 from ptycho.reconstruction._canvases import CanvasLayout, CanvasSet
 from ptycho.reconstruction.results import InferencePlan, InferenceRun, StitchingRecord
 from ptycho.reconstruction.settings import InferenceSettings
@@ -40,7 +40,7 @@ _REMEDY = (
 
 
 def reconstruct(
-    model: PatchModel,
+    model: PatchPredictor,
     scan: ScanData,
     settings: InferenceSettings | None = None,
     *,
@@ -52,7 +52,8 @@ def reconstruct(
 
     Parameters
     ----------
-    model : PatchModel
+    model : PatchPredictor
+        Such as `ptycho.models.load_model` returns.
     scan : ScanData
         In any unit; frames are normalised batch by batch.
     settings : InferenceSettings, optional
@@ -87,26 +88,28 @@ def reconstruct(
         len(groups),
         commit=stream.stitch,
         batch_size=settings.predict_batch_size,
-        cost=keras_model_cost(model.network),
+        cost=model.batch_cost((scan.patch_size, scan.patch_size, model.gridsize**2)),
         device=settings.device,
         max_batch_size=settings.max_predict_batch_size,
         memo=_memo(model, scan, settings),
         progress=progress,
         label=label,
         unit="patches",
+        is_oom=model.is_out_of_memory,
         remedy=_REMEDY,
     )
     return stream.finished(prediction)
 
 
 def plan_inference(
-    model: PatchModel, scan: ScanData, settings: InferenceSettings | None = None
+    model: PatchPredictor, scan: ScanData, settings: InferenceSettings | None = None
 ) -> InferencePlan:
     """Return what `reconstruct` would do with the same arguments; predicts nothing.
 
     Parameters
     ----------
-    model : PatchModel
+    model : PatchPredictor
+        Such as `ptycho.models.load_model` returns.
     scan : ScanData
     settings : InferenceSettings, optional
 
@@ -126,7 +129,7 @@ def plan_inference(
     batches = plan_batches(
         len(groups),
         batch_size=settings.predict_batch_size,
-        cost=keras_model_cost(model.network),
+        cost=model.batch_cost((scan.patch_size, scan.patch_size, model.gridsize**2)),
         device=settings.device,
         max_batch_size=settings.max_predict_batch_size,
         memo=_memo(model, scan, settings),
@@ -139,28 +142,29 @@ def plan_inference(
     )
 
 
-def _warn_of_untrusted_pixels(model: PatchModel, crop_size: int, label: str) -> None:
-    if crop_size > model.trusted_crop_size:
+def _warn_of_untrusted_pixels(model: PatchPredictor, crop_size: int, label: str) -> None:
+    trusted = model.trusted_crop_size
+    if trusted is not None and crop_size > trusted:
         logger.warning(
             "%s: M = %d stitches pixels outside the central %d of each patch, which this model's training left "
-            "about 1000 times too bright; pass --stitch-crop-size %d or less",
+            "%s; pass --stitch-crop-size %d or less",
             label,
             crop_size,
-            model.trusted_crop_size,
-            model.trusted_crop_size,
+            trusted,
+            "without meaning" if model.support_size is None else "about 1000 times too bright",
+            trusted,
         )
 
 
-def _memo(model: PatchModel, scan: ScanData, settings: InferenceSettings) -> BatchMemo | None:
+def _memo(model: PatchPredictor, scan: ScanData, settings: InferenceSettings) -> BatchMemo | None:
     """Name what a batch's memory depends on; device, precision by default and TensorFlow are the memo's own."""
-    if settings.batch_memo is None:
+    if settings.batch_memo is None or model.memory_key is None:
         return None
-    precisions = sorted({layer.compute_dtype for layer in model.network.layers})
-    key = f"{model.architecture} M={settings.crop_size} {'+'.join(precisions)}"
+    key = f"{model.memory_key} M={settings.crop_size}"
     return BatchMemo(settings.batch_memo, key, items=[scan.amplitude])
 
 
-def _groups(model: PatchModel, scan: ScanData, settings: InferenceSettings) -> Groups:
+def _groups(model: PatchPredictor, scan: ScanData, settings: InferenceSettings) -> Groups:
     check_crop_fits(settings.crop_size, scan.patch_size)
     check_fits(model, scan)
     rng = np.random.default_rng(settings.seed)
@@ -194,12 +198,13 @@ def check_crop_fits(crop_size: int, patch_size: int) -> None:
         )
 
 
-def check_fits(model: PatchModel, scan: ScanData) -> None:
+def check_fits(model: PatchPredictor, scan: ScanData) -> None:
     """Refuse a scan whose frames are not those that a model takes.
 
     Parameters
     ----------
-    model : PatchModel
+    model : PatchPredictor
+        Such as `ptycho.models.load_model` returns.
     scan : ScanData
 
     Raises
@@ -207,10 +212,10 @@ def check_fits(model: PatchModel, scan: ScanData) -> None:
     DataError
         Frames have another size, or there are too few of them to form a group.
     """
-    if scan.patch_size != model.patch_size:
+    if model.patch_size not in (None, scan.patch_size):
         raise DataError(
             f"the scan has frames of {scan.patch_size}x{scan.patch_size} pixels but the "
-            f"{model.architecture.kind} was trained on {model.patch_size}x{model.patch_size}; "
+            f"{model.name} was trained on {model.patch_size}x{model.patch_size}; "
             "use a model of the same size, or crop the frames."
         )
     # A group is drawn from the neighbours of a scan point, itself left out.
@@ -227,7 +232,7 @@ class _Stream:
 
     def __init__(
         self,
-        model: PatchModel,
+        model: PatchPredictor,
         scan: ScanData,
         groups: Groups,
         canvases: CanvasSet,
@@ -236,7 +241,7 @@ class _Stream:
     ) -> None:
         self._model, self._scan, self._groups, self._canvases = model, scan, groups, canvases
         self._settings, self._observer = settings, observer
-        self._factor = np.float32(scan.normalisation)
+        self._normalisation = scan.normalisation
         self._first_stitching: BatchRun | None = None
         self._stitch_sizes: dict[int, None] = {}
         self._n_stitch_oom = self._size_in_use = 0
@@ -252,7 +257,7 @@ class _Stream:
     def _frames(self, start: int, stop: int) -> np.ndarray:
         members = self._groups.indices[start:stop]
         refuse_truncated(self._scan.amplitude)
-        return np.moveaxis(self._scan.amplitude[members], 1, -1) * self._factor
+        return self._model.inputs_of(np.moveaxis(self._scan.amplitude[members], 1, -1), self._normalisation)
 
     def _predict_padded(self, frames: np.ndarray, offsets_yx: np.ndarray) -> np.ndarray:
         """Predict with zero frames added up to a size that has been seen, so that the same kernels run."""

@@ -20,10 +20,13 @@ Arrays = Iterator[tuple[str, np.ndarray]]
 
 
 def raw_arrays(result: ComparisonResult, prefixes: Mapping[str, ArmPrefixes]) -> Arrays:
-    """Give every image as reconstructed, its coverage and its halves."""
+    """Give every image as reconstructed, its coverage and its halves; by PtychoPINN's convention its canvas alone."""
     yield from _frame_arrays(result)
     for arm in result.arms:
         prefix = prefixes[arm.label].array
+        if arm.mean_centred is not None:
+            yield from _image_arrays(prefix, arm.mean_centred)
+            continue
         yield from _image_arrays(prefix, arm.image.values)
         yield f"{prefix}_covered", arm.image.covered
         coverage = arm.image.covered if arm.image.coverage is None else arm.image.coverage

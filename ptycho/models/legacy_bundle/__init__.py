@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from contextlib import ExitStack
 from pathlib import Path
 
 from ptycho.errors import DataError
-from ptycho.models.legacy_bundle._containers import Saved, open_saved
-from ptycho.models.legacy_bundle._meaning import Meaning, meaning_of
-from ptycho.models.legacy_bundle._network import Built, build, outline
+from ptycho.models._untrusted import open_zip
+from ptycho.models.legacy_bundle._containers import DESCRIPTION, Saved, open_saved
+from ptycho.models.legacy_bundle._graph import parse_graph
+from ptycho.models.legacy_bundle._meaning import Meaning, has_names_of_a_pinn, meaning_of
+from ptycho.models.legacy_bundle._network import Built, build, is_known, outline
 from ptycho.models.legacy_bundle._places import chosen_model, is_model_file, models_in
 from ptycho.models.legacy_bundle._words import FOREIGN_NETWORK
 from ptycho.models.networks import ModelKind
@@ -23,11 +26,33 @@ from ptycho.models.patch_model import ForeignArchitecture, PatchModel
 
 logger = logging.getLogger(__name__)
 
+_UNNAMED = (
+    "the file names no outputs; taken as PtychoPINN's baseline, whose layers it has: amplitude, then phase"
+)
+
 
 def is_legacy(path: str | os.PathLike[str]) -> bool:
     """Return whether `path` is a file of PtychoPINN's with a model, or a folder that holds one."""
     place = Path(path)
     return is_model_file(place) if place.is_file() else bool(models_in(place))
+
+
+def is_of_ptychopinn(file: Path) -> bool:
+    """Return whether the network in a ``.keras`` file has PtychoPINN's layers; builds nothing.
+
+    A PINN has names of its own. A baseline has none: its two outputs are called as Keras calls convolutions.
+    """
+    with ExitStack() as stack:
+        members = stack.enter_context(open_zip(file, str(file)))
+        try:
+            graph = parse_graph(members.read(DESCRIPTION), str(file))
+        except DataError:
+            return False
+    return has_names_of_a_pinn(graph) or (
+        len(graph.outputs) == 2
+        and all(re.fullmatch(r"conv2d(_\d+)?", name) for name in graph.outputs)
+        and all(is_known(layer) for layer in graph.layers.values())
+    )
 
 
 def load_legacy(path: str | os.PathLike[str], role: ModelKind | None = None) -> PatchModel:
@@ -55,13 +80,15 @@ def load_legacy(path: str | os.PathLike[str], role: ModelKind | None = None) -> 
     with ExitStack() as stack:
         saved = open_saved(file, stack)
         meaning = meaning_of(saved.graph)
-        model = _model(saved, meaning, file.name)
+        # Under this suffix anybody's network may lie; the other names are PtychoPINN's own.
+        may_be_anyones = meaning.kind == "baseline" and file.suffix == ".keras"
+        model = _model(saved, meaning, file.name, may_be_anyones=may_be_anyones)
     for assumption in model.assumptions:
         logger.warning("%s: %s", file, assumption)
     return model
 
 
-def _model(saved: Saved, meaning: Meaning, name: str) -> PatchModel:
+def _model(saved: Saved, meaning: Meaning, name: str, *, may_be_anyones: bool) -> PatchModel:
     outlined = outline(meaning.graph, meaning.ends)
     _check_images(outlined, meaning)
     _check_size(saved, outlined)
@@ -79,7 +106,7 @@ def _model(saved: Saved, meaning: Meaning, name: str) -> PatchModel:
         training={"source": name},
         combine=meaning.combine,
         support_size=meaning.patch_size // 2 if meaning.is_merged else None,
-        assumptions=meaning.assumptions,
+        assumptions=meaning.assumptions + ((_UNNAMED,) if may_be_anyones else ()),
     )
 
 

@@ -22,7 +22,7 @@ TORCH_SUFFIXES = (".pth", ".pt", ".ckpt")
 METADATA, PROGRAM = "keras_metadata.pb", "saved_model.pb"
 NETWORK = "diffraction_to_obj"
 _KERAS = f"{NETWORK}/model.keras"
-_DESCRIPTION, _WEIGHTS = "config.json", "model.weights.h5"
+DESCRIPTION, _WEIGHTS = "config.json", "model.weights.h5"
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def _open_members(members: Members, stack: ExitStack) -> Saved:
     if (archive := _member(members, _KERAS)) is not None:
         name = f"{members.name}/{archive}"
         return _open_keras_archive(stack.enter_context(open_zip(members.read(archive), name)), stack)
-    if _DESCRIPTION in names and _WEIGHTS in names:
+    if DESCRIPTION in names and _WEIGHTS in names:
         return _open_keras_archive(members, stack)
     metadata = METADATA if METADATA in names else _member(members, f"{NETWORK}/{METADATA}")
     if metadata is not None:
@@ -94,7 +94,7 @@ def _no_network(name: str, members: Sequence[str]) -> str:
 
 
 def _open_keras_archive(members: Members, stack: ExitStack) -> Saved:
-    graph = parse_graph(members.read(_DESCRIPTION), f"{members.name}/{_DESCRIPTION}")
+    graph = parse_graph(members.read(DESCRIPTION), f"{members.name}/{DESCRIPTION}")
     weights = f"{members.name}/{_WEIGHTS}"
     numbers = stack.enter_context(open_hdf5(members.read(_WEIGHTS), weights))
     # Keras 2 calls the group by its attribute in that version.
@@ -108,7 +108,7 @@ def _open_keras_archive(members: Members, stack: ExitStack) -> Saved:
         # Later versions of Keras note the layer's name beside its numbers.
         if (noted := numbers.texts(key, "name")) and noted != [convolution]:
             raise DataError(
-                f"{key} in {weights} belongs to layer {noted[0]} but {_DESCRIPTION} has {convolution} in its place; "
+                f"{key} in {weights} belongs to layer {noted[0]} but {DESCRIPTION} has {convolution} in its place; "
                 "the two are not of one model, so name another file."
             )
     _refuse_other_weights(numbers, group, graph)
@@ -125,7 +125,7 @@ def _refuse_other_weights(numbers: Hdf5Numbers, group: str, graph: Graph) -> Non
         # Single numbers are scales of the intensity, which cancel in inference.
         if math.prod(numbers.shape(path, path)) > 1:
             raise DataError(
-                f"{numbers.name} has trained numbers at {path} for which {_DESCRIPTION} has no layer; "
+                f"{numbers.name} has trained numbers at {path} for which {DESCRIPTION} has no layer; "
                 "the two are not of one model, so name another file."
             )
 

@@ -51,6 +51,11 @@ class Meaning:
         return math.isqrt(self.n_channels)
 
 
+def has_names_of_a_pinn(graph: Graph) -> bool:
+    """Return whether the layers have the names by which a PINN of PtychoPINN's is known."""
+    return {_AMPLITUDE, _PHASE, _OBJECT, _PLACED} <= graph.layers.keys()
+
+
 def meaning_of(graph: Graph) -> Meaning:
     """Return what the network of `graph` computes.
 
@@ -59,7 +64,7 @@ def meaning_of(graph: Graph) -> Meaning:
     DataError
         It is neither a PINN nor a baseline of PtychoPINN's.
     """
-    if {_AMPLITUDE, _PHASE, _OBJECT, _PLACED} <= graph.layers.keys():
+    if has_names_of_a_pinn(graph):
         return _pinn(graph)
     if len(graph.outputs) == 2:
         side, channels = _input_shape(graph, graph.outputs)

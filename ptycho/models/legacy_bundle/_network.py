@@ -133,6 +133,11 @@ def _reason(layer: Layer) -> str:
     return STORED_AS_CODE if layer.kind == "Lambda" else FOREIGN_NETWORK
 
 
+def is_known(layer: Layer) -> bool:
+    """Return whether PtychoPINN's networks have layers of this kind."""
+    return layer.kind in _MAKERS
+
+
 def input_shape(layer: Layer) -> list[int | None]:
     """Return the shape, batch axis first, that an ``InputLayer`` of either version of Keras declares."""
     return layer.settings.get("batch_shape", layer.settings.get("batch_input_shape"))  # pyright: ignore[reportReturnType]

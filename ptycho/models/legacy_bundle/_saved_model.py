@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 
 from ptycho.errors import DataError
-from ptycho.models._untrusted import MAX_ENTRIES, Members, Numbers
+from ptycho.models._protobuf import message_fields
+from ptycho.models._untrusted import Members, Numbers
 
 # The description is in it several times over, in parts and whole.
 _MAX_METADATA = 64 << 20
 _NODES, _PATH, _DESCRIPTION = 1, 3, 5
-_VARINT, _FIXED_64, _BYTES, _FIXED_32 = 0, 1, 2, 5
 _INDEX, _DATA = "variables/variables.index", "variables/variables.data-00000-of-00001"
 _VALUE = ".ATTRIBUTES/VARIABLE_VALUE"
 
@@ -38,8 +38,8 @@ def description_in(metadata: bytes, name: str) -> str:
     try:
         if len(metadata) > _MAX_METADATA:
             raise ValueError(f"{len(metadata)} bytes, more than {_MAX_METADATA}")
-        for number, node in _fields(metadata):
-            fields = dict(_fields(node)) if number == _NODES else {}
+        for number, node in message_fields(metadata):
+            fields = dict(message_fields(node)) if number == _NODES else {}
             if fields.get(_PATH) == b"root":
                 return fields[_DESCRIPTION].decode("utf-8")
         raise ValueError("no node called root")
@@ -48,40 +48,6 @@ def description_in(metadata: bytes, name: str) -> str:
             f"{name} does not describe a Keras model ({type(error).__name__}: {error}); "
             "name a model that PtychoPINN saved."
         ) from error
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield number and content of the fields of a protobuf message that hold bytes."""
-    at, n_fields = 0, 0
-    while at < len(message):
-        n_fields += 1
-        if n_fields > MAX_ENTRIES:
-            raise ValueError(f"more than {MAX_ENTRIES} fields")
-        key, at = _varint(message, at)
-        number, wire = key >> 3, key & 7
-        if wire == _VARINT:
-            _, at = _varint(message, at)
-        elif wire in (_FIXED_64, _FIXED_32):
-            at += 8 if wire == _FIXED_64 else 4
-        elif wire == _BYTES:
-            length, at = _varint(message, at)
-            if length > len(message) - at:
-                raise ValueError(f"a field of {length} bytes ends after the file")
-            yield number, message[at : at + length]
-            at += length
-        else:
-            raise ValueError(f"a field of kind {wire}")
-
-
-def _varint(message: bytes, at: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 64, 7):
-        byte = message[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-    raise ValueError("a number of more than 64 bits")
 
 
 class CheckpointNumbers(Numbers):

@@ -10,7 +10,7 @@ from complex_objects import analytic_object
 from autobatch.testing import inject_oom
 from ptycho.cli.convert import main as convert
 from ptycho.cli.reconstruct import main
-from ptycho.comparison.arms import load_arm
+from ptycho.comparison import load_arm
 from ptycho.data import (
     ScanGeometry,
     SimulationSettings,

@@ -13,7 +13,7 @@ from ptychopinn_files import (
     write_keras2_baseline,
 )
 
-from ptycho.comparison.arms import FinishedArm, load_arm
+from ptycho.comparison import FinishedArm, load_arm
 from ptycho.data import read_scan, subsample
 from ptycho.errors import DataError
 from ptycho.image import PlacedImage

@@ -20,7 +20,7 @@ def _check_same(theirs, ours):
     frames = np.random.default_rng(5).random((2, side, side, theirs.gridsize**2), dtype=np.float32)
     start = (side - theirs.trusted_crop_size) // 2
     inner = slice(start, side - start)
-    for their, our in zip(theirs._predict(frames), ours._predict(frames), strict=True):
+    for their, our in zip(theirs.images_of(frames), ours.images_of(frames), strict=True):
         np.testing.assert_allclose(our[:, inner, inner], their[:, inner, inner], rtol=1e-4, atol=1e-5)
     assert np.ptp(their[:, inner, inner]) > 0.01
 
