@@ -107,16 +107,17 @@ def metrics(*, amplitude, phase, **changes):
 def consistency(picture):
     """Halves that carry noise of their own, and a spread that grows from left to right."""
     rng = np.random.default_rng(2)
-    even, odd = (
-        np.where(covered(), picture + 0.05 * rng.standard_normal(picture.shape), 0).astype(np.complex64)
-        for _ in range(2)
-    )
+    halves = [
+        placed(
+            np.where(covered(), picture + 0.05 * rng.standard_normal(picture.shape), 0).astype(np.complex64),
+            covered(),
+        )
+        for _ in range(6)
+    ]
     spread = np.broadcast_to(np.linspace(0, 0.04, picture.shape[1], dtype=np.float32), picture.shape)
     return measure_consistency(
-        even,
-        odd,
+        zip(halves[::2], halves[1::2], strict=True),
         image=picture,
-        mask=covered(),
         overlap_variance=np.where(covered(), spread, np.float32(np.nan)),
     )
 

@@ -154,9 +154,13 @@ def _consistency_table(result: ComparisonResult) -> Table:
 def _half_bit_cutoffs(consistency: SelfConsistency) -> tuple[str, str]:
     frc = consistency.half_set_frc
     found = (None, None) if frc is None else frc.cutoffs("half_bit")
+    spread = consistency.cutoff_spread("half_bit")
     amplitude, phase = (
-        "-" if cutoff is None else _bounded(cutoff.frequency, beyond=cutoff.beyond_last_ring)
-        for cutoff in found
+        "-"
+        if cutoff is None
+        else _bounded(cutoff.frequency, beyond=cutoff.beyond_last_ring)
+        + (f" ± {over_splits:.1g}" if over_splits else "")
+        for cutoff, over_splits in zip(found, (spread.amplitude, spread.phase), strict=True)
     )
     return amplitude, phase
 

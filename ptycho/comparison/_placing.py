@@ -21,9 +21,7 @@ from ptycho.reconstruction import HalfSets
 
 logger = logging.getLogger(__name__)
 
-_SHARED_FRAMES = (
-    "Groups of even and of odd index share frames, so the half-set FRC and the disagreement flatter."
-)
+_SHARED_FRAMES = "Groups of different halves share frames, so the half-set FRC and the disagreement flatter."
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,12 +95,9 @@ class Placer:
         if made.inference is None or made.inference.half_sets is None:
             return None
         half_sets = made.inference.half_sets
-        even, odd = half_sets.even.in_window(self.window), half_sets.odd.in_window(self.window)
         measured = measure_consistency(
-            even.values,
-            odd.values,
+            half_sets.splits(self.window),
             image=placed.values,
-            mask=even.covered & odd.covered,
             overlap_variance=self._variance_in_window(half_sets, made.image.origin_yx),
             phase_align=self.settings.phase_align,
             frc_sigma=self.settings.frc_sigma,

@@ -36,10 +36,10 @@ class InferenceSettings:
         File that remembers predicted batch sizes from run to run, by network, frames, precision, crop, device and
         TensorFlow's version.
     seed : int
-        Draws `n_groups`, and the neighbours of each group for models of gridsize above 1.
+        Draws `n_groups`, the neighbours of each group for models of gridsize above 1, and half sets.
     self_consistency : bool
-        Keep even and odd patches apart, and how much patches disagree: `InferenceRun.half_sets`. No patch is
-        predicted or stitched twice for it, but the canvas takes six times its memory.
+        Keep four groups of patches apart, and how much patches disagree: `InferenceRun.half_sets`. No patch is
+        predicted or stitched twice for it, but the canvas takes ten times its memory.
     mean_centred : bool
         Stitch every patch a second time, onto the canvas of `reassemble_position`: `InferenceRun.mean_centred`.
 

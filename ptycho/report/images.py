@@ -29,8 +29,8 @@ def raw_arrays(result: ComparisonResult, prefixes: Mapping[str, ArmPrefixes]) ->
         coverage = arm.image.covered if arm.image.coverage is None else arm.image.coverage
         yield f"{prefix}_coverage", coverage.astype(np.float32, copy=False)
         if arm.consistency is not None:
-            yield f"{prefix}_even_complex", arm.consistency.even
-            yield f"{prefix}_odd_complex", arm.consistency.odd
+            for number, half in enumerate(arm.consistency.halves, start=1):
+                yield f"{prefix}_half_{number}_complex", half
             yield f"{prefix}_overlap_variance", arm.consistency.overlap_variance
 
 

@@ -177,6 +177,10 @@ def _consistency(consistency: SelfConsistency) -> dict[str, Any]:
     statistics = (np.median, np.max) if variance.size else ()
     return {
         "half_set_frc": None if consistency.half_set_frc is None else _frc(consistency.half_set_frc),
+        "cutoff_spread": {
+            name: asdict(consistency.cutoff_spread(name)) for name in _CUTOFFS if name != "half"
+        },
+        "n_splits": len(consistency.split_frcs),
         "overlap_disagreement": consistency.overlap_disagreement,
         "overlap_std": {f.__name__: float(f(variance)) ** 0.5 for f in statistics} or None,
         "notes": list(consistency.notes),

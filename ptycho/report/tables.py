@@ -56,7 +56,9 @@ def _self_rows(arm: ArmResult) -> Iterator[_Cells]:
     if arm.consistency is not None:
         frc = arm.consistency.half_set_frc
         for name, cutoff in _FRC_CUTOFFS.items():
+            spread = arm.consistency.cutoff_spread(cutoff)
             yield f"half_set_{name}", *_cutoffs(frc, cutoff), None
+            yield f"half_set_{name}_spread", spread.amplitude, spread.phase, None
             yield f"half_set_{name}_half_period_px", *_half_periods_px(frc, cutoff), None
         yield "overlap_disagreement", None, None, arm.consistency.overlap_disagreement
 

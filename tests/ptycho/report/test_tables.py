@@ -90,18 +90,22 @@ def test_what_needs_no_truth_is_in_the_table_and_the_arrays(tmp_path):
     assert table["PtychoPINN", "patches_per_pixel_median"] == ("", "", "3.000000")
     assert table["PtychoPINN", "covered_fraction"] == ("", "", f"{1 - 9 * 13 / (40 * 56):.6f}")
     frc = consistency.half_set_frc
-    for name, cutoff in (("frc50", "half"), ("frc1over7", "one_seventh"), ("frc_one_bit", "one_bit")):
+    for name, cutoff in (("frc1over7", "one_seventh"), ("frc_one_bit", "one_bit")):
         expected = [f"{getattr(c.cutoffs, cutoff).frequency:.6f}" for c in (frc.amplitude, frc.phase)]
         assert table["PtychoPINN", f"half_set_{name}"] == (*expected, "")
+        spread = consistency.cutoff_spread(cutoff)
+        expected = f"{spread.amplitude:.6f}", f"{spread.phase:.6f}"
+        assert table["PtychoPINN", f"half_set_{name}_spread"] == (*expected, "")
+    assert not [metric for _, metric in table if metric.startswith("half_set_frc50")]
     assert {metric for model, metric in table if model == "ePIE"} == {"covered_fraction"}
     rows = _rows(tmp_path / "half_set_frc_curves.csv")[1:]
     assert {row[0] for row in rows} == {"PtychoPINN"}
     np.testing.assert_allclose([float(row[3]) for row in rows], frc.phase.correlation, atol=5e-7)
     with np.load(tmp_path / "reconstructions.npz") as arrays:
         np.testing.assert_array_equal(arrays["ptychopinn_overlap_variance"], consistency.overlap_variance)
-        np.testing.assert_array_equal(arrays["ptychopinn_even_complex"], consistency.even)
-        np.testing.assert_array_equal(arrays["ptychopinn_odd_complex"], consistency.odd)
-        assert not [key for key in arrays.files if key.startswith("epie_even")]
+        for number, half in enumerate(consistency.halves, start=1):
+            np.testing.assert_array_equal(arrays[f"ptychopinn_half_{number}_complex"], half)
+        assert not [key for key in arrays.files if key.startswith("epie_half")]
 
 
 @pytest.mark.parametrize("convention", ["standard", "ptychopinn"])
