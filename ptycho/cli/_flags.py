@@ -107,6 +107,13 @@ def add_stitching(group: argparse._ActionsContainer) -> None:
         help="FRC of halves of the patches and disagreement of overlapping patches, which need no truth; "
         "the canvas takes ten times its memory (default on)",
     )
+    group.add_argument(
+        "--verdict",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="recompute the frames from image and patches and say how well they explain the measured ones, which "
+        "needs no truth (default on)",
+    )
 
 
 def add_mask_hot(group: argparse._ActionsContainer) -> None:

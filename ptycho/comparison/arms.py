@@ -68,12 +68,15 @@ class ArmImage:
         How a model made it.
     seconds : dict of str to float
         Wall time: ``reconstruct``, and of a model ``predict`` and ``stitch``.
+    probe : (N, N) complex64 or None
+        The illumination that was reconstructed with the image; None if that of the scan belongs to it.
     """
 
     image: PlacedImage
     mean_centred: np.ndarray | None
     inference: InferenceRun | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    probe: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -267,10 +270,13 @@ class FinishedArm(Arm):
         One with ``origin_yx=None`` (it is not known where it lies) is registered over the whole range.
     seconds : float, optional
         How long it took, as its file says.
+    probe : (N, N) complex64, optional
+        The illumination that was reconstructed with it: object and probe explain the frames together.
     """
 
     image: PlacedImage
     seconds: float | None = None
+    probe: np.ndarray | None = None
 
     @property
     def kind(self) -> ArmKind:
@@ -301,7 +307,7 @@ class FinishedArm(Arm):
     def make_image(self, scan: ScanData, settings: InferenceSettings, progress: Progress) -> ArmImage:
         """Return the image as it came."""
         seconds = {} if self.seconds is None else {"reconstruct": self.seconds}
-        return ArmImage(image=self.image, mean_centred=self.image.values, seconds=seconds)
+        return ArmImage(image=self.image, mean_centred=self.image.values, seconds=seconds, probe=self.probe)
 
 
 def load_arm(
@@ -371,4 +377,6 @@ def _finished_arm(path: Path, label: str | None, scans: Sequence[ScanData]) -> F
         image = PlacedImage(finished.object, np.ones(finished.object.shape, bool), origin_yx)
     else:
         image = PlacedImage.of_coverage(finished.object, finished.coverage, origin_yx)
-    return FinishedArm(label=label or finished.label, image=image, seconds=finished.seconds)
+    return FinishedArm(
+        label=label or finished.label, image=image, seconds=finished.seconds, probe=finished.probe
+    )

@@ -10,7 +10,7 @@ import numpy as np
 from ptycho._checks import fields
 from ptycho.comparison.arms import ArmKind
 from ptycho.comparison.settings import ComparisonSettings
-from ptycho.evaluation import FrcCurves, ImageMetrics, SelfConsistency
+from ptycho.evaluation import FrcCurves, ImageMetrics, SelfConsistency, Verdict
 from ptycho.image.cropping import Rectangle
 from ptycho.image.placed import PlacedImage
 from ptycho.image.registration import Registration
@@ -97,6 +97,8 @@ class ArmResult:
         None without a truth, where nothing says where the image lies, and for an arm that could not be scored.
     consistency : SelfConsistency or None
         How well the patches agree, before registration; None for a finished reconstruction or if not wanted.
+    verdict : Verdict or None
+        How well image and patches explain the measured frames; None if not wanted.
     mean_centred : (S, S) complex64 or None
         The image as PtychoPINN places it, centred on the mean position; only for its metric convention.
     inference : InferenceRun or None
@@ -108,7 +110,7 @@ class ArmResult:
         of the window, is not scored by the standard convention and takes no pixel from the others.
     seconds : dict of str to float
         Wall time per stage: ``reconstruct`` (of which ``predict`` and ``stitch``), ``consistency``,
-        ``register``, ``score``.
+        ``register``, ``score``, ``verdict`` (the patches' part within ``reconstruct``).
     """
 
     label: str
@@ -119,6 +121,7 @@ class ArmResult:
     registration: Registration | None = None
     metrics: ImageMetrics | None = None
     consistency: SelfConsistency | None = None
+    verdict: Verdict | None = None
     mean_centred: np.ndarray | None = None
     inference: InferenceRun | None = None
     assumptions: tuple[str, ...] = ()

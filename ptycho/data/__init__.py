@@ -19,6 +19,7 @@ from ptycho.data.phantoms import defocused_probe as defocused_probe
 from ptycho.data.phantoms import random_lines as random_lines
 from ptycho.data.phantoms import random_positions as random_positions
 from ptycho.data.phantoms import raster_positions as raster_positions
+from ptycho.data.photons import photon_energy as photon_energy
 from ptycho.data.reconstruction import Reconstruction as Reconstruction
 from ptycho.data.reconstruction import with_reconstruction as with_reconstruction
 from ptycho.data.reconstruction import write_reconstruction as write_reconstruction

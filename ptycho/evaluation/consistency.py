@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ptycho.errors import DataError
 from ptycho.evaluation.frc import MIN_SIDE_PX, half_set_frc, mean_frc
-from ptycho.evaluation.results import ChannelPair, FrcCurves
+from ptycho.evaluation.results import ChannelPair, FrcCurves, FrcCutoff
 from ptycho.image.cropping import largest_rectangle
 from ptycho.image.phase import PhaseAlignMethod
 from ptycho.image.placed import PlacedImage
@@ -57,14 +57,13 @@ class SelfConsistency:
         ChannelPair
             In cycles/pixel; None with fewer than two splits, or where one has no such cut-off.
         """
-        found = [curves.cutoffs(name) for curves in self.split_frcs]
-        amplitude, phase = (
-            float(np.std([cutoff.frequency for cutoff in known], ddof=1))
-            if len(known := [pair[channel] for pair in found if pair[channel] is not None]) == len(found) > 1
-            else None
-            for channel in (0, 1)
-        )
-        return ChannelPair(amplitude, phase)
+        pairs = [curves.cutoffs(name) for curves in self.split_frcs]
+        return ChannelPair(*(_spread([pair[channel] for pair in pairs]) for channel in (0, 1)))
+
+
+def _spread(cutoffs: Sequence[FrcCutoff | None]) -> float | None:
+    known = [cutoff.frequency for cutoff in cutoffs if cutoff is not None]
+    return float(np.std(known, ddof=1)) if len(known) == len(cutoffs) > 1 else None
 
 
 def measure_consistency(

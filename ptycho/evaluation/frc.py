@@ -283,17 +283,16 @@ def _curves(
         else np.full(len(n_pixels), truth_threshold(bits=bits))
         for bits in (0.5, 1.0)
     )
-    thresholds = {"half": 0.5, "one_seventh": ONE_SEVENTH, "half_bit": half_bit, "one_bit": one_bit}
 
     def with_cutoffs(correlation: np.ndarray) -> FrcCurve:
         if np.isnan(correlation).all():
             return FrcCurve(correlation, None)
         smooth = smoothed(correlation, frc_sigma)
-        found = {
-            name: first_crossing(frequency, smooth, threshold, end=NYQUIST)
-            for name, threshold in thresholds.items()
-        }
-        return FrcCurve(correlation, FrcCutoffs(**(found | ({"half": None} if half_sets else {}))))
+        half, *others = (
+            first_crossing(frequency, smooth, threshold, end=NYQUIST)
+            for threshold in (0.5, ONE_SEVENTH, half_bit, one_bit)
+        )
+        return FrcCurve(correlation, FrcCutoffs(None if half_sets else half, *others))
 
     amplitude, phase, field = (with_cutoffs(correlation) for correlation in correlations)
     return FrcCurves(

@@ -10,6 +10,7 @@ import numpy as np
 from autobatch import BatchPlan, BatchRun
 from ptycho.data.reconstruction import Reconstruction
 from ptycho.data.scan import ScanData
+from ptycho.evaluation import Misfit
 from ptycho.image.cropping import Rectangle
 from ptycho.image.placed import PlacedImage
 from ptycho.reconstruction._half_sets import SPLITS
@@ -108,6 +109,11 @@ class InferenceRun:
         Whether patches share frames, as they do for groups of more than one; their agreement then flatters.
     collapsed : str or None
         Why the first batch looks like that of a collapsed network.
+    patch_misfit : Misfit or None
+        How well frames recomputed from their own patches explain the measured ones; None unless a `verdict` was
+        asked for, and for groups, whose patches are not those of frames.
+    judge_s : float
+        Seconds that this took.
     """
 
     image: PlacedImage
@@ -118,6 +124,8 @@ class InferenceRun:
     stitching: StitchingRecord
     shares_frames: bool = False
     collapsed: str | None = None
+    patch_misfit: Misfit | None = None
+    judge_s: float = 0.0
 
     def as_reconstruction(self, scan: ScanData, *, label: str) -> Reconstruction:
         """Return the image of `scan` as a finished reconstruction, ready for a file or for `compare`.

@@ -21,7 +21,7 @@ from ptycho.evaluation.results import METRIC_NAMES, FrcCurve, FrcCurves, ImageMe
 
 if TYPE_CHECKING:
     from ptycho.comparison import ArmResult, ComparisonResult, Failure
-    from ptycho.evaluation import SelfConsistency
+    from ptycho.evaluation import Misfit, SelfConsistency, Verdict
     from ptycho.image.phase import PhaseRamp
     from ptycho.image.placed import PlacedImage
     from ptycho.image.registration import Registration
@@ -134,6 +134,7 @@ def _arm(arm: ArmResult, prefixes: ArmPrefixes) -> dict[str, Any]:
         "assumptions": list(arm.assumptions),
         "coverage": _coverage(arm.image),
         "consistency": None if arm.consistency is None else _consistency(arm.consistency),
+        "verdict": None if arm.verdict is None else _verdict(arm.verdict),
         "registration": None if arm.registration is None else _registration(arm.registration),
         "metrics": None if arm.metrics is None else _metrics(arm.metrics),
     }
@@ -184,6 +185,29 @@ def _consistency(consistency: SelfConsistency) -> dict[str, Any]:
         "overlap_disagreement": consistency.overlap_disagreement,
         "overlap_std": {f.__name__: float(f(variance)) ** 0.5 for f in statistics} or None,
         "notes": list(consistency.notes),
+    }
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "cause": verdict.cause,
+        "diagnosis": verdict.diagnosis,
+        "counted": verdict.counted,
+        "judged_fraction": verdict.judged_fraction,
+        "intensity_scale": "fitted per frame",
+        **{
+            name: None if misfit is None else _misfit(misfit)
+            for name in ("image", "patches", "constant")
+            for misfit in [getattr(verdict, name)]
+        },
+        "notes": list(verdict.notes),
+    }
+
+
+def _misfit(misfit: Misfit) -> dict[str, Any]:
+    names = ("n_frames", "chi2", "chi2_error", "r_factor", "noise_r_factor", "unexplained")
+    return {name: getattr(misfit, name) for name in names} | {
+        "worst_frames": [asdict(frame) for frame in misfit.worst_frames]
     }
 
 

@@ -305,8 +305,11 @@ def test_splits_are_made_of_the_groups(scan):
             model = _noisy(OracleModel(scan))
             canvas.add(model.predict_batch(scan.amplitude[chosen][..., None]), scan.positions_yx[chosen])
             # Less than a thousandth of a patch, at the rim of a group, is left out of the half.
-            np.testing.assert_allclose(half.values, canvas.image(), atol=1e-3)
             np.testing.assert_allclose(half.coverage, canvas.coverage(), atol=2e-3)
+            deep = half.coverage > 0.1
+            np.testing.assert_allclose(half.values[deep], canvas.image()[deep], atol=1e-2)
+            deep = half.coverage > 1
+            np.testing.assert_allclose(half.values[deep], canvas.image()[deep], atol=2e-3)
 
 
 def test_groups_are_drawn_by_lot_and_lie_alike():
@@ -402,6 +405,6 @@ def test_the_plan_counts_every_canvas(scan, model):
     rows, columns = plan_inference(model, scan, InferenceSettings(crop_size=16)).canvas_shape_yx
     point_map = 8 * (rows - 15) * (columns - 15)
     assert plain == 8 * rows * columns + point_map
-    assert halves == 3 * (24 * rows * columns + point_map)
+    assert halves == 5 * (24 * rows * columns + point_map)
     side = reconstruct(model, scan, InferenceSettings(crop_size=16, mean_centred=True)).mean_centred.shape[0]
     assert both - halves == 8 * side**2 + 8 * (side - 15) ** 2
