@@ -108,6 +108,31 @@ def test_what_needs_no_truth_is_in_the_table_and_the_arrays(tmp_path):
         assert not [key for key in arrays.files if key.startswith("epie_half")]
 
 
+@pytest.mark.spec("CM-8.12")
+def test_the_verdict_is_in_the_table_and_its_maps_in_the_arrays(tmp_path):
+    uncounted = made.misfit(None, noise_r_factor=None)
+    unknown = made.verdict(image=uncounted, patches=None, constant=uncounted, cause="unknown")
+    arms = made.model_arm(verdict=made.verdict()), made.finished_arm(verdict=unknown)
+    write_artifacts(made.comparison(*arms), tmp_path)
+    table = _metric_table(tmp_path)
+    assert table["PtychoPINN", "chi2_image"] == ("", "", "9.800000")
+    assert table["PtychoPINN", "chi2_patches"] == ("", "", "1.850000")
+    assert table["PtychoPINN", "r_factor_constant"] == ("", "", "0.225000")
+    assert table["PtychoPINN", "r_factor_image_noise"] == ("", "", "0.080000")
+    assert table["PtychoPINN", "unexplained_patches"] == ("", "", "0.012500")
+    assert table["PtychoPINN", "judged_fraction"] == ("", "", "0.800000")
+    assert table["PtychoPINN", "verdict_positions"] == ("", "", "1.000000")
+    known = {metric for model, metric in table if model == "ePIE"}
+    assert {"r_factor_image", "verdict_unknown"} <= known
+    assert not {"chi2_image", "chi2_constant", "r_factor_image_noise", "r_factor_patches"} & known
+    with np.load(tmp_path / "reconstructions.npz") as arrays:
+        expected = made.misfit(1.0)
+        np.testing.assert_array_equal(arrays["ptychopinn_misfit_image_detector"], expected.detector_map)
+        np.testing.assert_array_equal(arrays["ptychopinn_misfit_patches_object"], expected.object_map)
+        np.testing.assert_array_equal(arrays["epie_misfit_image_origin_yx"], [9.5, 13.25])
+        assert "epie_misfit_patches_object" not in arrays.files
+
+
 @pytest.mark.parametrize("convention", ["standard", "ptychopinn"])
 def test_debug_images_give_the_very_figures(tmp_path, convention):
     truth, arm = made.image(), made.model_arm()
