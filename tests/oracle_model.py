@@ -21,6 +21,7 @@ class OracleModel:
     def __post_init__(self):
         self.trusted_crop_size = self.patch_size
         self.assumptions = ()
+        self.probe = None
         self.architecture = Architecture(kind="baseline", patch_size=self.patch_size, n_filters_scale=0.25)
         self.network = _network(self.architecture)
         self._index = {_fingerprint(frame): i for i, frame in enumerate(self.scan.amplitude)}

@@ -239,6 +239,8 @@ def _notes(result: ComparisonResult) -> list[str]:
                 else " Nothing else says where its image lies, so it stands in the middle."
             )
             notes.append(f"{arm.label} was not registered: {arm.registration.failure}.{left}")
+        if arm.strange_probe is not None:
+            notes.append(f"{arm.label} may be wrong here: {arm.strange_probe}.")
         if arm.n_rejected:
             notes.append(f"{arm.label}: {arm.n_rejected} patches were not finite and were left out.")
         if arm.verdict is not None:

@@ -14,7 +14,14 @@ from ptycho.comparison.arms import Arm, ArmImage
 from ptycho.comparison.results import ArmResult
 from ptycho.comparison.settings import ComparisonSettings
 from ptycho.data.scan import ScanData
-from ptycho.evaluation import Misfit, SelfConsistency, Verdict, measure_consistency, pass_verdict
+from ptycho.evaluation import (
+    Misfit,
+    SelfConsistency,
+    Verdict,
+    measure_consistency,
+    pass_verdict,
+    probe_overlap,
+)
 from ptycho.image.cropping import Rectangle
 from ptycho.image.placed import PlacedImage
 from ptycho.image.registration import Registration, register
@@ -64,7 +71,7 @@ class Placer:
         if verdict is not None:
             judged_s = 0.0 if made.inference is None else made.inference.judge_s
             seconds["verdict"] = judged_s + time.perf_counter() - began
-        return ArmResult(
+        result = ArmResult(
             label=arm.label,
             role=arm.role,
             kind=arm.kind,
@@ -75,10 +82,20 @@ class Placer:
             verdict=verdict,
             mean_centred=made.mean_centred if self.settings.metric_convention == "ptychopinn" else None,
             inference=made.inference,
+            probe_overlap=self._probe_overlap(arm),
             assumptions=arm.assumptions,
             place_known=made.image.origin_yx is not None or registration is None or registration.plausible,
             seconds=seconds | made.seconds,
         )
+        if result.strange_probe is not None:
+            logger.warning("%s may be wrong here: %s", arm.label, result.strange_probe)
+        return result
+
+    def _probe_overlap(self, arm: Arm) -> float | None:
+        probe = arm.training_probe
+        if probe is None or probe.shape != self.scan.probe.shape or not probe.any():
+            return None
+        return probe_overlap(self.scan.probe, probe)
 
     def _registration(self, arm: Arm, image: PlacedImage, placed: PlacedImage) -> Registration | None:
         if self.truth is None or not self._wants_registration(arm, image):

@@ -120,6 +120,11 @@ class Arm(ABC):
         """What the file of a model left open and how it was taken, a sentence each."""
         return ()
 
+    @property
+    def training_probe(self) -> np.ndarray | None:
+        """The illumination (N, N) complex64 that a model was trained with, where it is known."""
+        return None
+
     @abstractmethod
     def check(self, scan: ScanData) -> None:
         """Raise `DataError` if this arm cannot be compared on `scan`; runs nothing.
@@ -223,6 +228,11 @@ class ModelArm(Arm):
     def assumptions(self) -> tuple[str, ...]:
         """What the file of the model left open and how it was taken, a sentence each."""
         return self.model.assumptions
+
+    @property
+    def training_probe(self) -> np.ndarray | None:
+        """The illumination (N, N) complex64 of the training; None if its file does not say."""
+        return self.model.probe
 
     def check(self, scan: ScanData) -> None:
         """Raise `DataError` if the frames of `scan` are not those that the model takes."""

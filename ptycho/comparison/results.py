@@ -17,6 +17,9 @@ from ptycho.image.registration import Registration
 from ptycho.models.networks import ModelKind
 from ptycho.reconstruction import InferenceRun
 
+# Down to here the figures of the demo's networks hold (docs/metrics.md).
+SAME_PROBE_ABOVE = 0.9
+
 FailureKind = Literal["failed", "stopped", "not_scored", "unreliable"]
 
 
@@ -103,6 +106,9 @@ class ArmResult:
         The image as PtychoPINN places it, centred on the mean position; only for its metric convention.
     inference : InferenceRun or None
         How a model's batches went.
+    probe_overlap : float or None
+        How far the scan's probe is the one that the model was trained with, 1 for the same
+        (`ptycho.evaluation.probe_overlap`); None where the latter is not known.
     assumptions : tuple of str
         What the file of a model left open and how it was taken, a sentence each.
     place_known : bool
@@ -124,6 +130,7 @@ class ArmResult:
     verdict: Verdict | None = None
     mean_centred: np.ndarray | None = None
     inference: InferenceRun | None = None
+    probe_overlap: float | None = None
     assumptions: tuple[str, ...] = ()
     place_known: bool = True
     seconds: dict[str, float] = field(default_factory=dict)
@@ -137,6 +144,16 @@ class ArmResult:
     def half_set_frc(self) -> FrcCurves | None:
         """Correlation of even with odd patches, where it is known."""
         return None if self.consistency is None else self.consistency.half_set_frc
+
+    @property
+    def strange_probe(self) -> str | None:
+        """Why the model may not know what to make of this scan's probe."""
+        if self.probe_overlap is None or self.probe_overlap >= SAME_PROBE_ABOVE:
+            return None
+        return (
+            f"it was trained with another probe: the overlap with that of this scan is {self.probe_overlap:.2f}, where "
+            "1 is the same"
+        )
 
     @property
     def collapsed(self) -> str | None:

@@ -7,6 +7,7 @@ from ptycho.evaluation.metrics import compare_images as compare_images
 from ptycho.evaluation.metrics import seen_images as seen_images
 from ptycho.evaluation.misfit import FrameMisfit as FrameMisfit
 from ptycho.evaluation.misfit import Misfit as Misfit
+from ptycho.evaluation.probes import probe_overlap as probe_overlap
 from ptycho.evaluation.ptychopinn_convention import compare_by_ptychopinn as compare_by_ptychopinn
 from ptycho.evaluation.results import METRIC_CONVENTIONS as METRIC_CONVENTIONS
 from ptycho.evaluation.results import METRIC_NAMES as METRIC_NAMES

@@ -244,7 +244,8 @@ class _Stream:
         self._predict_s = self._stitch_s = self._judge_s = 0.0
         # The patch of a group lies between its frames.
         judging = settings.verdict and model.gridsize == 1
-        self._judge = PatchJudge(scan, trusted_size=model.trusted_crop_size) if judging else None
+        trusted_size = model.trusted_crop_size or scan.patch_size
+        self._judge = PatchJudge(scan, trusted_size=trusted_size) if judging else None
         self._collapsed: str | None = None
 
     def predict(self, start: int, stop: int) -> np.ndarray:

@@ -132,6 +132,7 @@ def _arm(arm: ArmResult, prefixes: ArmPrefixes) -> dict[str, Any]:
         **_inference(arm.inference),
         "collapsed": arm.collapsed,
         "assumptions": list(arm.assumptions),
+        "probe_overlap": arm.probe_overlap,
         "coverage": _coverage(arm.image),
         "consistency": None if arm.consistency is None else _consistency(arm.consistency),
         "verdict": None if arm.verdict is None else _verdict(arm.verdict),

@@ -40,6 +40,7 @@ def _arm_rows(arm: ArmResult) -> Iterator[_Cells]:
     if arm.metrics is not None:
         yield from _score_rows(arm.metrics)
     yield from _self_rows(arm)
+    yield "probe_overlap", None, None, arm.probe_overlap
     yield "collapsed", None, None, 1 if arm.collapsed else None
     yield "registration_failed", None, None, 1 if arm.registration_failed else None
     if arm.registration is not None and arm.registration.plausible:

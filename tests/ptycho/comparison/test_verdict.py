@@ -118,6 +118,22 @@ def test_groups_are_judged_by_their_image_alone():
     assert any("lie between their frames" in note for note in verdict.notes)
 
 
+def test_a_model_that_was_trained_with_another_probe_is_named(scan, caplog):
+    arm = _arm(scan, _patches(scan))
+    results = []
+    for probe in (None, 2j * np.roll(scan.probe, 3, axis=1), defocused_probe(32, aperture=0.6, defocus=1.0)):
+        arm.model.probe = probe
+        caplog.clear()
+        results += compare([arm], scan, settings=replace(COMPARISON, verdict=False)).arms
+        assert ("trained with another probe" in caplog.text) == (results[-1].strange_probe is not None)
+    unknown, same, other = results
+    assert (unknown.probe_overlap, unknown.strange_probe) == (None, None)
+    assert same.probe_overlap == pytest.approx(1, abs=1e-4)
+    assert same.strange_probe is None
+    assert other.probe_overlap < 0.9
+    assert f"{other.probe_overlap:.2f}" in other.strange_probe
+
+
 def test_no_verdict_leaves_it_out(scan):
     (result,) = compare(
         [_finished(scan, scan.object_guess)], scan, settings=replace(COMPARISON, verdict=False)
