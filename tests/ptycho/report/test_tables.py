@@ -277,7 +277,7 @@ def test_aligned_arrays_say_by_how_much_they_were_moved(result, tmp_path):
 
 
 def test_without_a_truth_there_is_none_in_the_files(tmp_path):
-    arm = made.model_arm(metrics=None, registration=None, consistency=None)
+    arm = made.model_arm(metrics=None, registration=None, consistency=None, verdict=None)
     write_artifacts(made.comparison(arm, truth=False), tmp_path)
     with np.load(tmp_path / "reconstructions.npz") as arrays:
         assert not [key for key in arrays.files if key.startswith("ground_truth")]
