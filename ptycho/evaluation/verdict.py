@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -19,7 +20,7 @@ APART = 3.0
 # of the light is unexplained. A wrong object leaves hundredths of the light of a bright pixel unexplained.
 REGION_SHARE, REGION_PIXELS, REGION_EXCESS = 0.5, 0.05, 0.3
 
-HEALTHY, OBJECT, STITCHING, DETECTOR, UNKNOWN = "explained", "network", "positions", "detector", "unknown"
+Cause = Literal["explained", "network", "positions", "detector", "unknown"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -51,7 +52,7 @@ class Verdict:
     constant: Misfit
     judged_fraction: float
     counted: bool
-    cause: str
+    cause: Cause
     diagnosis: str
     notes: tuple[str, ...] = ()
 
@@ -141,34 +142,34 @@ def region_of_detector(misfit: Misfit) -> tuple[int, int, int, int] | None:
     return int(rows.min()), int(rows.max()), int(columns.min()), int(columns.max())
 
 
-def _diagnosis(image: Misfit | None, patches: Misfit | None, constant: Misfit) -> tuple[str, str]:
+def _diagnosis(image: Misfit | None, patches: Misfit | None, constant: Misfit) -> tuple[Cause, str]:
     known = [misfit for misfit in (image, patches) if misfit is not None]
     if not known or constant.chi2 is None:
         why = "no frame could be recomputed" if not known else "the frames are not photon counts"
-        return UNKNOWN, f"No verdict: {why}."
+        return "unknown", f"No verdict: {why}."
     if constant.chi2 < NOISE_BELOW:
-        return UNKNOWN, (
+        return "unknown", (
             "No verdict: a constant object explains the frames within what counting noise leaves, so they hold too few "
             "photons, or nothing, to tell an image by."
         )
     if not any(_is_high(misfit, constant) for misfit in known):
         return (
-            HEALTHY,
+            "explained",
             "The image explains the frames." if image is not None else "The patches explain the frames.",
         )
     regions = [region_of_detector(misfit) for misfit in known]
     if all(regions):
         top, bottom, left, right = regions[0] or (0, 0, 0, 0)
-        return DETECTOR, (
+        return "detector", (
             f"Most of the misfit lies in rows {top} to {bottom}, columns {left} to {right} of the detector: suspect "
             "its mask, a beam stop or bad pixels."
         )
     return _blame(image, patches, constant)
 
 
-def _blame(image: Misfit | None, patches: Misfit | None, constant: Misfit) -> tuple[str, str]:
+def _blame(image: Misfit | None, patches: Misfit | None, constant: Misfit) -> tuple[Cause, str]:
     if patches is None:
-        return OBJECT, (
+        return "network", (
             "The image does not explain the frames: it is another object's, or its probe or positions are wrong."
         )
     if (
@@ -176,11 +177,11 @@ def _blame(image: Misfit | None, patches: Misfit | None, constant: Misfit) -> tu
         and _is_high(image, constant)
         and (not _is_high(patches, constant) or image.unexplained > APART * patches.unexplained)
     ):
-        return STITCHING, (
+        return "positions", (
             "Each patch explains its frame but the stitched image does not: suspect the positions or the stitching, "
             "or a probe that is not the one of this scan."
         )
-    return OBJECT, (
+    return "network", (
         "Neither the image nor the patches explain the frames: suspect the network, the probe, or an object unlike "
         "those of its training."
     )

@@ -6,6 +6,7 @@ import re
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import made_results as made
 import numpy as np
@@ -17,6 +18,7 @@ from ptycho._io.atomic import staged_files
 from ptycho.evaluation import ChannelPair, FrcCurve, compare_images
 from ptycho.evaluation.frc import compute_frc
 from ptycho.evaluation.similarity import multi_scale_ssim
+from ptycho.evaluation.verdict import Cause
 from ptycho.report import ArtifactOptions, _artifacts, artifact_bytes, write_artifacts
 from ptycho.report.names import ArmPrefixes, arm_prefixes
 
@@ -419,6 +421,10 @@ def test_the_documented_metrics_are_the_ones_written(tmp_path):
         arms = (
             made.collapsed_arm("constant", metrics=scored),
             made.finished_arm(registration=made.registration((40.0, 3.0), failure="too far")),
+            *(
+                made.finished_arm(cause, verdict=made.verdict(cause=cause), probe_overlap=0.75)
+                for cause in get_args(Cause)
+            ),
         )
         write_artifacts(made.comparison(*arms), tmp_path)
         found |= {metric for _, metric in _metric_table(tmp_path)}
