@@ -142,7 +142,7 @@ class ArmResult:
 
     @property
     def half_set_frc(self) -> FrcCurves | None:
-        """Correlation of even with odd patches, where it is known."""
+        """Correlation of halves of the patches, where it is known."""
         return None if self.consistency is None else self.consistency.half_set_frc
 
     @property
