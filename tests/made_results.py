@@ -8,7 +8,15 @@ from complex_objects import analytic_object
 from autobatch import Attempt, BatchCost, BatchPlan, BatchRun, DeviceMemory
 from ptycho.comparison import ArmResult, ComparisonResult, ComparisonSettings
 from ptycho.comparison.arms import ROLES
-from ptycho.evaluation import ChannelPair, ImageMetrics, ScoredImages, measure_consistency
+from ptycho.evaluation import (
+    ChannelPair,
+    FrameMisfit,
+    ImageMetrics,
+    Misfit,
+    ScoredImages,
+    Verdict,
+    measure_consistency,
+)
 from ptycho.evaluation.frc import compute_frc
 from ptycho.image.cropping import Rectangle, largest_rectangle
 from ptycho.image.phase import PhaseRamp
@@ -107,16 +115,17 @@ def metrics(*, amplitude, phase, **changes):
 def consistency(picture):
     """Halves that carry noise of their own, and a spread that grows from left to right."""
     rng = np.random.default_rng(2)
-    even, odd = (
-        np.where(covered(), picture + 0.05 * rng.standard_normal(picture.shape), 0).astype(np.complex64)
-        for _ in range(2)
-    )
+    halves = [
+        placed(
+            np.where(covered(), picture + 0.05 * rng.standard_normal(picture.shape), 0).astype(np.complex64),
+            covered(),
+        )
+        for _ in range(6)
+    ]
     spread = np.broadcast_to(np.linspace(0, 0.04, picture.shape[1], dtype=np.float32), picture.shape)
     return measure_consistency(
-        even,
-        odd,
+        zip(halves[::2], halves[1::2], strict=True),
         image=picture,
-        mask=covered(),
         overlap_variance=np.where(covered(), spread, np.float32(np.nan)),
     )
 
@@ -136,6 +145,7 @@ def model_arm(label="PtychoPINN", seed=4, **changes):
         "registration": registration(),
         "metrics": metrics(amplitude=0.125, phase=100.0),
         "consistency": consistency(picture),
+        "verdict": verdict(),
         "inference": inference_run(stitched),
         "seconds": {"reconstruct": 13.75, "predict": 12.0, "stitch": 0.5, "register": 0.1},
     }
@@ -169,3 +179,37 @@ def comparison(*arms, truth=True, failures=(), **settings):
         n_frames=100,
         settings=ComparisonSettings(**settings),
     )
+
+
+def misfit(chi2, *, r_factor=0.1, noise_r_factor=0.08):
+    """A misfit of 80 frames; the maps tell rows from columns, and cell (1, 0) holds no frame."""
+    detector = np.arange(12, dtype=np.float32).reshape(3, 4)
+    return Misfit(
+        n_frames=80,
+        chi2=chi2,
+        chi2_error=None if chi2 is None else 0.002,
+        r_factor=r_factor,
+        noise_r_factor=noise_r_factor,
+        unexplained=0.0125,
+        detector_map=detector,
+        detector_excess=detector / 100,
+        detector_share=detector / detector.sum(),
+        object_map=np.array([[1, 2, 3], [np.nan, 5, 6]], np.float32),
+        object_map_origin_yx=(9.5, 13.25),
+        worst_frames=(FrameMisfit(17, 8.5), FrameMisfit(3, 2.25)),
+    )
+
+
+def verdict(**changes):
+    """Patches that explain their frames and an image that does not."""
+    values = {
+        "image": misfit(9.8),
+        "patches": misfit(1.85),
+        "constant": replace(misfit(21.9, r_factor=0.225), unexplained=0.05),
+        "judged_fraction": 0.8,
+        "counted": True,
+        "cause": "positions",
+        "diagnosis": "Each patch explains its frame but the stitched image does not.",
+        "notes": ("The last hundredth is a guess.",),
+    }
+    return Verdict(**(values | changes))

@@ -77,3 +77,18 @@ def lopsided_scan(*, n_extra=20, blur_px=5.0, seed=3):
         probe=defocused_probe(32),
         object_guess=image,
     )
+
+
+class FrameOracle(OracleModel):
+    """Puts out given patches (n, N, N), found again by every bit of the frames, which may then be real ones."""
+
+    def __init__(self, scan, patches):
+        super().__init__(scan, patch_size=scan.patch_size)
+        self._patches = patches
+        factor = np.float32(scan.normalisation)
+        self._index = {(frame * factor).tobytes(): i for i, frame in enumerate(scan.amplitude)}
+
+    def predict_batch(self, frames, offsets_yx=None):
+        lit = [np.ascontiguousarray(frame).tobytes() for frame in frames[..., 0]]
+        dark = np.zeros_like(self._patches[0])
+        return np.stack([self._patches[self._index[key]] if key in self._index else dark for key in lit])

@@ -112,8 +112,15 @@ def add_stitching(group: argparse._ActionsContainer) -> None:
         "--self-consistency",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="FRC of even against odd patches and disagreement of overlapping patches, which need no truth; "
-        "the canvas takes six times its memory (default on)",
+        help="FRC of halves of the patches and disagreement of overlapping patches, which need no truth; "
+        "the canvas takes ten times its memory (default on)",
+    )
+    group.add_argument(
+        "--verdict",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="recompute the frames from image and patches and say how well they explain the measured ones, which "
+        "needs no truth (default on)",
     )
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ptycho.comparison import Arm, ArmResult, ComparisonResult, ComparisonSettings
     from ptycho.data.scan import ScanData
-    from ptycho.evaluation import ImageMetrics, SelfConsistency
+    from ptycho.evaluation import ImageMetrics, Misfit, SelfConsistency
 
 _COLUMNS = ("mae", "psnr", "ssim", "ms_ssim", "frc50")
 _HEADINGS = {"mae": "MAE", "psnr": "PSNR dB", "ssim": "SSIM", "ms_ssim": "MS-SSIM"}
@@ -47,6 +47,8 @@ def print_runs(result: ComparisonResult, files: Sequence[Path]) -> None:
 def _print_runs(console: Console, result: ComparisonResult, files: Sequence[Path]) -> None:
     if any(arm.consistency is not None for arm in result.arms):
         console.print(_consistency_table(result))
+    if any(arm.verdict is not None for arm in result.arms):
+        console.print(_verdict_table(result))
     console.print(_runs_table(result))
     for text in _notes(result):
         console.print(in_one_line(text), highlight=False)
@@ -151,12 +153,42 @@ def _consistency_table(result: ComparisonResult) -> Table:
     return table
 
 
+def _verdict_table(result: ComparisonResult) -> Table:
+    """Show chi² over what counting noise leaves (1 at best), and R-factors over the noise's."""
+    table = _table("verdict of the frames", "chi² image", "chi² patches", "R image", "R patches", "suspect")
+    judged = {arm.label: arm.verdict for arm in result.arms if arm.verdict is not None}
+    for label, verdict in judged.items():
+        misfits = verdict.image, verdict.patches
+        cause = "-" if verdict.cause in ("explained", "unknown") else verdict.cause
+        table.add_row(label, *map(_chi2, misfits), *map(_r_factor, misfits), cause)
+    constant = next(iter(judged.values())).constant
+    table.add_row("(a constant object)", _chi2(constant), "", _r_factor(constant), "", "")
+    if constant.chi2 is not None:
+        table.add_row("(counting noise alone)", "1", "1", "", "", "")
+    return table
+
+
+def _chi2(misfit: Misfit | None) -> str:
+    return "-" if misfit is None or misfit.chi2 is None else f"{misfit.chi2:.4g}"
+
+
+def _r_factor(misfit: Misfit | None) -> str:
+    if misfit is None:
+        return "-"
+    noise = "" if misfit.noise_r_factor is None else f" ({misfit.noise_r_factor:.3f} noise)"
+    return f"{misfit.r_factor:.3f}{noise}"
+
+
 def _half_bit_cutoffs(consistency: SelfConsistency) -> tuple[str, str]:
     frc = consistency.half_set_frc
     found = (None, None) if frc is None else frc.cutoffs("half_bit")
+    spread = consistency.cutoff_spread("half_bit")
     amplitude, phase = (
-        "-" if cutoff is None else _bounded(cutoff.frequency, beyond=cutoff.beyond_last_ring)
-        for cutoff in found
+        "-"
+        if cutoff is None
+        else _bounded(cutoff.frequency, beyond=cutoff.beyond_last_ring)
+        + (f" ± {over_splits:.1g}" if over_splits else "")
+        for cutoff, over_splits in zip(found, (spread.amplitude, spread.phase), strict=True)
     )
     return amplitude, phase
 
@@ -207,9 +239,13 @@ def _notes(result: ComparisonResult) -> list[str]:
                 else " Nothing else says where its image lies, so it stands in the middle."
             )
             notes.append(f"{arm.label} was not registered: {arm.registration.failure}.{left}")
+        if arm.strange_probe is not None:
+            notes.append(f"{arm.label} may be wrong here: {arm.strange_probe}.")
         if arm.n_rejected:
             notes.append(f"{arm.label}: {arm.n_rejected} patches were not finite and were left out.")
-        for scored in (arm.metrics, arm.consistency):
+        if arm.verdict is not None:
+            notes.append(f"{arm.label}: {arm.verdict.diagnosis}")
+        for scored in (arm.metrics, arm.consistency, arm.verdict):
             if scored is not None:
                 notes += [f"{arm.label}: {note}" for note in scored.notes]
         if arm.metrics is not None and arm.metrics.frc is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -13,17 +14,24 @@ from ptycho.comparison.arms import Arm, ArmImage
 from ptycho.comparison.results import ArmResult
 from ptycho.comparison.settings import ComparisonSettings
 from ptycho.data.scan import ScanData
-from ptycho.evaluation import SelfConsistency, measure_consistency
+from ptycho.evaluation import (
+    Misfit,
+    SelfConsistency,
+    Verdict,
+    measure_consistency,
+    pass_verdict,
+    probe_overlap,
+)
 from ptycho.image.cropping import Rectangle
 from ptycho.image.placed import PlacedImage
 from ptycho.image.registration import Registration, register
-from ptycho.reconstruction import HalfSets
+from ptycho.reconstruction import HalfSets, judge_constant, judge_image
 
 logger = logging.getLogger(__name__)
 
-_SHARED_FRAMES = (
-    "Groups of even and of odd index share frames, so the half-set FRC and the disagreement flatter."
-)
+_SHARED_FRAMES = "Groups of different halves share frames, so the half-set FRC and the disagreement flatter."
+_NO_PATCHES = "A finished reconstruction has no patches, so that it is judged by its image alone."
+_PATCHES_OF_GROUPS = "Patches of groups lie between their frames, so that only the image is judged."
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +66,12 @@ class Placer:
         consistency = self._consistency(made, placed)
         if consistency is not None:
             seconds["consistency"] = time.perf_counter() - began
-        return ArmResult(
+        began = time.perf_counter()
+        verdict = self._verdict(arm, made, aligned, registration) if self.settings.verdict else None
+        if verdict is not None:
+            judged_s = 0.0 if made.inference is None else made.inference.judge_s
+            seconds["verdict"] = judged_s + time.perf_counter() - began
+        result = ArmResult(
             label=arm.label,
             role=arm.role,
             kind=arm.kind,
@@ -66,12 +79,23 @@ class Placer:
             aligned=aligned,
             registration=registration,
             consistency=consistency,
+            verdict=verdict,
             mean_centred=made.mean_centred if self.settings.metric_convention == "ptychopinn" else None,
             inference=made.inference,
+            probe_overlap=self._probe_overlap(arm),
             assumptions=arm.assumptions,
             place_known=made.image.origin_yx is not None or registration is None or registration.plausible,
             seconds=seconds | made.seconds,
         )
+        if result.strange_probe is not None:
+            logger.warning("%s may be wrong here: %s", arm.label, result.strange_probe)
+        return result
+
+    def _probe_overlap(self, arm: Arm) -> float | None:
+        probe = arm.training_probe
+        if probe is None or probe.shape != self.scan.probe.shape or not probe.any():
+            return None
+        return probe_overlap(self.scan.probe, probe)
 
     def _registration(self, arm: Arm, image: PlacedImage, placed: PlacedImage) -> Registration | None:
         if self.truth is None or not self._wants_registration(arm, image):
@@ -93,16 +117,41 @@ class Placer:
             )
         return wanted == "all" or (wanted == "finished" and arm.is_finished)
 
+    @cached_property
+    def _constant(self) -> Misfit:
+        """What the frames say of an object that is the same everywhere; for all arms alike."""
+        return judge_constant(self.scan)
+
+    def _verdict(
+        self, arm: Arm, made: ArmImage, aligned: PlacedImage, registration: Registration | None
+    ) -> Verdict:
+        notes, image = [], made.image
+        if image.origin_yx is None:
+            found = registration is not None and registration.plausible
+            image = replace(aligned, origin_yx=self.window.origin_yx) if found else None
+        if image is None:
+            notes.append("Nothing says where the image lies, so no frame can be recomputed from it.")
+        probe = made.probe
+        if probe is not None and probe.shape != self.scan.probe.shape:
+            notes.append(f"The image came with a probe of {probe.shape}; it is judged with that of the scan.")
+            probe = None
+        misfit = None if image is None else judge_image(self.scan, image, probe=probe, progress=self.progress)
+        if image is not None and misfit is None:
+            notes.append(
+                "The image covers nowhere 99 % of what the probe lit, so no frame is recomputed from it."
+            )
+        patches = None if made.inference is None else made.inference.patch_misfit
+        if patches is None:
+            notes.append(_NO_PATCHES if made.inference is None else _PATCHES_OF_GROUPS)
+        return pass_verdict(misfit, patches, self._constant, n_frames=self.scan.n_frames, notes=tuple(notes))
+
     def _consistency(self, made: ArmImage, placed: PlacedImage) -> SelfConsistency | None:
         if made.inference is None or made.inference.half_sets is None:
             return None
         half_sets = made.inference.half_sets
-        even, odd = half_sets.even.in_window(self.window), half_sets.odd.in_window(self.window)
         measured = measure_consistency(
-            even.values,
-            odd.values,
+            half_sets.splits(self.window),
             image=placed.values,
-            mask=even.covered & odd.covered,
             overlap_variance=self._variance_in_window(half_sets, made.image.origin_yx),
             phase_align=self.settings.phase_align,
             frc_sigma=self.settings.frc_sigma,

@@ -68,12 +68,15 @@ class ArmImage:
         How a model made it.
     seconds : dict of str to float
         Wall time: ``reconstruct``, and of a model ``predict`` and ``stitch``.
+    probe : (N, N) complex64 or None
+        The illumination that was reconstructed with the image; None if that of the scan belongs to it.
     """
 
     image: PlacedImage
     mean_centred: np.ndarray | None
     inference: InferenceRun | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    probe: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -177,6 +180,11 @@ class Arm(ABC):
     def assumptions(self) -> tuple[str, ...]:
         """What the file of a model left open and how it was taken, a sentence each."""
         return ()
+
+    @property
+    def training_probe(self) -> np.ndarray | None:
+        """The illumination (N, N) complex64 that a model was trained with, where it is known."""
+        return None
 
     @abstractmethod
     def check(self, scan: ScanData) -> None:
@@ -282,6 +290,11 @@ class ModelArm(Arm):
         """What the file of the model left open and how it was taken, a sentence each."""
         return self.model.assumptions
 
+    @property
+    def training_probe(self) -> np.ndarray | None:
+        """The illumination (N, N) complex64 of the training; None if its file does not say."""
+        return self.model.probe
+
     def check(self, scan: ScanData) -> None:
         """Raise `DataError` if the frames of `scan` are not those that the model takes."""
         check_fits(self.model, scan)
@@ -328,10 +341,13 @@ class FinishedArm(Arm):
         One with ``origin_yx=None`` (it is not known where it lies) is registered over the whole range.
     seconds : float, optional
         How long it took, as its file says.
+    probe : (N, N) complex64, optional
+        The illumination that was reconstructed with it: object and probe explain the frames together.
     """
 
     image: PlacedImage
     seconds: float | None = None
+    probe: np.ndarray | None = None
 
     @property
     def kind(self) -> ArmKind:
@@ -362,4 +378,4 @@ class FinishedArm(Arm):
     def make_image(self, scan: ScanData, settings: InferenceSettings, progress: Progress) -> ArmImage:
         """Return the image as it came."""
         seconds = {} if self.seconds is None else {"reconstruct": self.seconds}
-        return ArmImage(image=self.image, mean_centred=self.image.values, seconds=seconds)
+        return ArmImage(image=self.image, mean_centred=self.image.values, seconds=seconds, probe=self.probe)

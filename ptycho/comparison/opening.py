@@ -89,4 +89,6 @@ def _finished_arm(path: Path, label: str | None, scans: Sequence[ScanData]) -> F
         image = PlacedImage(finished.object, np.ones(finished.object.shape, bool), origin_yx)
     else:
         image = PlacedImage.of_coverage(finished.object, finished.coverage, origin_yx)
-    return FinishedArm(label=label or finished.label, image=image, seconds=finished.seconds)
+    return FinishedArm(
+        label=label or finished.label, image=image, seconds=finished.seconds, probe=finished.probe
+    )

@@ -10,12 +10,15 @@ import numpy as np
 from ptycho._checks import fields
 from ptycho.comparison.arms import ArmKind
 from ptycho.comparison.settings import ComparisonSettings
-from ptycho.evaluation import FrcCurves, ImageMetrics, SelfConsistency
+from ptycho.evaluation import FrcCurves, ImageMetrics, SelfConsistency, Verdict
 from ptycho.image.cropping import Rectangle
 from ptycho.image.placed import PlacedImage
 from ptycho.image.registration import Registration
 from ptycho.models.networks import ModelKind
 from ptycho.reconstruction import InferenceRun
+
+# Down to here the figures of the demo's networks hold (docs/metrics.md).
+SAME_PROBE_ABOVE = 0.9
 
 FailureKind = Literal["failed", "stopped", "not_scored", "unreliable"]
 
@@ -97,10 +100,15 @@ class ArmResult:
         None without a truth, where nothing says where the image lies, and for an arm that could not be scored.
     consistency : SelfConsistency or None
         How well the patches agree, before registration; None for a finished reconstruction or if not wanted.
+    verdict : Verdict or None
+        How well image and patches explain the measured frames; None if not wanted.
     mean_centred : (S, S) complex64 or None
         The image as PtychoPINN places it, centred on the mean position; only for its metric convention.
     inference : InferenceRun or None
         How a model's batches went.
+    probe_overlap : float or None
+        How far the scan's probe is the one that the model was trained with, 1 for the same
+        (`ptycho.evaluation.probe_overlap`); None where the latter is not known.
     assumptions : tuple of str
         What the file of a model left open and how it was taken, a sentence each.
     place_known : bool
@@ -108,7 +116,7 @@ class ArmResult:
         of the window, is not scored by the standard convention and takes no pixel from the others.
     seconds : dict of str to float
         Wall time per stage: ``reconstruct`` (of which ``predict`` and ``stitch``), ``consistency``,
-        ``register``, ``score``.
+        ``register``, ``score``, ``verdict`` (the patches' part within ``reconstruct``).
     """
 
     label: str
@@ -119,8 +127,10 @@ class ArmResult:
     registration: Registration | None = None
     metrics: ImageMetrics | None = None
     consistency: SelfConsistency | None = None
+    verdict: Verdict | None = None
     mean_centred: np.ndarray | None = None
     inference: InferenceRun | None = None
+    probe_overlap: float | None = None
     assumptions: tuple[str, ...] = ()
     place_known: bool = True
     seconds: dict[str, float] = field(default_factory=dict)
@@ -132,8 +142,18 @@ class ArmResult:
 
     @property
     def half_set_frc(self) -> FrcCurves | None:
-        """Correlation of even with odd patches, where it is known."""
+        """Correlation of halves of the patches, where it is known."""
         return None if self.consistency is None else self.consistency.half_set_frc
+
+    @property
+    def strange_probe(self) -> str | None:
+        """Why the model may not know what to make of this scan's probe."""
+        if self.probe_overlap is None or self.probe_overlap >= SAME_PROBE_ABOVE:
+            return None
+        return (
+            f"it was trained with another probe: the overlap with that of this scan is {self.probe_overlap:.2f}, where "
+            "1 is the same"
+        )
 
     @property
     def collapsed(self) -> str | None:

@@ -25,6 +25,9 @@ class ComparisonSettings(InferenceSettings):
     ----------
     self_consistency : bool
         As in `InferenceSettings`, but on by default.
+    verdict : bool
+        Recompute the frames from every image and from patches, and say how well they explain the measured ones; on
+        by default.
     register : {"all", "finished", "none"}
         Which arms are registered to the truth: all, only finished reconstructions, or none.
     max_shift_px : float
@@ -44,6 +47,7 @@ class ComparisonSettings(InferenceSettings):
     """
 
     self_consistency: bool = True
+    verdict: bool = True
     register: Registered = "all"
     max_shift_px: float = MAX_RESIDUAL_PX
     phase_align: PhaseAlignMethod = "plane"

@@ -25,6 +25,7 @@ from ptycho.data.phantoms import defocused_probe as defocused_probe
 from ptycho.data.phantoms import random_lines as random_lines
 from ptycho.data.phantoms import random_positions as random_positions
 from ptycho.data.phantoms import raster_positions as raster_positions
+from ptycho.data.photons import photon_energy as photon_energy
 from ptycho.data.reconstruction import Reconstruction as Reconstruction
 from ptycho.data.reconstruction import with_reconstruction as with_reconstruction
 from ptycho.data.reconstruction import write_reconstruction as write_reconstruction
@@ -32,6 +33,6 @@ from ptycho.data.sampling import subsample as subsample
 from ptycho.data.sampling import subsample_indices as subsample_indices
 from ptycho.data.scan import ScanData as ScanData
 from ptycho.data.simulation import SimulationSettings as SimulationSettings
-from ptycho.data.simulation import extract_patches as extract_patches
 from ptycho.data.simulation import simulate as simulate
 from ptycho.data.simulation import simulate_scan as simulate_scan
+from ptycho.diffraction.spline_object import extract_patches as extract_patches

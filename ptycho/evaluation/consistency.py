@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ptycho.evaluation.frc import MIN_SIDE_PX, half_set_frc
-from ptycho.evaluation.results import FrcCurves
+from ptycho.errors import DataError
+from ptycho.evaluation.frc import MIN_SIDE_PX, half_set_frc, mean_frc
+from ptycho.evaluation.results import ChannelPair, FrcCurves, FrcCutoff
 from ptycho.image.cropping import largest_rectangle
 from ptycho.image.phase import PhaseAlignMethod
+from ptycho.image.placed import PlacedImage
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -19,9 +22,12 @@ class SelfConsistency:
     Attributes
     ----------
     half_set_frc : FrcCurves or None
-        Between the images of even and of odd patches; None if both cover too few pixels, or none alike.
-    even, odd : (h, w) complex64
-        Those images; 0 where not covered.
+        Between two halves of the patches, the mean of all splits ring by ring, and the cut-offs of that mean; None
+        if halves share too few pixels.
+    split_frcs : tuple of FrcCurves
+        Of each split.
+    halves : pair of (h, w) complex64
+        The images of the first split; 0 where not covered.
     overlap_variance : (h, w) float32
         Variance of the complex value over the patches on a pixel; NaN where no more than one lies.
     overlap_disagreement : float or None
@@ -32,33 +38,50 @@ class SelfConsistency:
     """
 
     half_set_frc: FrcCurves | None
-    even: np.ndarray
-    odd: np.ndarray
+    split_frcs: tuple[FrcCurves, ...]
+    halves: tuple[np.ndarray, np.ndarray]
     overlap_variance: np.ndarray
     overlap_disagreement: float | None
     notes: tuple[str, ...] = ()
 
+    def cutoff_spread(self, name: str) -> ChannelPair:
+        """Return how far a cut-off is a matter of the lot: its standard deviation over the splits.
+
+        Parameters
+        ----------
+        name : {"one_seventh", "half_bit", "one_bit"}
+            A field of `FrcCutoffs`.
+
+        Returns
+        -------
+        ChannelPair
+            In cycles/pixel; None with fewer than two splits, or where one has no such cut-off.
+        """
+        pairs = [curves.cutoffs(name) for curves in self.split_frcs]
+        return ChannelPair(*(_spread([pair[channel] for pair in pairs]) for channel in (0, 1)))
+
+
+def _spread(cutoffs: Sequence[FrcCutoff | None]) -> float | None:
+    known = [cutoff.frequency for cutoff in cutoffs if cutoff is not None]
+    return float(np.std(known, ddof=1)) if len(known) == len(cutoffs) > 1 else None
+
 
 def measure_consistency(
-    even: np.ndarray,
-    odd: np.ndarray,
+    splits: Iterable[tuple[PlacedImage, PlacedImage]],
     *,
     image: np.ndarray,
-    mask: np.ndarray,
     overlap_variance: np.ndarray,
     phase_align: PhaseAlignMethod = "plane",
     frc_sigma: float = 0.0,
 ) -> SelfConsistency:
-    """Correlate two half-set images and sum up how much overlapping patches differ.
+    """Correlate half-set images and sum up how much overlapping patches differ.
 
     Parameters
     ----------
-    even, odd : (h, w) complex64
-        Images from the patches of even and of odd index, in one frame.
+    splits : iterable of (PlacedImage, PlacedImage)
+        Pairs of images (h, w), each from one half of the patches, in one frame; at least one pair.
     image : (h, w) complex64
-        From all of them.
-    mask : (h, w) bool
-        Pixels that both halves cover.
+        From all patches.
     overlap_variance : (h, w) float32
         As `ptycho.stitching.Canvas.overlap_variance`.
     phase_align, frc_sigma
@@ -71,8 +94,15 @@ def measure_consistency(
     Raises
     ------
     DataError
-        A value that both halves cover is not finite.
+        There is no split, or a value that halves cover is not finite.
     """
+    pairs = list(splits)
+    if not pairs:
+        raise DataError(
+            "there is no split to correlate; pass at least one pair of images of half the patches."
+        )
+    # The same pixels for all splits, or their mean would be one of different rings.
+    mask = np.logical_and.reduce([half.covered for pair in pairs for half in pair])
     known = np.isfinite(overlap_variance)
     modulus = float(np.abs(image[known]).mean(dtype=np.float64)) if known.any() else 0.0
     spread = float(np.sqrt(overlap_variance[known].mean(dtype=np.float64))) if known.any() else 0.0
@@ -80,19 +110,21 @@ def measure_consistency(
     notes = []
     if side < MIN_SIDE_PX:
         notes.append(
-            f"The halves of even and odd patches share {side} covered pixels a side, too few for the half-set "
-            f"FRC, which needs {MIN_SIDE_PX}."
+            f"The halves of the patches share {side} covered pixels a side, too few for the half-set FRC, which "
+            f"needs {MIN_SIDE_PX}."
         )
     if not modulus:
         notes.append(
             "No two patches overlap on a pixel that is not zero, so their disagreement is not known."
         )
+    curves = tuple(
+        half_set_frc(first.values, second.values, mask=mask, phase_align=phase_align, frc_sigma=frc_sigma)
+        for first, second in (pairs if side >= MIN_SIDE_PX else ())
+    )
     return SelfConsistency(
-        half_set_frc=None
-        if side < MIN_SIDE_PX
-        else half_set_frc(even, odd, mask=mask, phase_align=phase_align, frc_sigma=frc_sigma),
-        even=even,
-        odd=odd,
+        half_set_frc=mean_frc(curves, frc_sigma=frc_sigma) if curves else None,
+        split_frcs=curves,
+        halves=(pairs[0][0].values, pairs[0][1].values),
         overlap_variance=overlap_variance,
         overlap_disagreement=spread / modulus if modulus else None,
         notes=tuple(notes),

@@ -6,6 +6,7 @@ https://doi.org/10.1016/0304-3991(87)90010-6.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -160,6 +161,21 @@ def bit_threshold(n_pixels: np.ndarray, *, bits: float) -> np.ndarray:
     return (signal + (root_signal + 1) / root_n) / (1 + signal + root_signal / root_n)
 
 
+def truth_threshold(*, bits: float) -> float:
+    """Return the correlation with a noise-free truth at which an image carries `bits` of information per pixel.
+
+    ``sqrt(s / (1 + s))`` with ``s = 2^bits - 1`` the signal-to-noise ratio of the whole data, twice that of each
+    half in `bit_threshold`: 0.541 for half a bit, 0.707 for one (Rosenthal and Henderson 2003,
+    https://doi.org/10.1016/j.jmb.2003.07.013).
+
+    Parameters
+    ----------
+    bits : float
+        0.5 for the half-bit, 1 for the one-bit criterion.
+    """
+    return float(np.sqrt(1 - 2.0**-bits))
+
+
 def first_crossing(
     frequency: np.ndarray, curve: np.ndarray, threshold: np.ndarray | float, *, end: float
 ) -> FrcCutoff:
@@ -196,7 +212,11 @@ def smoothed(curve: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def compute_frc(
-    amplitudes: tuple[np.ndarray, np.ndarray], phases: tuple[np.ndarray, np.ndarray], *, frc_sigma: float
+    amplitudes: tuple[np.ndarray, np.ndarray],
+    phases: tuple[np.ndarray, np.ndarray],
+    *,
+    frc_sigma: float,
+    half_sets: bool = False,
 ) -> FrcCurves:
     """Correlate two amplitudes, two phases, and the complex fields that they make.
 
@@ -206,6 +226,9 @@ def compute_frc(
         Aligned; phases in radians.
     frc_sigma : float
         Gaussian smoothing, in rings, of each curve before its cut-offs are read; 0 for none.
+    half_sets : bool
+        Both images are reconstructions from halves of the data; by default the second is a truth without noise.
+        It decides which thresholds cut off.
 
     Raises
     ------
@@ -213,29 +236,75 @@ def compute_frc(
         The images are smaller than 16 pixels.
     """
     rings = Rings.of_shape((amplitudes[0].shape[0], amplitudes[0].shape[1]))
-    half_bit, one_bit = (bit_threshold(rings.n_pixels, bits=bits) for bits in (0.5, 1.0))
+    fields = [a * np.exp(1j * p) for a, p in zip(amplitudes, phases, strict=True)]  # (H, W) complex128
+    correlations = [
+        ring_correlation(first, second, rings)
+        for first, second in (amplitudes, phases, (fields[0], fields[1]))
+    ]
+    return _curves(rings.frequency, rings.n_pixels, correlations, frc_sigma=frc_sigma, half_sets=half_sets)
 
-    def curve_of(first: np.ndarray, second: np.ndarray) -> FrcCurve:
-        correlation = ring_correlation(first, second, rings)
+
+def mean_frc(curves: Sequence[FrcCurves], *, frc_sigma: float) -> FrcCurves:
+    """Return the mean of the half-set curves of several splits, and its cut-offs.
+
+    A cut-off of the mean is steadier than the mean of cut-offs, each of which jumps where its curve comes near a
+    threshold and leaves it again.
+
+    Parameters
+    ----------
+    curves : sequence of FrcCurves
+        At least one; of half sets, over common rings.
+    frc_sigma : float
+        As in `compute_frc`.
+    """
+    correlations = []
+    for channel in ("amplitude", "phase", "field"):
+        every = np.array([getattr(each, channel).correlation for each in curves])  # (splits, R)
+        known = ~np.isnan(every).all(axis=0)
+        mean = np.full(every.shape[1], np.nan)
+        mean[known] = np.nanmean(every[:, known], axis=0)
+        correlations.append(mean)
+    first = curves[0]
+    return _curves(first.frequency, first.n_pixels, correlations, frc_sigma=frc_sigma, half_sets=True)
+
+
+def _curves(
+    frequency: np.ndarray,
+    n_pixels: np.ndarray,
+    correlations: Sequence[np.ndarray],
+    *,
+    frc_sigma: float,
+    half_sets: bool,
+) -> FrcCurves:
+    """Give the correlations (R,) of amplitude, phase and field their cut-offs."""
+    half_bit, one_bit = (
+        bit_threshold(n_pixels, bits=bits)
+        if half_sets
+        else np.full(len(n_pixels), truth_threshold(bits=bits))
+        for bits in (0.5, 1.0)
+    )
+
+    def with_cutoffs(correlation: np.ndarray) -> FrcCurve:
         if np.isnan(correlation).all():
             return FrcCurve(correlation, None)
         smooth = smoothed(correlation, frc_sigma)
-        cutoffs = (
-            first_crossing(rings.frequency, smooth, threshold, end=NYQUIST)
+        half, *others = (
+            first_crossing(frequency, smooth, threshold, end=NYQUIST)
             for threshold in (0.5, ONE_SEVENTH, half_bit, one_bit)
         )
-        return FrcCurve(correlation, FrcCutoffs(*cutoffs))
+        return FrcCurve(correlation, FrcCutoffs(None if half_sets else half, *others))
 
-    fields = [a * np.exp(1j * p) for a, p in zip(amplitudes, phases, strict=True)]  # (H, W) complex128
+    amplitude, phase, field = (with_cutoffs(correlation) for correlation in correlations)
     return FrcCurves(
-        frequency=rings.frequency,
+        frequency=frequency,
         unit="cycles/pixel",
-        n_pixels=rings.n_pixels,
-        amplitude=curve_of(*amplitudes),
-        phase=curve_of(*phases),
-        field=curve_of(fields[0], fields[1]),
+        n_pixels=n_pixels,
+        amplitude=amplitude,
+        phase=phase,
+        field=field,
         half_bit=half_bit,
         one_bit=one_bit,
+        half_sets=half_sets,
     )
 
 
@@ -284,4 +353,4 @@ def half_set_frc(
     # The second phase is the first plus the wrapped difference: a wrap in one of them alone is no disagreement.
     phase = detrended_phase(continuous_phase(one), method=phase_align)
     phases = (phase, phase + np.angle(two * one.conj()))
-    return compute_frc((np.abs(one), np.abs(two)), phases, frc_sigma=frc_sigma)
+    return compute_frc((np.abs(one), np.abs(two)), phases, frc_sigma=frc_sigma, half_sets=True)

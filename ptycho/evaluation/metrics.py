@@ -16,6 +16,7 @@ from ptycho.evaluation.results import (
     ChannelPair,
     FrcCurve,
     FrcCurves,
+    FrcCutoff,
     ImageMetrics,
     MetricConvention,
     ScoredImages,
@@ -228,7 +229,7 @@ def _frc_notes(pair: AlignedPair, frc: FrcCurves | None) -> tuple[str, ...]:
     return tuple(
         f"The FRC of the {name} starts below 0.5, so FRC50 is 0, and rises above it later: see the curve."
         for name, curve in (("amplitude", frc.amplitude), ("phase", frc.phase))
-        if curve.cutoffs and curve.cutoffs.half.frequency == 0 and np.nanmax(curve.correlation) > 0.5
+        if curve.cutoffs and curve.cutoffs.half == FrcCutoff(0.0) and np.nanmax(curve.correlation) > 0.5
     )
 
 

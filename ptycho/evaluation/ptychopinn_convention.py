@@ -176,7 +176,7 @@ def score_by_ptychopinn(
             _ssim(*seen.ms_ssim["phase"], 1.0),
         ),
         ms_ssim=ChannelPair(*ms_ssim),
-        frc50=ChannelPair(*(cutoffs.half.frequency for _, cutoffs in curves)),
+        frc50=ChannelPair(*(cutoffs.half.frequency for _, cutoffs in curves if cutoffs.half is not None)),
         frc1over7=ChannelPair(*(cutoffs.one_seventh.frequency for _, cutoffs in curves)),
         ms_ssim_scales=_n_scales(images.amplitude.shape),
         frc=_legacy_curves(curves, min(height, width)),

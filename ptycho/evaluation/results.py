@@ -52,17 +52,19 @@ class FrcCutoff:
 
 @dataclass(frozen=True)
 class FrcCutoffs:
-    """Cut-offs of one curve; the bit criteria are None where the convention has none.
+    """Cut-offs of one curve; None where a threshold does not belong to it.
 
     Attributes
     ----------
-    half, one_seventh : FrcCutoff
-        Of the thresholds 0.5 and 1/7.
+    half : FrcCutoff or None
+        Of the threshold 0.5, for an image against a truth.
+    one_seventh : FrcCutoff
+        Of 1/7, for half sets; against a truth for continuity with older tables alone.
     half_bit, one_bit : FrcCutoff or None
-        Of the bit criteria.
+        Of the bit criteria: of half sets, or their equivalents against a truth.
     """
 
-    half: FrcCutoff
+    half: FrcCutoff | None
     one_seventh: FrcCutoff
     half_bit: FrcCutoff | None = None
     one_bit: FrcCutoff | None = None
@@ -101,7 +103,9 @@ class FrcCurves:
     field : FrcCurve or None
         Curve of the complex images; None in the ptychopinn convention.
     half_bit, one_bit : (R,) float64 or None
-        Threshold curves.
+        Threshold curves: of half sets, or constant where one image is the truth.
+    half_sets : bool
+        Whether both images are reconstructions from halves of the data; else the second is the truth.
     """
 
     frequency: np.ndarray
@@ -112,6 +116,7 @@ class FrcCurves:
     field: FrcCurve | None = None
     half_bit: np.ndarray | None = None
     one_bit: np.ndarray | None = None
+    half_sets: bool = False
 
     def cutoffs(self, name: str) -> tuple[FrcCutoff | None, FrcCutoff | None]:
         """Return one cut-off of the two real images.

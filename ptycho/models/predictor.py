@@ -31,10 +31,13 @@ class PatchPredictor(ABC):
         What the network takes and gives.
     name : str
         What messages call the model.
+    probe : (N, N) complex64 or None
+        Illumination of the first training scan, where it is known.
     """
 
     description: NetworkDescription
     name: str
+    probe: np.ndarray | None = None
 
     @abstractmethod
     def images_of(self, frames: np.ndarray) -> Sequence[np.ndarray]:

@@ -6,6 +6,8 @@ from ptycho.reconstruction._reconstruct import check_crop_fits as check_crop_fit
 from ptycho.reconstruction._reconstruct import check_fits as check_fits
 from ptycho.reconstruction._reconstruct import plan_inference as plan_inference
 from ptycho.reconstruction._reconstruct import reconstruct as reconstruct
+from ptycho.reconstruction.judging import judge_constant as judge_constant
+from ptycho.reconstruction.judging import judge_image as judge_image
 from ptycho.reconstruction.results import HalfSets as HalfSets
 from ptycho.reconstruction.results import InferencePlan as InferencePlan
 from ptycho.reconstruction.results import InferenceRun as InferenceRun

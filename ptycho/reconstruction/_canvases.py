@@ -1,4 +1,4 @@
-"""The canvases that one stream of patches fills: the image in two halves, and PtychoPINN's own if asked for."""
+"""The canvases that one stream of patches fills: the image in four groups, and PtychoPINN's own if asked for."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from autobatch import BatchRun
 from ptycho.image.cropping import Rectangle, object_window
 from ptycho.image.placed import PlacedImage
+from ptycho.reconstruction._half_sets import N_GROUPS, draw_groups
 from ptycho.reconstruction.results import HalfSets
 from ptycho.reconstruction.settings import InferenceSettings
 from ptycho.stitching import Canvas, add_in_batches, canvas_around, canvas_bytes, check_canvas_memory
@@ -29,16 +30,19 @@ class CanvasLayout:
     crop_size : int
         Side M of the central square of each patch that is stitched.
     self_consistency : bool
-        Keep patches of even and of odd index apart, with a second moment; their sum is the image, so no
-        patch is stitched twice.
+        Keep four groups of patches apart, with a second moment; their sum is the image, so no patch is
+        stitched twice.
     mean_centred : bool
         Also fill the square canvas about the mean position that `reassemble_position` makes.
+    seed : int
+        Draws the groups.
     """
 
     centres_yx: np.ndarray
     crop_size: int
     self_consistency: bool
     mean_centred: bool
+    seed: int = 0
 
     @classmethod
     def of(cls, centres_yx: np.ndarray, settings: InferenceSettings) -> CanvasLayout:
@@ -54,7 +58,9 @@ class CanvasLayout:
         -------
         CanvasLayout
         """
-        return cls(centres_yx, settings.crop_size, settings.self_consistency, settings.mean_centred)
+        return cls(
+            centres_yx, settings.crop_size, settings.self_consistency, settings.mean_centred, settings.seed
+        )
 
     @property
     def window(self) -> Rectangle:
@@ -63,8 +69,8 @@ class CanvasLayout:
 
     @property
     def n_bytes(self) -> int:
-        """Most memory that the sums and weights take at once: halves are added up into a third canvas."""
-        n_parts = 3 if self.self_consistency else 1
+        """Most memory that the sums and weights take at once: groups are added up into one more canvas."""
+        n_parts = N_GROUPS + 1 if self.self_consistency else 1
         one = canvas_bytes(
             self.window.shape_yx, crop_size=self.crop_size, overlap_variance=self.self_consistency
         )
@@ -86,7 +92,7 @@ class CanvasLayout:
         except ValueError as error:
             if not self.self_consistency:
                 raise
-            raise ValueError(f"{error} A sixth is enough with --no-self-consistency.") from error
+            raise ValueError(f"{error} A tenth is enough with --no-self-consistency.") from error
 
 
 class CanvasSet:
@@ -116,8 +122,13 @@ class CanvasSet:
                 backend="cpu",
                 overlap_variance=layout.self_consistency,
             )
-            for _ in range(2 if layout.self_consistency else 1)
+            for _ in range(N_GROUPS if layout.self_consistency else 1)
         ]
+        self._group_of = (  # (n,) uint8, which of the parts a patch enters
+            draw_groups(layout.centres_yx, seed=layout.seed)
+            if layout.self_consistency
+            else np.zeros(len(layout.centres_yx), np.uint8)
+        )
         self._centred = (
             Canvas.around(layout.centres_yx, crop_size=layout.crop_size, backend="cpu")
             if layout.mean_centred
@@ -138,13 +149,15 @@ class CanvasSet:
         self, start: int, patches: np.ndarray, *, batch_size: int | Literal["auto"]
     ) -> Iterator[BatchRun]:
         """Add the patches from number `start` on, and give how the batches of each canvas went."""
-        step = len(self._parts)
-        wanted = [(canvas, (number - start) % step, step) for number, canvas in enumerate(self._parts)]
-        if self._centred is not None:
-            wanted.append((self._centred, 0, 1))
         positions_yx = self._layout.centres_yx[start : start + len(patches)]
-        for canvas, first, stride in wanted:
-            mine = slice(first, None, stride)
+        group_of = self._group_of[start : start + len(patches)]
+        wanted = [
+            (canvas, np.flatnonzero(group_of == number) if len(self._parts) > 1 else slice(None))
+            for number, canvas in enumerate(self._parts)
+        ]
+        if self._centred is not None:
+            wanted.append((self._centred, slice(None)))
+        for canvas, mine in wanted:
             if len(positions_yx[mine]):
                 yield add_in_batches(
                     canvas, patches[mine], positions_yx[mine], batch_size=batch_size, warn=False
@@ -152,14 +165,14 @@ class CanvasSet:
 
     def finish(self) -> tuple[PlacedImage, HalfSets | None, int]:
         """Return the image, its halves, and how many patches were rejected; nothing may be added any more."""
-        halves = [_image_of(canvas) for canvas in self._parts] if len(self._parts) > 1 else None
+        groups = [_image_of(canvas) for canvas in self._parts] if len(self._parts) > 1 else None
         first_rejected = self._first_rejected()
         whole = self._parts[0]
         for other in self._parts[1:]:
             whole.merge(other)
         whole.first_rejected = first_rejected
         whole.warn_of_rejected()
-        half_sets = None if halves is None else HalfSets(halves[0], halves[1], whole.overlap_variance())
+        half_sets = None if groups is None else HalfSets(tuple(groups), whole.overlap_variance())
         return _image_of(whole), half_sets, whole.n_rejected
 
     def mean_centred_image(self) -> np.ndarray | None:
@@ -168,9 +181,8 @@ class CanvasSet:
 
     def _first_rejected(self) -> tuple[int, ...]:
         """Indices in the stream of patches, from those that each canvas has counted by itself."""
-        step = len(self._parts)
         found = [
-            step * index + number
+            int(np.flatnonzero(self._group_of == number)[index])
             for number, canvas in enumerate(self._parts)
             for index in canvas.first_rejected
         ]

@@ -26,6 +26,7 @@ from ptycho.errors import DataError
 from ptycho.models.patch_model import collapse_reason
 from ptycho.models.predictor import PatchPredictor
 from ptycho.reconstruction._canvases import CanvasLayout, CanvasSet
+from ptycho.reconstruction.judging import PatchJudge
 from ptycho.reconstruction.results import InferencePlan, InferenceRun, StitchingRecord
 from ptycho.reconstruction.settings import InferenceSettings
 
@@ -245,7 +246,11 @@ class _Stream:
         self._first_stitching: BatchRun | None = None
         self._stitch_sizes: dict[int, None] = {}
         self._n_stitch_oom = self._size_in_use = 0
-        self._predict_s = self._stitch_s = 0.0
+        self._predict_s = self._stitch_s = self._judge_s = 0.0
+        # The patch of a group lies between its frames.
+        judging = settings.verdict and model.gridsize == 1
+        trusted_size = model.trusted_crop_size or scan.patch_size
+        self._judge = PatchJudge(scan, trusted_size=trusted_size) if judging else None
         self._collapsed: str | None = None
 
     def predict(self, start: int, stop: int) -> np.ndarray:
@@ -280,6 +285,10 @@ class _Stream:
             self._n_stitch_oom += run.n_oom
         self._size_in_use = stop - start
         self._stitch_s += time.perf_counter() - began
+        if self._judge is not None:
+            began = time.perf_counter()
+            self._judge.add(self._groups.indices[start:stop, 0], patches)
+            self._judge_s += time.perf_counter() - began
         if self._observer is not None:
             self._observer(self._frames(start, stop), self._groups.centres_yx[start:stop], patches)
 
@@ -303,4 +312,6 @@ class _Stream:
             ),
             shares_frames=self._model.gridsize > 1,
             collapsed=self._collapsed,
+            patch_misfit=None if self._judge is None else self._judge.result(),
+            judge_s=self._judge_s,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,10 @@ import numpy as np
 from autobatch import BatchPlan, BatchRun
 from ptycho.data.reconstruction import Reconstruction
 from ptycho.data.scan import ScanData
+from ptycho.evaluation import Misfit
+from ptycho.image.cropping import Rectangle
 from ptycho.image.placed import PlacedImage
+from ptycho.reconstruction._half_sets import SPLITS
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,15 +22,43 @@ class HalfSets:
 
     Attributes
     ----------
-    even, odd : PlacedImage
-        Stitched from the patches of even and of odd index alone.
+    groups : tuple of 4 PlacedImage
+        Each stitched from a quarter of the patches: of any four that lie together, one by lot.
     overlap_variance : (H, W) float32
         Variance of the complex value over the patches on a pixel; NaN where no more than one lies.
     """
 
-    even: PlacedImage
-    odd: PlacedImage
+    groups: tuple[PlacedImage, ...]
     overlap_variance: np.ndarray
+
+    def splits(self, window: Rectangle) -> Iterator[tuple[PlacedImage, PlacedImage]]:
+        """Give the three pairs of halves that the groups can be put together to.
+
+        Parameters
+        ----------
+        window : Rectangle
+            The pixels of the object that are wanted.
+
+        Yields
+        ------
+        first, second : PlacedImage
+            Two images in the window, each patch in one of them.
+        """
+        groups = [group.in_window(window) for group in self.groups]
+        for first, second in SPLITS:
+            yield _mean_of([groups[i] for i in first]), _mean_of([groups[i] for i in second])
+
+
+def _mean_of(groups: Sequence[PlacedImage]) -> PlacedImage:
+    """Return the image that the patches of all `groups` make: the mean of theirs, weighted by coverage."""
+    depth = np.zeros(groups[0].shape_yx, np.float32)
+    total = np.zeros(groups[0].shape_yx, np.complex64)
+    for group in groups:
+        assert group.coverage is not None  # it was stitched
+        depth += group.coverage
+        total += group.values * group.coverage
+    values = np.divide(total, depth, out=total, where=depth > 0)
+    return PlacedImage.of_coverage(values, depth, groups[0].origin_yx)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +109,11 @@ class InferenceRun:
         Whether patches share frames, as they do for groups of more than one; their agreement then flatters.
     collapsed : str or None
         Why the first batch looks like that of a collapsed network.
+    patch_misfit : Misfit or None
+        How well frames recomputed from their own patches explain the measured ones; None unless a `verdict` was
+        asked for, and for groups, whose patches are not those of frames.
+    judge_s : float
+        Seconds that this took.
     """
 
     image: PlacedImage
@@ -87,6 +124,8 @@ class InferenceRun:
     stitching: StitchingRecord
     shares_frames: bool = False
     collapsed: str | None = None
+    patch_misfit: Misfit | None = None
+    judge_s: float = 0.0
 
     def as_reconstruction(self, scan: ScanData, *, label: str) -> Reconstruction:
         """Return the image of `scan` as a finished reconstruction, ready for a file or for `compare`.

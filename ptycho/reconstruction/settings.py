@@ -36,10 +36,12 @@ class InferenceSettings:
         File that remembers predicted batch sizes from run to run, by network, frames, precision, crop, device and
         TensorFlow's version.
     seed : int
-        Draws `n_groups`, and the neighbours of each group for models of gridsize above 1.
+        Draws `n_groups`, the neighbours of each group for models of gridsize above 1, and half sets.
     self_consistency : bool
-        Keep even and odd patches apart, and how much patches disagree: `InferenceRun.half_sets`. No patch is
-        predicted or stitched twice for it, but the canvas takes six times its memory.
+        Keep four groups of patches apart, and how much patches disagree: `InferenceRun.half_sets`. No patch is
+        predicted or stitched twice for it, but the canvas takes ten times its memory.
+    verdict : bool
+        Recompute each frame from its own patch and compare the two: `InferenceRun.patch_misfit`.
     mean_centred : bool
         Stitch every patch a second time, onto the canvas of `reassemble_position`: `InferenceRun.mean_centred`.
 
@@ -59,6 +61,7 @@ class InferenceSettings:
     batch_memo: str | os.PathLike[str] | None = None
     seed: int = 0
     self_consistency: bool = False
+    verdict: bool = False
     mean_centred: bool = False
 
     def __post_init__(self) -> None:
@@ -72,6 +75,7 @@ class InferenceSettings:
             batch_memo=fields.path(self.batch_memo, "batch_memo"),
             seed=fields.seed(self.seed, "seed"),
             self_consistency=fields.flag(self.self_consistency, "self_consistency"),
+            verdict=fields.flag(self.verdict, "verdict"),
             mean_centred=fields.flag(self.mean_centred, "mean_centred"),
             **{
                 name: fields.whole_number(value, name, at_least=1)

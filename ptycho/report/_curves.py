@@ -141,15 +141,18 @@ def _correlation(
 
 
 def _thresholds(ax: Axes, curves: FrcCurves) -> None:
-    lines = [("0.5", "--", 0.5), ("1/7", ":", ONE_SEVENTH)]
-    for _, style, value in lines:
+    constants = {"1/7": (":", ONE_SEVENTH)} if curves.half_sets else {"0.5": ("--", 0.5)}
+    if curves.unit == "ring":
+        constants = {"0.5": ("--", 0.5), "1/7": (":", ONE_SEVENTH)}
+    for style, value in constants.values():
         ax.axhline(value, color="0.45", linestyle=style, linewidth=1.2)
-    names = {name: (0.0, value) for name, _, value in lines}
-    if curves.half_bit is not None:
-        ax.plot(curves.frequency, curves.half_bit, color="0.45", linewidth=1.2)
-        # Where the line has come down among the others, away from the two names at the left.
-        middle = len(curves.frequency) // 4
-        names["half-bit"] = (float(curves.frequency[middle]), float(curves.half_bit[middle]))
+    names = {name: (0.0, value) for name, (_, value) in constants.items()}
+    # Where the lines have come down among the others, away from the names at the left.
+    middle = len(curves.frequency) // 4
+    for name, line, style in (("half-bit", curves.half_bit, "-"), ("one-bit", curves.one_bit, "-.")):
+        if line is not None:
+            ax.plot(curves.frequency, line, color="0.45", linestyle=style, linewidth=1.2)
+            names[name] = (float(curves.frequency[middle]), float(line[middle]))
     for name, place in names.items():
         ax.annotate(
             name,

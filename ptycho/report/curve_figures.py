@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @in_own_style
 def plot_frc(result: ComparisonResult, path: str | os.PathLike[str]) -> None:
-    """Draw the Fourier ring correlation of every scored arm with the thresholds 0.5, 1/7 and half-bit.
+    """Draw the Fourier ring correlation of every scored arm with its thresholds 0.5, half-bit and one-bit.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def plot_frc(result: ComparisonResult, path: str | os.PathLike[str]) -> None:
 
 @in_own_style
 def plot_half_sets(result: ComparisonResult, path: str | os.PathLike[str]) -> None:
-    """Draw the correlation of even with odd patches of every arm, which needs no truth.
+    """Draw the correlation of halves of the patches of every arm, which needs no truth.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def plot_half_sets(result: ComparisonResult, path: str | os.PathLike[str]) -> No
         raise DataError(
             "no arm has a half-set FRC, which needs self_consistency and 16 pixels a side that both halves cover."
         )
-    _plot_correlations(result, arms, path, criterion="half_bit", name="FRC of even and odd patches")
+    _plot_correlations(result, arms, path, criterion="half_bit", name="FRC of halves of the patches")
 
 
 def _plot_correlations(

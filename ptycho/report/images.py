@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ptycho.evaluation import ImageMetrics, seen_images
+from ptycho.evaluation import ImageMetrics, Verdict, seen_images
 
 if TYPE_CHECKING:
     from ptycho.comparison import ArmResult, ComparisonResult
@@ -32,9 +32,21 @@ def raw_arrays(result: ComparisonResult, prefixes: Mapping[str, ArmPrefixes]) ->
         coverage = arm.image.covered if arm.image.coverage is None else arm.image.coverage
         yield f"{prefix}_coverage", coverage.astype(np.float32, copy=False)
         if arm.consistency is not None:
-            yield f"{prefix}_even_complex", arm.consistency.even
-            yield f"{prefix}_odd_complex", arm.consistency.odd
+            for number, half in enumerate(arm.consistency.halves, start=1):
+                yield f"{prefix}_half_{number}_complex", half
             yield f"{prefix}_overlap_variance", arm.consistency.overlap_variance
+        if arm.verdict is not None:
+            yield from _misfit_arrays(prefix, arm.verdict)
+
+
+def _misfit_arrays(prefix: str, verdict: Verdict) -> Arrays:
+    """Give where on the detector and on the object the frames are badly explained."""
+    for name in ("image", "patches"):
+        misfit = getattr(verdict, name)
+        if misfit is not None:
+            yield f"{prefix}_misfit_{name}_detector", misfit.detector_map
+            yield f"{prefix}_misfit_{name}_object", misfit.object_map
+            yield f"{prefix}_misfit_{name}_origin_yx", np.array(misfit.object_map_origin_yx)
 
 
 def aligned_arrays(result: ComparisonResult, prefixes: Mapping[str, ArmPrefixes]) -> Arrays:

@@ -21,7 +21,7 @@ from ptycho.evaluation.results import METRIC_NAMES, FrcCurve, FrcCurves, ImageMe
 
 if TYPE_CHECKING:
     from ptycho.comparison import ArmResult, ComparisonResult, Failure
-    from ptycho.evaluation import SelfConsistency
+    from ptycho.evaluation import Misfit, SelfConsistency, Verdict
     from ptycho.image.phase import PhaseRamp
     from ptycho.image.placed import PlacedImage
     from ptycho.image.registration import Registration
@@ -132,8 +132,10 @@ def _arm(arm: ArmResult, prefixes: ArmPrefixes) -> dict[str, Any]:
         **_inference(arm.inference),
         "collapsed": arm.collapsed,
         "assumptions": list(arm.assumptions),
+        "probe_overlap": arm.probe_overlap,
         "coverage": _coverage(arm.image),
         "consistency": None if arm.consistency is None else _consistency(arm.consistency),
+        "verdict": None if arm.verdict is None else _verdict(arm.verdict),
         "registration": None if arm.registration is None else _registration(arm.registration),
         "metrics": None if arm.metrics is None else _metrics(arm.metrics),
     }
@@ -177,9 +179,36 @@ def _consistency(consistency: SelfConsistency) -> dict[str, Any]:
     statistics = (np.median, np.max) if variance.size else ()
     return {
         "half_set_frc": None if consistency.half_set_frc is None else _frc(consistency.half_set_frc),
+        "cutoff_spread": {
+            name: asdict(consistency.cutoff_spread(name)) for name in _CUTOFFS if name != "half"
+        },
+        "n_splits": len(consistency.split_frcs),
         "overlap_disagreement": consistency.overlap_disagreement,
         "overlap_std": {f.__name__: float(f(variance)) ** 0.5 for f in statistics} or None,
         "notes": list(consistency.notes),
+    }
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "cause": verdict.cause,
+        "diagnosis": verdict.diagnosis,
+        "counted": verdict.counted,
+        "judged_fraction": verdict.judged_fraction,
+        "intensity_scale": "fitted per frame",
+        **{
+            name: None if misfit is None else _misfit(misfit)
+            for name in ("image", "patches", "constant")
+            for misfit in [getattr(verdict, name)]
+        },
+        "notes": list(verdict.notes),
+    }
+
+
+def _misfit(misfit: Misfit) -> dict[str, Any]:
+    names = ("n_frames", "chi2", "chi2_error", "r_factor", "noise_r_factor", "unexplained")
+    return {name: getattr(misfit, name) for name in names} | {
+        "worst_frames": [asdict(frame) for frame in misfit.worst_frames]
     }
 
 

@@ -13,6 +13,7 @@ from ptycho.evaluation import METRIC_NAMES, FrcCurves, ImageMetrics
 
 if TYPE_CHECKING:
     from ptycho.comparison import ArmResult
+    from ptycho.evaluation import Verdict
 
 METRIC_COLUMNS = ("model", "metric", "amplitude", "phase", "value")
 FRC_COLUMNS = ("model", "frequency_bin", "amplitude_frc", "phase_frc")
@@ -39,6 +40,7 @@ def _arm_rows(arm: ArmResult) -> Iterator[_Cells]:
     if arm.metrics is not None:
         yield from _score_rows(arm.metrics)
     yield from _self_rows(arm)
+    yield "probe_overlap", None, None, arm.probe_overlap
     yield "collapsed", None, None, 1 if arm.collapsed else None
     yield "registration_failed", None, None, 1 if arm.registration_failed else None
     if arm.registration is not None and arm.registration.plausible:
@@ -56,9 +58,27 @@ def _self_rows(arm: ArmResult) -> Iterator[_Cells]:
     if arm.consistency is not None:
         frc = arm.consistency.half_set_frc
         for name, cutoff in _FRC_CUTOFFS.items():
+            spread = arm.consistency.cutoff_spread(cutoff)
             yield f"half_set_{name}", *_cutoffs(frc, cutoff), None
+            yield f"half_set_{name}_spread", spread.amplitude, spread.phase, None
             yield f"half_set_{name}_half_period_px", *_half_periods_px(frc, cutoff), None
         yield "overlap_disagreement", None, None, arm.consistency.overlap_disagreement
+    if arm.verdict is not None:
+        yield from _verdict_rows(arm.verdict)
+
+
+def _verdict_rows(verdict: Verdict) -> Iterator[_Cells]:
+    """Give how well image, patches and a constant object explain the measured frames."""
+    for name in ("image", "patches", "constant"):
+        misfit = getattr(verdict, name)
+        if misfit is not None:
+            yield f"chi2_{name}", None, None, misfit.chi2
+            yield f"r_factor_{name}", None, None, misfit.r_factor
+            yield f"r_factor_{name}_noise", None, None, misfit.noise_r_factor
+            yield f"unexplained_{name}", None, None, misfit.unexplained
+    yield "judged_fraction", None, None, verdict.judged_fraction
+    # The name carries the word: among the values it would turn a whole column of numbers into text.
+    yield f"verdict_{verdict.cause}", None, None, 1
 
 
 def _score_rows(metrics: ImageMetrics) -> Iterator[_Cells]:

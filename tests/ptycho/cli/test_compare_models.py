@@ -490,6 +490,22 @@ def test_self_consistency_needs_no_truth_and_can_be_left_out(workplace, tmp_path
     assert _report(without)["arms"][0]["consistency"] is None
 
 
+@pytest.mark.spec("CM-8.12")
+def test_the_verdict_needs_no_truth_and_can_be_left_out(workplace, tmp_path, capsys):
+    blind = {"--test_data": workplace / "blind.npz", "--stitch-crop-size": 40}
+    with_it, without = tmp_path / "with", tmp_path / "without"
+    assert main([*_arguments(workplace, with_it, **blind), "--no-self-consistency"]) == 0
+    assert "verdict of the frames" in capsys.readouterr().out
+    assert "PtychoPINN,r_factor_patches,,," in (with_it / "comparison_metrics.csv").read_text()
+    arm = _report(with_it)["arms"][0]
+    assert arm["verdict"]["patches"]["n_frames"] == arm["prediction"]["n_items"]
+    assert arm["seconds"]["verdict"] > 0
+    assert main([*_arguments(workplace, without, **blind), "--no-self-consistency", "--no-verdict"]) == 0
+    assert "verdict of the frames" not in capsys.readouterr().out
+    assert _report(without)["arms"][0]["verdict"] is None
+    assert "r_factor" not in (without / "comparison_metrics.csv").read_text()
+
+
 def _broken(kind, folder):
     """Write the broken input called `kind` into `folder` and return the flags that point at it."""
     path = folder / "bad.npz"

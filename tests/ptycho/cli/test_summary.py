@@ -54,6 +54,24 @@ def test_halves_that_agree_in_every_ring_give_a_bound_too(capsys):
     assert row.count("≥") == 1
 
 
+@pytest.mark.spec("CM-8.12")
+def test_the_verdict_stands_between_a_constant_and_the_noise_and_is_said_in_words(capsys):
+    judged = made.model_arm(verdict=made.verdict())
+    finished = made.finished_arm(verdict=made.verdict(patches=None, cause="explained", diagnosis="It does."))
+    text = said(capsys, judged, finished)
+    start = text.index("verdict of the frames")
+    rows = {line.strip()[:10]: line.split() for line in text[start:].splitlines()[2:6]}
+    assert rows["PtychoPINN"][1:3] == ["9.8", "1.85"]
+    assert rows["PtychoPINN"][-1] == "positions"
+    assert "(0.080 noise)" in " ".join(rows["PtychoPINN"])
+    assert [word for word in rows[" ePIE"[1:] + " " * 6] if word == "-"] == ["-"] * 3
+    assert rows["(a constan"][3] == "21.9"
+    assert rows["(counting "][3] == "1"
+    assert "PtychoPINN: Each patch explains its frame but the stitched image does not." in text
+    assert "PtychoPINN: The last hundredth is a guess." in text
+    assert "verdict" not in said(capsys, made.model_arm(verdict=None))
+
+
 @pytest.mark.parametrize(("side", "coarse"), [(32, True), (64, False)])
 def test_a_curve_of_few_rings_is_called_coarse(capsys, side, coarse):
     assert ("rings only" in said(capsys, arm_with_images(side, noise=1.0))) == coarse

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from complex_objects import analytic_object, complex_noise, ramp_phasor
+from scipy.ndimage import gaussian_filter
 
 from ptycho.errors import DataError
 from ptycho.evaluation import frc
@@ -13,8 +14,10 @@ from ptycho.evaluation.frc import (
     compute_frc,
     first_crossing,
     half_set_frc,
+    mean_frc,
     ring_correlation,
     smoothed,
+    truth_threshold,
 )
 from ptycho.evaluation.results import FrcCutoff
 
@@ -140,6 +143,37 @@ def test_the_bit_criteria_of_large_rings():
     n = np.array([8, 100])
     published = (0.2071 + 1.9102 / np.sqrt(n)) / (1.2071 + 0.9102 / np.sqrt(n))
     np.testing.assert_allclose(bit_threshold(n, bits=0.5), published, atol=1e-4)
+
+
+def test_against_a_truth_the_bit_criteria_have_their_equivalents():
+    half_bit, one_bit = (truth_threshold(bits=bits) for bits in (0.5, 1.0))
+    assert (half_bit, one_bit) == (pytest.approx(0.541, abs=5e-4), pytest.approx(0.707, abs=5e-4))
+    # An image whose halves correlate by F correlates by sqrt(2 F / (1 + F)) with what both are images of.
+    for equivalent, between in ((half_bit, 0.2071 / 1.2071), (one_bit, 1 / 3), (0.5, 1 / 7)):
+        assert equivalent == pytest.approx((2 * between / (1 + between)) ** 0.5, abs=1e-4)
+    truth = complex_noise((90, 100), 1.0, seed=1)
+    pair = truth, truth + 0.2 * complex_noise((90, 100), 1.0, seed=2)
+    modulus, angle = (tuple(f(image) for image in pair) for f in (np.abs, np.angle))
+    curves = compute_frc(modulus, angle, frc_sigma=0.0)
+    np.testing.assert_array_equal(curves.half_bit, np.full(len(curves.frequency), half_bit))
+    halves = compute_frc(modulus, angle, frc_sigma=0.0, half_sets=True)
+    np.testing.assert_array_equal(halves.one_bit, bit_threshold(halves.n_pixels, bits=1.0))
+    assert halves.phase.cutoffs.half is None
+    assert curves.phase.cutoffs.half is not None
+
+
+def test_the_mean_of_splits_is_taken_ring_by_ring_and_cut_off_anew():
+    shape = (80, 90)
+    one, *others = (complex_noise(shape, 1.0, seed=seed) for seed in range(4))
+    blurred = gaussian_filter(one, 1.5) * 30
+    every = [half_set_frc(blurred + 2 * other, blurred - other) for other in others]
+    mean = mean_frc(every, frc_sigma=0.0)
+    expected = np.mean([curves.field.correlation for curves in every], axis=0)
+    np.testing.assert_allclose(mean.field.correlation, expected)
+    assert mean.half_sets
+    low, high = (f([curves.field.cutoffs.half_bit.frequency for curves in every]) for f in (min, max))
+    assert 0.05 < mean.field.cutoffs.half_bit.frequency < 0.45
+    assert low - 0.02 < mean.field.cutoffs.half_bit.frequency < high + 0.02
 
 
 def test_a_crossing_is_interpolated_between_rings():

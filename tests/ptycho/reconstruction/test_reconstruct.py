@@ -10,9 +10,11 @@ from autobatch import DoesNotFitError
 from autobatch.testing import FixedMemory, inject_oom
 from ptycho.data import extract_patches
 from ptycho.errors import DataError
+from ptycho.image.cropping import object_window
 from ptycho.models.networks import Architecture, build_network
 from ptycho.models.patch_model import PatchModel
 from ptycho.reconstruction import InferenceSettings, check_fits, plan_inference, reconstruct
+from ptycho.reconstruction._half_sets import draw_groups
 from ptycho.stitching import Canvas, _cpu, stitch_patches
 
 
@@ -272,14 +274,15 @@ def _noisy(model, scale=0.1):
 
 
 @pytest.mark.parametrize("size", [1, 7, 64])
-def test_half_sets_hold_the_even_and_the_odd_patches_of_one_pass(scan, size):
+def test_the_groups_of_half_sets_hold_each_patch_once_in_one_pass(scan, size):
     model = _noisy(OracleModel(scan))
     run = reconstruct(
         model, scan, InferenceSettings(crop_size=16, predict_batch_size=size, self_consistency=True)
     )
     assert sum(model.batch_sizes) - scan.n_frames < size
-    for first, half in ((0, run.half_sets.even), (1, run.half_sets.odd)):
-        part = scan.select(np.arange(first, scan.n_frames, 2))
+    group_of = draw_groups(scan.positions_yx, seed=0)
+    for number, half in enumerate(run.half_sets.groups):
+        part = scan.select(group_of == number)
         alone = reconstruct(model, part, InferenceSettings(crop_size=16)).image
         top, left = (int(a - b) for a, b in zip(alone.origin_yx, half.origin_yx, strict=True))
         height, width = alone.values.shape
@@ -287,6 +290,51 @@ def test_half_sets_hold_the_even_and_the_odd_patches_of_one_pass(scan, size):
         np.testing.assert_allclose(half.values[inside], alone.values, atol=2e-6)
         np.testing.assert_allclose(half.coverage[inside], alone.coverage, atol=2e-6)
         assert half.coverage.sum() == pytest.approx(alone.coverage.sum())
+
+
+def test_splits_are_made_of_the_groups(scan):
+    settings = InferenceSettings(crop_size=16, self_consistency=True)
+    run = reconstruct(_noisy(OracleModel(scan)), scan, settings)
+    window, group_of = object_window(scan.positions_yx, 16), draw_groups(scan.positions_yx, seed=0)
+    pairs = list(run.half_sets.splits(window))
+    assert len(pairs) == 3
+    for (first, second), others in zip(pairs, (1, 2, 3), strict=True):
+        in_first = np.isin(group_of, (0, others))
+        for half, chosen in ((first, in_first), (second, ~in_first)):
+            canvas = Canvas(window.shape_yx, crop_size=16, origin_yx=window.origin_yx, backend="cpu")
+            model = _noisy(OracleModel(scan))
+            canvas.add(model.predict_batch(scan.amplitude[chosen][..., None]), scan.positions_yx[chosen])
+            # Less than a thousandth of a patch, at the rim of a group, is left out of the half.
+            np.testing.assert_allclose(half.coverage, canvas.coverage(), atol=2e-3)
+            deep = half.coverage > 0.1
+            np.testing.assert_allclose(half.values[deep], canvas.image()[deep], atol=1e-2)
+            deep = half.coverage > 1
+            np.testing.assert_allclose(half.values[deep], canvas.image()[deep], atol=2e-3)
+
+
+def test_groups_are_drawn_by_lot_and_lie_alike():
+    rng = np.random.default_rng(3)
+    raster = np.stack(np.mgrid[:24, :31], -1).reshape(-1, 2) * 5.0
+    for positions_yx in (raster, rng.uniform(0, 200, (723, 2)), np.zeros((2, 2))):
+        group_of = draw_groups(positions_yx, seed=7)
+        counts = np.bincount(group_of, minlength=4)
+        assert counts.sum() == len(positions_yx)
+        assert np.ptp(counts) <= 1
+        np.testing.assert_array_equal(group_of, draw_groups(positions_yx, seed=7))
+    assert (draw_groups(raster, seed=7) != draw_groups(raster, seed=8)).mean() > 0.6
+    half = np.isin(draw_groups(raster, seed=7), (0, 1)).reshape(24, 31)
+    windows = np.lib.stride_tricks.sliding_window_view(half, (4, 4))
+    shares = windows.mean(axis=(2, 3))
+    assert shares.min() > 0.1
+    assert shares.max() < 0.9
+
+
+def test_halves_of_a_raster_have_no_lattice_of_their_own():
+    raster = np.stack(np.mgrid[:32, :32], -1).reshape(-1, 2) * 5.0
+    in_half = np.isin(draw_groups(raster, seed=1), (0, 1)).reshape(32, 32)
+    spectrum = np.abs(np.fft.fft2(in_half - 0.5)) / in_half.size**0.5
+    # Lots have a flat spectrum of 0.5; halves of even and odd number have a peak of 16.
+    assert spectrum.max() < 2.0
 
 
 def test_the_image_is_the_sum_of_its_halves_whatever_the_batches(scan):
@@ -305,7 +353,8 @@ def test_the_image_is_the_sum_of_its_halves_whatever_the_batches(scan):
     np.testing.assert_allclose(runs[0].image.values, plain.values, atol=2e-6)
     np.testing.assert_allclose(runs[0].image.coverage, plain.coverage, atol=2e-6)
     np.testing.assert_array_equal(runs[0].image.values, runs[1].image.values)
-    np.testing.assert_array_equal(runs[0].half_sets.odd.values, runs[1].half_sets.odd.values)
+    for groups in zip(*(run.half_sets.groups for run in runs), strict=True):
+        np.testing.assert_array_equal(groups[0].values, groups[1].values)
     np.testing.assert_array_equal(runs[0].half_sets.overlap_variance, runs[1].half_sets.overlap_variance)
 
 
@@ -356,6 +405,6 @@ def test_the_plan_counts_every_canvas(scan, model):
     rows, columns = plan_inference(model, scan, InferenceSettings(crop_size=16)).canvas_shape_yx
     point_map = 8 * (rows - 15) * (columns - 15)
     assert plain == 8 * rows * columns + point_map
-    assert halves == 3 * (24 * rows * columns + point_map)
+    assert halves == 5 * (24 * rows * columns + point_map)
     side = reconstruct(model, scan, InferenceSettings(crop_size=16, mean_centred=True)).mean_centred.shape[0]
     assert both - halves == 8 * side**2 + 8 * (side - 15) ** 2

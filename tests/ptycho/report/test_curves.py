@@ -77,13 +77,16 @@ def test_curves_are_drawn_as_measured_with_their_crossing(ax, frc):
     assert ax.get_legend().get_title().get_text() == "FRC50 (cycles/pixel)"
 
 
-def test_all_three_thresholds_are_there_and_named(ax, frc):
+@pytest.mark.parametrize(("half_sets", "constant"), [(False, "0.5"), (True, "1/7")])
+def test_the_thresholds_that_belong_to_a_curve_are_there_and_named(ax, frc, half_sets, constant):
+    frc = replace(frc, half_sets=half_sets)
     draw_correlations(ax, {"PtychoPINN": frc}, "amplitude", frc_sigma=0.0)
     curves = [np.asarray(line.get_ydata(), float) for line in ax.lines]
-    assert any(np.array_equal(curve, frc.half_bit) for curve in curves)
-    levels = {round(float(curve[0]), 6) for curve in curves if np.ptp(curve) == 0}
-    assert {0.5, round(1 / 7, 6)} <= levels
-    assert {text.get_text() for text in ax.texts} == {"0.5", "1/7", "half-bit"}
+    for threshold in (frc.half_bit, frc.one_bit):
+        assert any(np.array_equal(curve, threshold) for curve in curves)
+    levels = {round(float(curve[0]), 6) for curve in curves if len(curve) == 2 and np.ptp(curve) == 0}
+    assert levels == {round({"0.5": 0.5, "1/7": 1 / 7}[constant], 6)}
+    assert {text.get_text() for text in ax.texts} == {constant, "half-bit", "one-bit"}
     for text in ax.texts:
         assert text.get_bbox_patch().get_facecolor()[:3] == (1, 1, 1)
         assert text.xy[0] < frc.frequency[-1] / 2
@@ -115,7 +118,9 @@ def test_a_silent_channel_is_left_out(ax, frc):
 
 
 def test_rings_are_counted_in_the_older_convention(ax, frc):
-    rings = replace(frc, unit="ring", frequency=np.arange(len(frc.frequency), dtype=float), half_bit=None)
+    rings = replace(
+        frc, unit="ring", frequency=np.arange(len(frc.frequency), dtype=float), half_bit=None, one_bit=None
+    )
     draw_correlations(ax, {"PtychoPINN": rings}, "amplitude", frc_sigma=0.0)
     assert ax.get_xlabel() == "ring"
     assert ax.get_xlim()[1] == len(frc.frequency) - 1

@@ -74,6 +74,20 @@ def test_agreement_of_the_patches_is_told_without_a_truth():
     assert told["notes"] == []
 
 
+@pytest.mark.spec("CM-8.12")
+def test_the_verdict_is_told_with_the_ends_of_its_scale_and_the_worst_frames():
+    verdict = made.verdict(patches=None)
+    arms = made.model_arm(verdict=verdict), made.finished_arm()
+    told, nothing = (arm["verdict"] for arm in _report(made.comparison(*arms))["arms"])
+    assert nothing is None
+    assert (told["cause"], told["diagnosis"], told["counted"]) == ("positions", verdict.diagnosis, True)
+    assert told["intensity_scale"] == "fitted per frame"
+    assert told["patches"] is None
+    assert (told["image"]["chi2"], told["constant"]["chi2"]) == (9.8, 21.9)
+    assert told["image"]["worst_frames"][0] == {"index": 17, "misfit": 8.5}
+    assert told["notes"] == ["The last hundredth is a guess."]
+
+
 def test_an_arm_that_covers_nothing_has_no_depth():
     nowhere = np.zeros(made.WINDOW.shape_yx, bool)
     coverage = _report(
@@ -192,7 +206,7 @@ def _full_report():
 
 @pytest.mark.spec("CM-9.6")
 def test_every_field_is_documented():
-    described, _ = _described_fields("### `run_report.json`", "## Models of PtychoPINN")
+    described, _ = _described_fields("### `run_report.json`", "## Outputs of ptycho-train")
     report = _full_report()
     # These two pass on the names of packages and of the settings' own attributes.
     del report["versions"], report["settings"]
@@ -200,12 +214,12 @@ def test_every_field_is_documented():
 
 
 def test_every_documented_field_is_written():
-    _, named = _described_fields("### `run_report.json`", "## Models of PtychoPINN")
+    _, named = _described_fields("### `run_report.json`", "## Outputs of ptycho-train")
     assert len(named) > 40
     assert named - _keys(_full_report()) == set()
 
 
 def test_the_documented_schema_version_is_the_one_written():
-    described, _ = _described_fields("### `run_report.json`", "## Models of PtychoPINN")
+    described, _ = _described_fields("### `run_report.json`", "## Outputs of ptycho-train")
     assert f"Schema version {SCHEMA_VERSION};" in described
     assert f"| `schema_version` | {SCHEMA_VERSION};" in described

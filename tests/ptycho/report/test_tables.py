@@ -6,6 +6,7 @@ import re
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import made_results as made
 import numpy as np
@@ -17,6 +18,7 @@ from ptycho._io.atomic import staged_files
 from ptycho.evaluation import ChannelPair, FrcCurve, compare_images
 from ptycho.evaluation.frc import compute_frc
 from ptycho.evaluation.similarity import multi_scale_ssim
+from ptycho.evaluation.verdict import Cause
 from ptycho.report import ArtifactOptions, _artifacts, artifact_bytes, write_artifacts
 from ptycho.report.names import ArmPrefixes, arm_prefixes
 
@@ -90,18 +92,47 @@ def test_what_needs_no_truth_is_in_the_table_and_the_arrays(tmp_path):
     assert table["PtychoPINN", "patches_per_pixel_median"] == ("", "", "3.000000")
     assert table["PtychoPINN", "covered_fraction"] == ("", "", f"{1 - 9 * 13 / (40 * 56):.6f}")
     frc = consistency.half_set_frc
-    for name, cutoff in (("frc50", "half"), ("frc1over7", "one_seventh"), ("frc_one_bit", "one_bit")):
+    for name, cutoff in (("frc1over7", "one_seventh"), ("frc_one_bit", "one_bit")):
         expected = [f"{getattr(c.cutoffs, cutoff).frequency:.6f}" for c in (frc.amplitude, frc.phase)]
         assert table["PtychoPINN", f"half_set_{name}"] == (*expected, "")
+        spread = consistency.cutoff_spread(cutoff)
+        expected = f"{spread.amplitude:.6f}", f"{spread.phase:.6f}"
+        assert table["PtychoPINN", f"half_set_{name}_spread"] == (*expected, "")
+    assert not [metric for _, metric in table if metric.startswith("half_set_frc50")]
     assert {metric for model, metric in table if model == "ePIE"} == {"covered_fraction"}
     rows = _rows(tmp_path / "half_set_frc_curves.csv")[1:]
     assert {row[0] for row in rows} == {"PtychoPINN"}
     np.testing.assert_allclose([float(row[3]) for row in rows], frc.phase.correlation, atol=5e-7)
     with np.load(tmp_path / "reconstructions.npz") as arrays:
         np.testing.assert_array_equal(arrays["ptychopinn_overlap_variance"], consistency.overlap_variance)
-        np.testing.assert_array_equal(arrays["ptychopinn_even_complex"], consistency.even)
-        np.testing.assert_array_equal(arrays["ptychopinn_odd_complex"], consistency.odd)
-        assert not [key for key in arrays.files if key.startswith("epie_even")]
+        for number, half in enumerate(consistency.halves, start=1):
+            np.testing.assert_array_equal(arrays[f"ptychopinn_half_{number}_complex"], half)
+        assert not [key for key in arrays.files if key.startswith("epie_half")]
+
+
+@pytest.mark.spec("CM-8.12")
+def test_the_verdict_is_in_the_table_and_its_maps_in_the_arrays(tmp_path):
+    uncounted = made.misfit(None, noise_r_factor=None)
+    unknown = made.verdict(image=uncounted, patches=None, constant=uncounted, cause="unknown")
+    arms = made.model_arm(verdict=made.verdict()), made.finished_arm(verdict=unknown)
+    write_artifacts(made.comparison(*arms), tmp_path)
+    table = _metric_table(tmp_path)
+    assert table["PtychoPINN", "chi2_image"] == ("", "", "9.800000")
+    assert table["PtychoPINN", "chi2_patches"] == ("", "", "1.850000")
+    assert table["PtychoPINN", "r_factor_constant"] == ("", "", "0.225000")
+    assert table["PtychoPINN", "r_factor_image_noise"] == ("", "", "0.080000")
+    assert table["PtychoPINN", "unexplained_patches"] == ("", "", "0.012500")
+    assert table["PtychoPINN", "judged_fraction"] == ("", "", "0.800000")
+    assert table["PtychoPINN", "verdict_positions"] == ("", "", "1.000000")
+    known = {metric for model, metric in table if model == "ePIE"}
+    assert {"r_factor_image", "verdict_unknown"} <= known
+    assert not {"chi2_image", "chi2_constant", "r_factor_image_noise", "r_factor_patches"} & known
+    with np.load(tmp_path / "reconstructions.npz") as arrays:
+        expected = made.misfit(1.0)
+        np.testing.assert_array_equal(arrays["ptychopinn_misfit_image_detector"], expected.detector_map)
+        np.testing.assert_array_equal(arrays["ptychopinn_misfit_patches_object"], expected.object_map)
+        np.testing.assert_array_equal(arrays["epie_misfit_image_origin_yx"], [9.5, 13.25])
+        assert "epie_misfit_patches_object" not in arrays.files
 
 
 @pytest.mark.parametrize("convention", ["standard", "ptychopinn"])
@@ -248,7 +279,7 @@ def test_aligned_arrays_say_by_how_much_they_were_moved(result, tmp_path):
 
 
 def test_without_a_truth_there_is_none_in_the_files(tmp_path):
-    arm = made.model_arm(metrics=None, registration=None, consistency=None)
+    arm = made.model_arm(metrics=None, registration=None, consistency=None, verdict=None)
     write_artifacts(made.comparison(arm, truth=False), tmp_path)
     with np.load(tmp_path / "reconstructions.npz") as arrays:
         assert not [key for key in arrays.files if key.startswith("ground_truth")]
@@ -390,6 +421,10 @@ def test_the_documented_metrics_are_the_ones_written(tmp_path):
         arms = (
             made.collapsed_arm("constant", metrics=scored),
             made.finished_arm(registration=made.registration((40.0, 3.0), failure="too far")),
+            *(
+                made.finished_arm(cause, verdict=made.verdict(cause=cause), probe_overlap=0.75)
+                for cause in get_args(Cause)
+            ),
         )
         write_artifacts(made.comparison(*arms), tmp_path)
         found |= {metric for _, metric in _metric_table(tmp_path)}

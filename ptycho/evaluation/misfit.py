@@ -1,0 +1,215 @@
+"""How well predicted frames explain measured ones, on a scale whose end is known: what counting noise leaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ptycho.evaluation._poisson import PoissonMoments, poisson_moments
+
+N_WORST = 5
+MAP_CELL_PX = 8
+
+
+@dataclass(frozen=True)
+class FrameMisfit:
+    """One frame and how badly it is explained.
+
+    Attributes
+    ----------
+    index : int
+        Its number in the scan.
+    misfit : float
+        chi² over its Poisson expectation; where counts are not known the share of the frame's energy that is
+        not explained.
+    """
+
+    index: int
+    misfit: float
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Misfit:
+    """How far measured frames are from predicted ones, the brightness of each frame fitted.
+
+    Attributes
+    ----------
+    n_frames : int
+        Frames that were judged.
+    chi2 : float or None
+        Sum of ``(2√n - 2√μ)²`` over all pixels that count, n photons measured and μ predicted, over what counting
+        noise alone would leave of it: 1 for a perfect prediction, at every dose. None where counts are not known.
+    chi2_error : float or None
+        Standard error of `chi2` for a perfect prediction.
+    r_factor : float
+        ``Σ|√n - √μ| / Σ√n``.
+    noise_r_factor : float or None
+        What counting noise alone would leave of it.
+    unexplained : float
+        Share of the frames' energy that is neither explained nor counting noise, ``(Σ(√n - √μ)² - noise) / Σn``;
+        independent of the dose. Noise is taken as 0 where counts are not known.
+    detector_map : (N, N) float32
+        Per pixel of the detector, over all frames, what `FrameMisfit.misfit` is per frame; NaN where masked or
+        where neither light nor its prediction fell.
+    detector_excess : (N, N) float32
+        Energy of each pixel, over all frames, that is neither explained nor noise, as a share of the brighter of
+        what was measured and predicted there: 1 for a pixel that is dark where light is predicted.
+    detector_share : (N, N) float32
+        That energy as a share of the sum over the detector.
+    object_map : (h, w) float32
+        The same as `detector_map` per cell of `MAP_CELL_PX` pixels of the object in which frames are centred; NaN
+        where none is.
+    object_map_origin_yx : (float, float)
+        Pixel of the object at the outer corner of its cell (0, 0).
+    worst_frames : tuple of FrameMisfit
+        The five that fit worst, worst first.
+    """
+
+    n_frames: int
+    chi2: float | None
+    chi2_error: float | None
+    r_factor: float
+    noise_r_factor: float | None
+    unexplained: float
+    detector_map: np.ndarray
+    detector_excess: np.ndarray
+    detector_share: np.ndarray
+    object_map: np.ndarray
+    object_map_origin_yx: tuple[float, float]
+    worst_frames: tuple[FrameMisfit, ...]
+
+
+class MisfitSums:
+    """Adds up the misfit of frames, batch by batch; its memory does not grow with their number.
+
+    Parameters
+    ----------
+    positions_yx : (n, 2) float64
+        Where the frames of the scan are centred, in pixels of the object.
+    mask : (N, N) bool
+        Pixels that count.
+    photon_energy : float, optional
+        Squared amplitude of one photon; None where counts are not known.
+    """
+
+    def __init__(self, positions_yx: np.ndarray, mask: np.ndarray, *, photon_energy: float | None) -> None:
+        """Make empty sums."""
+        self._positions_yx, self._mask = positions_yx, mask
+        self._scale = None if photon_energy is None else np.float32(photon_energy**-0.5)
+        self._moments = poisson_moments()
+        self._corner_yx = positions_yx.min(axis=0)
+        cells = ((np.ptp(positions_yx, axis=0)) // MAP_CELL_PX).astype(int) + 1
+        # Squared differences in units of chi², their scale (noise or energy), energies measured and predicted.
+        self._detector = np.zeros((4, *mask.shape))
+        # Of these the first two.
+        self._cells = np.zeros(cells), np.zeros(cells)
+        self._n_frames = 0
+        self._squares = self._noise = self._variance = self._energy = 0.0
+        self._deviation = self._noise_deviation = self._amplitude = 0.0
+        self._worst: tuple[FrameMisfit, ...] = ()
+
+    def add(self, indices: np.ndarray, measured: np.ndarray, predicted: np.ndarray) -> None:
+        """Add frames; those without light, or without a prediction of any, are passed over.
+
+        The brightness of each is fitted: its predicted energy is set to the measured one, which for Poisson counts
+        is the most likely factor (and unbiased at every dose). A constant phase drops out of every frame.
+
+        Parameters
+        ----------
+        indices : (b,) int
+            Numbers of the frames in the scan.
+        measured, predicted : (b, N, N) float32
+            Amplitudes, each in its own unit.
+        """
+        kept = np.float32(1) * self._mask
+        energies = [
+            np.einsum("bij,bij,ij->b", frames, frames, kept, dtype=np.float64, casting="unsafe")
+            for frames in (measured, predicted)
+        ]
+        usable = (energies[0] > 0) & (energies[1] > 0) & np.isfinite(energies[1])
+        if not usable.all():
+            measured, predicted, indices = measured[usable], predicted[usable], indices[usable]
+            energies = [energy[usable] for energy in energies]
+        if not len(indices):
+            return
+        factor = np.sqrt(energies[0] / energies[1]).astype(np.float32)
+        fitted = predicted * (factor[:, None, None] * kept)
+        if self._scale is not None:
+            measured, fitted = measured * self._scale, fitted * self._scale
+            energies[0] = energies[0] * float(self._scale) ** 2
+        self._add_fitted(indices, measured, fitted, energies[0])
+
+    def _add_fitted(
+        self, indices: np.ndarray, measured: np.ndarray, fitted: np.ndarray, energy: np.ndarray
+    ) -> None:
+        difference = measured - fitted
+        difference *= self._mask
+        deviation = float(np.abs(difference).sum(dtype=np.float64))
+        squares = np.square(difference, out=difference)
+        squares *= np.float32(4)
+        per_frame = squares.reshape(len(indices), -1).sum(axis=1, dtype=np.float64)
+        if self._scale is None:
+            scale_of_frames, scale_of_pixels = 4 * energy, 4 * np.einsum("bij,bij->ij", measured, measured)
+        else:
+            scale_of_frames, scale_of_pixels = self._add_noise(fitted, energy)
+        self._n_frames += len(indices)
+        self._squares += per_frame.sum()
+        self._energy += energy.sum()
+        self._deviation += deviation
+        self._amplitude += float((measured * self._mask).sum(dtype=np.float64))
+        seen, predicted = (np.einsum("bij,bij->ij", frames, frames) for frames in (measured, fitted))
+        self._detector += squares.sum(axis=0), scale_of_pixels, seen, predicted
+        rows, columns = ((self._positions_yx[indices] - self._corner_yx) // MAP_CELL_PX).astype(int).T
+        for cells, values in zip(self._cells, (per_frame, scale_of_frames), strict=True):
+            np.add.at(cells, (rows, columns), values)
+        self._keep_worst(indices, per_frame / scale_of_frames)
+
+    def _add_noise(self, fitted: np.ndarray, photons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Add what counting noise leaves, and return it per frame (b,) and per pixel (N, N)."""
+        index, moments = PoissonMoments.index(fitted), self._moments
+        noise = moments.chi2[index]  # (b, N, N)
+        noise *= self._mask
+        # Fitted to its photons, a frame's counts are no Poisson but binomial numbers, whose variance is less by the
+        # pixel's share of the photons: to first order in that share this is what chi² has less.
+        less = np.einsum("bij,bij,bij->b", fitted, fitted, moments.fitted_away[index]) / photons
+        self._variance += float((moments.chi2_variance[index] * self._mask).sum(dtype=np.float64))
+        self._noise_deviation += float((moments.deviation[index] * self._mask).sum(dtype=np.float64))
+        per_frame = noise.reshape(len(fitted), -1).sum(axis=1, dtype=np.float64) - less
+        self._noise += per_frame.sum()
+        return per_frame, noise.sum(axis=0)
+
+    def _keep_worst(self, indices: np.ndarray, misfits: np.ndarray) -> None:
+        worst = np.argsort(misfits)[::-1][:N_WORST]
+        found = [FrameMisfit(int(indices[i]), float(misfits[i])) for i in worst]
+        self._worst = tuple(
+            sorted((*self._worst, *found), key=lambda frame: (-frame.misfit, frame.index))[:N_WORST]
+        )
+
+    def result(self) -> Misfit | None:
+        """Return the misfit of all frames so far; None if there was none with light."""
+        if not self._n_frames:
+            return None
+        counted = self._scale is not None
+        squares, scale, seen, predicted = (sums * self._mask for sums in self._detector)
+        excess = np.maximum(squares - scale, 0) / 4 if counted else squares / 4
+        return Misfit(
+            n_frames=self._n_frames,
+            chi2=self._squares / self._noise if counted else None,
+            chi2_error=self._variance**0.5 / self._noise if counted else None,
+            r_factor=self._deviation / self._amplitude,
+            noise_r_factor=self._noise_deviation / self._amplitude if counted else None,
+            unexplained=(self._squares - self._noise) / (4 * self._energy),
+            detector_map=_ratio(squares, scale),
+            detector_excess=np.nan_to_num(_ratio(excess, np.maximum(seen, predicted))),
+            detector_share=np.nan_to_num(_ratio(excess, np.full_like(excess, excess.sum()))),
+            object_map=_ratio(*self._cells),
+            object_map_origin_yx=(float(self._corner_yx[0]), float(self._corner_yx[1])),
+            worst_frames=self._worst,
+        )
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """Return the quotient as float32, NaN where the denominator is 0."""
+    empty = np.full(numerator.shape, np.nan)
+    return np.divide(numerator, denominator, out=empty, where=denominator > 0).astype(np.float32)
