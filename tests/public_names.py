@@ -17,6 +17,7 @@ HOMES = {
     "ptycho.comparison": "comparison.md",
     "ptycho.data": "data.md",
     "ptycho.demo": "demo.md",
+    "ptycho.diffraction": "diffraction.md",
     "ptycho.errors": "errors.md",
     "ptycho.evaluation": "evaluation.md",
     "ptycho.image": "image.md",

@@ -26,6 +26,6 @@ from ptycho.data.sampling import subsample as subsample
 from ptycho.data.sampling import subsample_indices as subsample_indices
 from ptycho.data.scan import ScanData as ScanData
 from ptycho.data.simulation import SimulationSettings as SimulationSettings
-from ptycho.data.simulation import extract_patches as extract_patches
 from ptycho.data.simulation import simulate as simulate
 from ptycho.data.simulation import simulate_scan as simulate_scan
+from ptycho.diffraction.spline_object import extract_patches as extract_patches

@@ -10,7 +10,8 @@ import numpy as np
 from ptycho._checks import fields
 from ptycho.data.phantoms import defocused_probe, random_lines, random_positions, raster_positions
 from ptycho.data.scan import ScanData
-from ptycho.errors import DataError
+from ptycho.diffraction import far_field_intensity
+from ptycho.diffraction.spline_object import extract_patches
 
 _BATCH = 256
 
@@ -58,7 +59,7 @@ def simulate_scan(
     intensity = np.empty(patches.shape, np.float32)
     for start in range(0, len(patches), _BATCH):
         batch = slice(start, start + _BATCH)
-        intensity[batch] = _far_field_intensity(patches[batch] * wavefield)
+        intensity[batch] = far_field_intensity(patches[batch] * wavefield)
     scale = photons_per_frame / intensity.sum(axis=(1, 2), dtype=np.float64).mean()
     intensity *= np.float32(scale)
     counts = rng.poisson(intensity)
@@ -68,115 +69,6 @@ def simulate_scan(
         probe=wavefield * np.float32(math.sqrt(scale)),
         object_guess=object_image,
     )
-
-
-def extract_patches(object_image: np.ndarray, positions_yx: np.ndarray, patch_size: int) -> np.ndarray:
-    """Cut patches out of an object at sub-pixel positions.
-
-    Sub-pixel positions are met by cubic spline interpolation, which keeps far more of the fine detail than
-    a bilinear one.
-
-    Parameters
-    ----------
-    object_image : (H, W) complex64
-    positions_yx : (n, 2) float64
-        Patch centres in pixels of the object, row first.
-    patch_size : int
-        Side N of a patch in pixels.
-
-    Returns
-    -------
-    (n, N, N) complex64
-
-    Raises
-    ------
-    DataError
-        A patch reaches outside the object.
-    """
-    return PatchCutter(object_image, patch_size).cut(positions_yx)
-
-
-class PatchCutter:
-    """Cuts patches of N = `patch_size` pixels out of one object (H, W) complex64, whose spline is found once.
-
-    `extract_patches` says how; this is for patches that are wanted a few at a time.
-    """
-
-    def __init__(self, object_image: np.ndarray, patch_size: int) -> None:
-        # SciPy takes as long to load as all the rest of reading a scan, which needs none of it.
-        from scipy import ndimage
-
-        image = np.asarray(object_image, dtype=np.complex64)
-        coefficients = ndimage.spline_filter(
-            image,
-            order=3,
-            mode="mirror",
-            output=np.complex64,  # pyright: ignore[reportArgumentType]
-        )
-        self._shape, self._side = image.shape, patch_size
-        self._padded = np.pad(coefficients, 2, mode="reflect")
-
-    def check(self, positions_yx: np.ndarray) -> None:
-        """Refuse centres (n, 2) whose patches reach outside the object, with a `DataError`."""
-        _check_inside(self._shape, np.asarray(positions_yx, dtype=np.float64), self._side)
-
-    def cut(self, positions_yx: np.ndarray) -> np.ndarray:
-        """Return the patches (n, N, N) complex64 centred at `positions_yx` (n, 2), which are checked."""
-        self.check(positions_yx)
-        positions = np.asarray(positions_yx, dtype=np.float64)
-        taps = self._side + 3
-        windows = np.lib.stride_tricks.sliding_window_view(self._padded, (taps, taps))
-        corners = positions - self._side / 2
-        whole = np.floor(corners).astype(np.int64)
-        weights = _cubic_spline_weights(corners - whole)
-        patches = np.empty((len(positions), self._side, self._side), np.complex64)
-        for start in range(0, len(positions), _BATCH):
-            batch = slice(start, start + _BATCH)
-            chosen = windows[whole[batch, 0] + 1, whole[batch, 1] + 1]
-            rows = _weighted_taps(chosen, weights[batch, :, 0], self._side)
-            patches[batch] = _weighted_taps(rows.swapaxes(1, 2), weights[batch, :, 1], self._side).swapaxes(
-                1, 2
-            )
-        return patches
-
-
-def _weighted_taps(windows: np.ndarray, weights: np.ndarray, size: int) -> np.ndarray:
-    """Sum four views of `windows` (n, size + 3, ·), each a row further down, with `weights` (n, 4)."""
-    total = weights[:, 0, None, None] * windows[:, :size]
-    for tap in range(1, 4):
-        total += weights[:, tap, None, None] * windows[:, tap : tap + size]
-    return total
-
-
-def _far_field_intensity(exit_waves: np.ndarray) -> np.ndarray:
-    from scipy import fft
-
-    far_field = np.asarray(fft.fft2(exit_waves, norm="ortho", workers=-1))
-    intensity = np.real(far_field) ** 2 + np.imag(far_field) ** 2
-    return fft.fftshift(intensity, axes=(-2, -1))
-
-
-def _cubic_spline_weights(fraction: np.ndarray) -> np.ndarray:
-    """Weights (n, 4, 2) of the spline coefficients at pixels -1, 0, 1, 2 for `fraction` (n, 2) in [0, 1).
-
-    The cubic B-spline of Unser, doi:10.1109/79.799930, equation 7.
-    """
-    distance = np.abs(fraction[:, None, :] - np.array([-1, 0, 1, 2])[None, :, None])
-    inner = 2 / 3 - distance**2 + distance**3 / 2
-    outer = (2 - distance) ** 3 / 6
-    return np.where(distance < 1, inner, outer).astype(np.float32)
-
-
-def _check_inside(object_shape: tuple[int, ...], positions: np.ndarray, patch_size: int) -> None:
-    half = patch_size / 2
-    outside = ((positions < half) | (positions > np.array(object_shape) - half)).any(axis=1)
-    if outside.any():
-        first = int(np.flatnonzero(outside)[0])
-        raise DataError(
-            f"{int(outside.sum())} of {len(positions)} patches reach outside the object of {object_shape} pixels, "
-            f"first number {first} centred at (y, x) = ({positions[first, 0]:g}, {positions[first, 1]:g}); "
-            f"keep centres {half:g} pixels from every side."
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,8 @@ from ptycho._io.mapped import refuse_truncated
 from ptycho.data.grouping import neighbour_groups
 from ptycho.data.illumination import consistent_probe
 from ptycho.data.scan import ScanData
-from ptycho.data.simulation import PatchCutter
+from ptycho.diffraction import SplineObject
+from ptycho.diffraction.spline_object import check_inside
 from ptycho.models.networks import Architecture
 
 
@@ -35,7 +36,7 @@ class Examples:
         Position of each frame relative to the centre of its group, in pixels.
     scan_of : (n,) int32
         The scan of each group.
-    cutters : tuple of PatchCutter or None, optional
+    splines : tuple of SplineObject or None, optional
         Of the objects whose patches are the labels, None in it for a scan with labels of its own; None where no
         labels are needed.
     """
@@ -47,7 +48,7 @@ class Examples:
     indices: np.ndarray
     offsets_yx: np.ndarray
     scan_of: np.ndarray
-    cutters: tuple[PatchCutter | None, ...] | None
+    splines: tuple[SplineObject | None, ...] | None
 
     @classmethod
     def gather(
@@ -67,7 +68,7 @@ class Examples:
             indices=np.concatenate([group.indices for group in groups]),
             offsets_yx=np.concatenate([-group.relative_yx.astype(np.float32) for group in groups]),
             scan_of=np.repeat(np.arange(len(scans), dtype=np.int32), [len(group) for group in groups]),
-            cutters=tuple(map(_cutter, scans)) if architecture.is_supervised else None,
+            splines=tuple(map(_spline, scans)) if architecture.is_supervised else None,
         )
 
     def __len__(self) -> int:
@@ -77,7 +78,7 @@ class Examples:
     @property
     def is_labelled(self) -> bool:
         """Whether `labels` can be asked for."""
-        return self.cutters is not None
+        return self.splines is not None
 
     def frames(self, chosen: np.ndarray) -> np.ndarray:
         """Return the frames of the groups `chosen` (B,), (B, N, N, C) float32 in the units of the network."""
@@ -91,16 +92,16 @@ class Examples:
     def labels(self, chosen: np.ndarray) -> np.ndarray:
         """Return the object under the frames of the groups `chosen` (B,), (B, N, N, C) complex64."""
 
-        assert self.cutters is not None  # else nobody asks for labels
-        cutters = self.cutters
+        assert self.splines is not None  # else nobody asks for labels
+        splines = self.splines
 
         def read(number: int, members: np.ndarray) -> np.ndarray:
-            scan, cutter = self.scans[number], cutters[number]
-            if cutter is None:
+            scan, spline = self.scans[number], splines[number]
+            if spline is None:
                 assert scan.labels is not None  # checked at the door
                 refuse_truncated(scan.labels)
                 return scan.labels[members]
-            patches = cutter.cut(scan.positions_yx[members.ravel()])
+            patches = spline.patches(scan.positions_yx[members.ravel()], scan.patch_size)
             return patches.reshape(*members.shape, *patches.shape[1:])
 
         return self._stacked(chosen, np.dtype(np.complex64), read)
@@ -117,14 +118,13 @@ class Examples:
         return stacked
 
 
-def _cutter(scan: ScanData) -> PatchCutter | None:
+def _spline(scan: ScanData) -> SplineObject | None:
     if scan.labels is not None:
         return None
     assert scan.object_guess is not None  # checked at the door
-    cutter = PatchCutter(scan.object_guess, scan.patch_size)
     # Now rather than in the middle of an epoch.
-    cutter.check(scan.positions_yx)
-    return cutter
+    check_inside(scan.object_guess.shape, scan.positions_yx, scan.patch_size)
+    return SplineObject.of(scan.object_guess)
 
 
 def _masks(scans: Sequence[ScanData]) -> np.ndarray | None:
