@@ -6,16 +6,10 @@ import scipy.ndimage
 
 def spline_matrix(position, side, n_coefficients):
     """The weights (N, n) of mirrored spline coefficients, two beyond each end, in a patch's pixels."""
-    matrix = np.zeros((side, n_coefficients))
-    for pixel in range(side):
-        x = position - side / 2 + pixel
-        for column in range(n_coefficients):
-            distance = abs(x - (column - 2))
-            if distance < 1:
-                matrix[pixel, column] = 2 / 3 - distance**2 + distance**3 / 2
-            elif distance < 2:
-                matrix[pixel, column] = (2 - distance) ** 3 / 6
-    return matrix
+    pixels = position - side / 2 + np.arange(side)
+    distance = np.abs(pixels[:, None] - (np.arange(n_coefficients) - 2))
+    near, far = 2 / 3 - distance**2 + distance**3 / 2, (2 - distance) ** 3 / 6
+    return np.where(distance < 1, near, np.where(distance < 2, far, 0))
 
 
 def coefficients_of(image):

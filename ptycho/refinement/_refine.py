@@ -13,7 +13,6 @@ from ptycho.data.scan import ScanData
 from ptycho.diffraction import SplineObject, expected_amplitude, spread_under_frames
 from ptycho.errors import DataError
 from ptycho.image.placed import PlacedImage
-from ptycho.reconstruction.settings import BatchSize
 from ptycho.refinement._cpu_sums import CpuSums
 from ptycho.refinement._mini_batch import MiniBatch, Wishes
 from ptycho.refinement._state import RefinementState
@@ -26,6 +25,8 @@ logger = logging.getLogger(__name__)
 # of what the frames want, or more.
 _LIT_ABOVE = 0.5
 _FRAMES_FOR_SCALE = 64
+# A flat object has no structure by which to tell where a frame lies: the object alone is improved at first.
+_SWEEPS_TO_SETTLE = 2
 
 
 def refine(
@@ -163,7 +164,7 @@ class _Sweeper:
         self._state, self._settings, self._given = state, settings, given
         self._sums = CpuSums(state, alpha=settings.alpha)
         self._rng = np.random.default_rng(settings.seed)
-        self._batch_size: BatchSize = settings.batch_size
+        self._batch_size = settings.batch_size
         self._before = state.image()
         self._n_sweeps = 0
         self.first_change = np.zeros(self._before.shape, np.float32)
@@ -171,6 +172,7 @@ class _Sweeper:
     def sweep(self, stage: Stage) -> SweepRecord:
         """Use every frame once, in a new order."""
         began, state = time.perf_counter(), self._state
+        state.object_alone = self._given is None and self._n_sweeps < _SWEEPS_TO_SETTLE
         order, step = self._rng.permutation(len(state.misfit)), self._settings.mini_batch
         batch_sizes: dict[int, None] = {}
         n_oom = 0

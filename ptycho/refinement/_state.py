@@ -29,20 +29,28 @@ class RefinementState:
     ) -> None:
         side = scan.patch_size
         self.patch_size, self.origin_yx = side, origin_yx
-        self.refines_probe, self.refines_positions = settings.refine_probe, settings.refine_positions
+        self._settings, self.object_alone = settings, False
         # Compiled loops are compiled anew for every kind of array: all frames are read-only, mapped ones too.
         self.amplitude = read_only(np.asarray(scan.amplitude))
         self.counts = read_only(np.ones((side, side), bool) if scan.mask is None else scan.mask)
         self.coefficients = SplineObject.of(image).coefficients.copy()
         self.light = np.zeros(self.coefficients.shape, np.float32)
         self.misfit = np.zeros((scan.n_frames, 2))
-        self._positions_yx = scan.positions_yx - np.asarray(origin_yx)
-        self._first_positions_yx = self._positions_yx.copy()
-        self._max_shift_px = settings.max_position_shift_px
-        self._alpha = settings.alpha
+        self.positions_yx = scan.positions_yx.copy()  # (n, 2) float64, in pixels of the scan's object
+        self._first_positions_yx = scan.positions_yx
         self._set_probe(scan.probe)
         self._probe_sums = np.zeros((side, side), np.complex64)
         self._probe_weights = np.zeros((side, side), np.float32)
+
+    @property
+    def refines_probe(self) -> bool:
+        """Whether the steps change the probe now."""
+        return self._settings.refine_probe and not self.object_alone
+
+    @property
+    def refines_positions(self) -> bool:
+        """Whether the steps move the frames now."""
+        return self._settings.refine_positions and not self.object_alone
 
     def image(self) -> np.ndarray:
         """Return the object as it is now, (H, W) complex64."""
@@ -53,14 +61,9 @@ class RefinementState:
         inner = slice(MARGIN_PX, -MARGIN_PX)
         return self.light[inner, inner] / self.intensity.max()
 
-    @property
-    def positions_yx(self) -> np.ndarray:
-        """Patch centres in pixels of the scan's object, (n, 2) float64."""
-        return self._positions_yx + np.asarray(self.origin_yx)
-
     def mini_batch(self, frames: np.ndarray) -> MiniBatch:
         """Return `frames` (m,) where they lie now."""
-        return MiniBatch.at(frames, self._positions_yx[frames], self.patch_size)
+        return MiniBatch.at(frames, self.positions_yx[frames] - self.origin_yx, self.patch_size)
 
     def take(self, batch: MiniBatch, wishes: Wishes) -> None:
         """Keep what the frames of `batch` said, add up what they want of the probe, and move them."""
@@ -70,17 +73,16 @@ class RefinementState:
             self._probe_sums += patch.conj() * difference
             self._probe_weights += patch.real**2 + patch.imag**2
         if self.refines_positions:
-            first = self._first_positions_yx[batch.frames]
-            moved = self._positions_yx[batch.frames] + wishes.shifts_yx
-            self._positions_yx[batch.frames] = np.clip(
-                moved, first - self._max_shift_px, first + self._max_shift_px
-            )
+            first, reach = self._first_positions_yx[batch.frames], self._settings.max_position_shift_px
+            moved = self.positions_yx[batch.frames] + wishes.shifts_yx
+            self.positions_yx[batch.frames] = np.clip(moved, first - reach, first + reach)
 
     def step(self) -> None:
         """Change the probe by what the frames of a mini-batch want of it."""
         if not self.refines_probe:
             return
-        divisor = (1 - self._alpha) * self._probe_weights + self._alpha * self._probe_weights.max()
+        alpha = self._settings.alpha
+        divisor = (1 - alpha) * self._probe_weights + alpha * self._probe_weights.max()
         self._set_probe(self.probe + self._probe_sums / np.maximum(divisor, np.finfo(np.float32).tiny))
         self._probe_sums[:] = 0
         self._probe_weights[:] = 0

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ptycho._checks import fields
-from ptycho.reconstruction.settings import BatchSize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +26,10 @@ class RefinementSettings:
     batch_size : "auto" or int
         Frames of a mini-batch that are computed at once; changes memory, never a bit of the image.
     refine_probe : bool
-        Improve the probe with the object.
+        Improve the probe with the object; from a flat one, after two sweeps that improve the object alone.
     refine_positions : bool
-        Improve the positions with the object, each by at most `max_position_shift_px` along an axis.
+        Improve the positions with the object, each by at most `max_position_shift_px` along an axis; from a flat
+        one, after two sweeps that improve the object alone.
     max_position_shift_px : float
         In pixels of the object.
 
@@ -42,7 +43,7 @@ class RefinementSettings:
     mini_batch: int = 32
     alpha: float = 0.5
     seed: int = 0
-    batch_size: BatchSize = "auto"
+    batch_size: int | Literal["auto"] = "auto"
     refine_probe: bool = False
     refine_positions: bool = False
     max_position_shift_px: float = 8.0

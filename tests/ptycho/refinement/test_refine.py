@@ -1,11 +1,13 @@
 """Sweeps over the frames: against a naive twin, bit by bit, and where the answer is known."""
 
+from dataclasses import replace
+
 import naive_pie
 import numpy as np
 import pytest
 
 from autobatch.testing import inject_oom
-from ptycho.data import ScanData, SimulationSettings, simulate
+from ptycho.data import ScanData, SimulationSettings, defocused_probe, simulate
 from ptycho.diffraction import SplineObject, expected_amplitude, spread_under_frames
 from ptycho.errors import DataError, SettingsError
 from ptycho.image import PlacedImage, Rectangle
@@ -157,7 +159,7 @@ def test_masked_pixels_of_the_detector_say_nothing(scan, guess):
     image = PlacedImage(scan.object_guess, np.ones(scan.object_guess.shape, bool), (0.0, 0.0))
     assert refine(image, clean).distrust < 1e-4
     # Were the zeros taken for a measurement, the beam's centre would be torn out of every frame.
-    assert refine(image, ScanData(**{**vars(clean), "mask": None})).distrust > 0.01
+    assert refine(image, replace(clean, mask=None)).distrust > 0.01
 
 
 def test_change_tells_where_the_frames_distrust_the_image(scan):
@@ -213,3 +215,50 @@ def test_a_probe_in_other_units_is_told(scan, caplog):
 def test_settings_are_checked(wrong):
     with pytest.raises(SettingsError, match=next(iter(wrong))):
         RefinementSettings(**wrong)
+
+
+def probe_error(probe, truth):
+    """Relative error of a probe, without a constant factor, which the object may have in its place."""
+    factor = np.vdot(probe, truth) / np.vdot(probe, probe)
+    return np.linalg.norm(factor * probe - truth) / np.linalg.norm(truth)
+
+
+def position_error(positions_yx, truth):
+    """Root mean square distance in pixels, without a common shift, which the object may have in its place."""
+    stray = (positions_yx - truth) - (positions_yx - truth).mean(axis=0)
+    return np.sqrt(np.mean(np.sum(stray**2, axis=1)))
+
+
+def test_a_probe_out_of_focus_is_mended(scan, guess):
+    wrong = defocused_probe(SIDE, defocus=7.0)
+    wrong = (wrong * np.linalg.norm(scan.probe) / np.linalg.norm(wrong)).astype(np.complex64)
+    settings = RefinementSettings(sweeps=15, mini_batch=4, refine_probe=True)
+    run = refine(guess, replace(scan, probe=wrong), settings)
+    assert probe_error(run.probe, scan.probe) < 0.5 * probe_error(wrong, scan.probe)
+    without = refine(guess, replace(scan, probe=wrong), replace(settings, refine_probe=False))
+    np.testing.assert_array_equal(without.probe, wrong)
+    assert error_of(run.image, scan.object_guess) < 0.6 * error_of(without.image, scan.object_guess)
+
+
+@pytest.mark.parametrize("from_flat", [False, True])
+def test_positions_wrong_by_two_pixels_are_mended(scan, guess, from_flat):
+    stray = np.random.default_rng(3).normal(0, np.sqrt(2), scan.positions_yx.shape)
+    moved = replace(scan, positions_yx=scan.positions_yx + stray)
+    settings = RefinementSettings(sweeps=20, mini_batch=8, refine_positions=True)
+    run = refine(None if from_flat else guess, moved, settings)
+    before, after = (
+        position_error(found, scan.positions_yx) for found in (moved.positions_yx, run.positions_yx)
+    )
+    assert before == pytest.approx(2, abs=0.1)
+    assert after < 0.5 * before
+    assert np.abs(run.positions_yx - moved.positions_yx).max() <= settings.max_position_shift_px
+    without = refine(None if from_flat else guess, moved, replace(settings, refine_positions=False))
+    np.testing.assert_array_equal(without.positions_yx, moved.positions_yx)
+    assert run.sweeps[-1].r_factor < 0.7 * without.sweeps[-1].r_factor
+
+
+def test_positions_move_no_further_than_they_may(scan, guess):
+    moved = replace(scan, positions_yx=scan.positions_yx + 3.0 * (np.arange(scan.n_frames)[:, None] % 2))
+    settings = RefinementSettings(sweeps=5, mini_batch=4, refine_positions=True, max_position_shift_px=0.5)
+    run = refine(guess, moved, settings)
+    assert np.abs(run.positions_yx - moved.positions_yx).max() == pytest.approx(0.5)
