@@ -47,6 +47,8 @@ def print_runs(result: ComparisonResult, files: Sequence[Path]) -> None:
 def _print_runs(console: Console, result: ComparisonResult, files: Sequence[Path]) -> None:
     if any(arm.consistency is not None for arm in result.arms):
         console.print(_consistency_table(result))
+    if any(arm.refinement is not None for arm in result.arms):
+        console.print(_refinement_table(result))
     console.print(_runs_table(result))
     for text in _notes(result):
         console.print(in_one_line(text), highlight=False)
@@ -80,6 +82,10 @@ def print_plan(arms: Sequence[Arm], scan: ScanData, settings: ComparisonSettings
             f"{rows}x{columns}, {_mebibytes(plan.canvas_bytes)}",
             plan.batches.reason,
         )
+        if settings.refinement is not None:
+            refined = f"{arm.label} refined"
+            wanted = settings.refinement
+            table.add_row(refined, "-", f"{wanted.mini_batch:,}", "-", "-", f"{wanted.sweeps} x all frames")
     console.print(table)
     console.print("Dry run: nothing was computed, nothing was written.")
 
@@ -147,6 +153,25 @@ def _consistency_table(result: ComparisonResult) -> Table:
             f"{arm.image.covered.mean():.1%}",
             "-" if disagreement is None else f"{disagreement:.1%}",
             *_half_bit_cutoffs(arm.consistency),
+        )
+    return table
+
+
+def _refinement_table(result: ComparisonResult) -> Table:
+    table = _table(
+        "refinement", "changed by the 1st sweep", "by the last", "R in the 1st", "in the last", "s"
+    )
+    for arm in result.arms:
+        if arm.refinement is None:
+            continue
+        first, last = arm.refinement.sweeps[0], arm.refinement.sweeps[-1]
+        table.add_row(
+            arm.label,
+            f"{first.change:.1%}",
+            f"{last.change:.1%}",
+            f"{first.r_factor:.4f}",
+            f"{last.r_factor:.4f}",
+            f"{arm.refinement.seconds:.2f}",
         )
     return table
 

@@ -245,6 +245,7 @@ def _open(arguments: argparse.Namespace) -> _Job:
         register=_registered(arguments),
         n_groups=arguments.n_test_groups if arguments.n_test_subsample else None,
         seed=arguments.test_subsample_seed or 0,
+        refinement=_flags.refinement_from(arguments),
     )
     n_frames = arguments.n_test_subsample or arguments.n_test_groups
     scan = whole if n_frames is None else subsample(whole, n_frames, seed=arguments.test_subsample_seed)

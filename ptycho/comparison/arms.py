@@ -32,10 +32,11 @@ from ptycho.reconstruction import (
     plan_inference,
     reconstruct,
 )
+from ptycho.refinement import RefinementRun
 
 logger = logging.getLogger(__name__)
 
-ArmKind = Literal["model", "reconstruction"]
+ArmKind = Literal["model", "reconstruction", "refined"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class ArmImage:
         The image as PtychoPINN places it; a finished one as it came.
     inference : InferenceRun or None
         How a model made it.
+    refinement : RefinementRun or None
+        How the frames improved it.
     seconds : dict of str to float
         Wall time: ``reconstruct``, and of a model ``predict`` and ``stitch``.
     """
@@ -73,6 +76,7 @@ class ArmImage:
     image: PlacedImage
     mean_centred: np.ndarray | None
     inference: InferenceRun | None = None
+    refinement: RefinementRun | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
 

@@ -16,6 +16,7 @@ from ptycho.image.placed import PlacedImage
 from ptycho.image.registration import Registration
 from ptycho.models.networks import ModelKind
 from ptycho.reconstruction import InferenceRun
+from ptycho.refinement import RefinementRun
 
 FailureKind = Literal["failed", "stopped", "not_scored", "unreliable"]
 
@@ -85,8 +86,8 @@ class ArmResult:
     label : str
     role : {"pinn", "baseline"} or None
         As in `Arm`.
-    kind : {"model", "reconstruction"}
-        A model that was run, or an image that was finished.
+    kind : {"model", "reconstruction", "refined"}
+        A model that was run, an image that was finished, or a model's image that the frames have improved.
     image : PlacedImage
         As reconstructed, on the object's pixel grid, in the window.
     aligned : PlacedImage
@@ -101,6 +102,8 @@ class ArmResult:
         The image as PtychoPINN places it, centred on the mean position; only for its metric convention.
     inference : InferenceRun or None
         How a model's batches went.
+    refinement : RefinementRun or None
+        How the frames improved an image; None for one as it was made.
     assumptions : tuple of str
         What the file of a model left open and how it was taken, a sentence each.
     place_known : bool
@@ -121,6 +124,7 @@ class ArmResult:
     consistency: SelfConsistency | None = None
     mean_centred: np.ndarray | None = None
     inference: InferenceRun | None = None
+    refinement: RefinementRun | None = None
     assumptions: tuple[str, ...] = ()
     place_known: bool = True
     seconds: dict[str, float] = field(default_factory=dict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import Literal
 
 import numpy as np
 
@@ -164,7 +165,7 @@ class _Sweeper:
         self._state, self._settings, self._given = state, settings, given
         self._sums = CpuSums(state, alpha=settings.alpha)
         self._rng = np.random.default_rng(settings.seed)
-        self._batch_size = settings.batch_size
+        self._batch_size: int | Literal["auto"] = settings.batch_size
         self._before = state.image()
         self._n_sweeps = 0
         self.first_change = np.zeros(self._before.shape, np.float32)
