@@ -59,7 +59,7 @@ def _print_runs(console: Console, result: ComparisonResult, files: Sequence[Path
 
 def print_plan(arms: Sequence[Arm], scan: ScanData, settings: ComparisonSettings) -> None:
     """Print what a comparison would do and the memory it would take; computes nothing."""
-    from ptycho.comparison import plan_arm
+    from ptycho.comparison import plan_arm, refined_label
 
     console = _console()
     console.print(
@@ -82,10 +82,10 @@ def print_plan(arms: Sequence[Arm], scan: ScanData, settings: ComparisonSettings
             f"{rows}x{columns}, {_mebibytes(plan.canvas_bytes)}",
             plan.batches.reason,
         )
-        if settings.refinement is not None:
-            refined = f"{arm.label} refined"
-            wanted = settings.refinement
-            table.add_row(refined, "-", f"{wanted.mini_batch:,}", "-", "-", f"{wanted.sweeps} x all frames")
+        wanted = arm.refinement_in(settings.refinement)
+        if wanted is not None:
+            label, frames = refined_label(arm.label, wanted), f"{scan.n_frames * wanted.sweeps:,} frames"
+            table.add_row(label, "-", f"{wanted.mini_batch:,}", "-", "-", f"steps of so many of {frames}")
     console.print(table)
     console.print("Dry run: nothing was computed, nothing was written.")
 

@@ -158,7 +158,8 @@ class _Making:
         """Improve the image by the frames."""
         if self._made is None:
             raise DataError(f"{self._arm.label} has no image to refine; see why it failed.")
-        placer, settings = self._placer, self._placer.settings.refinement
+        placer = self._placer
+        settings = self._arm.refinement_in(placer.settings.refinement)
         assert settings is not None  # or there would be no such column
         label = refined_label(self._arm.label, settings)
         run = refine(self._made.image, placer.scan, settings, progress=placer.progress, label=label)
@@ -176,10 +177,9 @@ class _Making:
 
 
 def labels_of(arm: Arm, settings: ComparisonSettings) -> list[str]:
-    """Return what the images of `arm` are called: as it is, and refined if that is wanted of a model."""
-    if settings.refinement is None or arm.is_finished:
-        return [arm.label]
-    return [arm.label, refined_label(arm.label, settings.refinement)]
+    """Return what the images of `arm` are called: as it is made, and refined if that is wanted."""
+    wanted = arm.refinement_in(settings.refinement)
+    return [arm.label] if wanted is None else [arm.label, refined_label(arm.label, wanted)]
 
 
 def refined_label(label: str, settings: RefinementSettings) -> str:

@@ -32,7 +32,7 @@ from ptycho.reconstruction import (
     plan_inference,
     reconstruct,
 )
-from ptycho.refinement import RefinementRun
+from ptycho.refinement import RefinementRun, RefinementSettings
 
 logger = logging.getLogger(__name__)
 
@@ -121,6 +121,20 @@ class Arm(ABC):
         """What the file of a model left open and how it was taken, a sentence each."""
         return ()
 
+    def refinement_in(self, wanted: RefinementSettings | None) -> RefinementSettings | None:
+        """Return how the image is to be improved by the frames: None, for an image that came as it is.
+
+        Parameters
+        ----------
+        wanted : RefinementSettings or None
+            Of the whole comparison; what an arm says itself goes before it.
+
+        Returns
+        -------
+        RefinementSettings or None
+        """
+        return None
+
     @abstractmethod
     def check(self, scan: ScanData) -> None:
         """Raise `DataError` if this arm cannot be compared on `scan`; runs nothing.
@@ -191,6 +205,8 @@ class ModelArm(Arm):
     model : PatchModel
     predict_batch_size, max_predict_batch_size, max_groups : optional
         In place of the fields of `InferenceSettings` of the same name, where they are given.
+    refinement : RefinementSettings, optional
+        In place of that of `ComparisonSettings`, where it is given.
     observer : callable, optional
         Called with what went into and came out of the model, batch by batch (`ptycho.report.patch_dump`).
 
@@ -204,6 +220,7 @@ class ModelArm(Arm):
     predict_batch_size: BatchSize | None = None
     max_predict_batch_size: int | None = None
     max_groups: int | None = None
+    refinement: RefinementSettings | None = None
     observer: BatchObserver | None = None
 
     def __post_init__(self) -> None:
@@ -224,6 +241,10 @@ class ModelArm(Arm):
     def assumptions(self) -> tuple[str, ...]:
         """What the file of the model left open and how it was taken, a sentence each."""
         return self.model.assumptions
+
+    def refinement_in(self, wanted: RefinementSettings | None) -> RefinementSettings | None:
+        """Return how the image is to be improved by the frames, None if it is not."""
+        return self.refinement or wanted
 
     def check(self, scan: ScanData) -> None:
         """Raise `DataError` if the frames of `scan` are not those that the model takes."""

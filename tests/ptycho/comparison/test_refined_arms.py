@@ -72,6 +72,15 @@ def test_the_model_runs_once_for_both(scan, model):
     assert [arm.label for arm in result.arms] == ["m", "m + 1 sweep"]
 
 
+def test_one_model_may_be_refined_and_another_not(scan, model):
+    arms = [
+        ModelArm(label="polished", model=model, refinement=RefinementSettings(sweeps=2)),
+        ModelArm(label="as it is", model=model),
+    ]
+    result = compare(arms, scan, settings=ComparisonSettings(crop_size=16))
+    assert [arm.label for arm in result.arms] == ["polished", "polished + 2 sweeps", "as it is"]
+
+
 def test_a_model_that_fails_leaves_nothing_to_refine(scan, model, monkeypatch):
     def failing(*_):
         raise DataError("no such luck.")
