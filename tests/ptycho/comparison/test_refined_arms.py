@@ -46,6 +46,7 @@ def result(scan, model):
     return compare(arms, scan, settings=settings)
 
 
+@pytest.mark.spec("CM-6.8")
 def test_a_refined_image_is_an_arm_beside_the_unrefined_one(result):
     assert [(arm.label, arm.kind, arm.role) for arm in result.arms] == [
         ("PtychoPINN", "model", "pinn"),
@@ -61,6 +62,7 @@ def test_a_refined_image_is_an_arm_beside_the_unrefined_one(result):
     assert after.consistency is None
 
 
+@pytest.mark.spec("CM-6.8")
 def test_the_model_runs_once_for_both(scan, model):
     batch_sizes = []
     for refinement in (None, RefinementSettings()):

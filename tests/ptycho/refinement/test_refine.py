@@ -71,6 +71,7 @@ def digest(run):
     return [array.tobytes() for array in arrays] + [run.sweeps[-1].r_factor, run.sweeps[-1].change]
 
 
+@pytest.mark.spec("CM-6.8")
 @pytest.mark.parametrize("extra", [{}, {"refine_probe": True, "refine_positions": True}])
 def test_no_bit_depends_on_how_many_frames_are_computed_at_once(scan, guess, extra):
     runs = [
