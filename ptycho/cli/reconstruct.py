@@ -199,11 +199,8 @@ def _write_image(arm: ArmResult, scan: ScanData, stem: Path, formats: Sequence[s
     """Write the image of an arm, as it was made or refined, as NPZ and for other programs."""
     from ptycho.data import export_reconstruction, write_reconstruction
 
-    if arm.refinement is not None:
-        image = arm.refinement.as_reconstruction(label=arm.label)
-    else:
-        assert arm.inference is not None  # a model was run
-        image = arm.inference.as_reconstruction(scan, label=arm.label)
+    image = arm.as_reconstruction(scan)
+    assert image is not None  # a model was run
     path = stem.with_suffix(".npz")
     write_reconstruction(path, image)
     return [path, *export_reconstruction(stem, image, formats, geometry=scan.geometry)]

@@ -10,6 +10,8 @@ import numpy as np
 from ptycho._checks import fields
 from ptycho.comparison.arms import ArmKind
 from ptycho.comparison.settings import ComparisonSettings
+from ptycho.data.reconstruction import Reconstruction
+from ptycho.data.scan import ScanData
 from ptycho.evaluation import FrcCurves, ImageMetrics, SelfConsistency
 from ptycho.image.cropping import Rectangle
 from ptycho.image.placed import PlacedImage
@@ -128,6 +130,23 @@ class ArmResult:
     assumptions: tuple[str, ...] = ()
     place_known: bool = True
     seconds: dict[str, float] = field(default_factory=dict)
+
+    def as_reconstruction(self, scan: ScanData) -> Reconstruction | None:
+        """Return the image, whole and as it was made or refined, as a finished reconstruction.
+
+        Parameters
+        ----------
+        scan : ScanData
+            The scan that was compared on.
+
+        Returns
+        -------
+        Reconstruction or None
+            None for an image that came finished.
+        """
+        if self.refinement is not None:
+            return self.refinement.as_reconstruction(label=self.label)
+        return None if self.inference is None else self.inference.as_reconstruction(scan, label=self.label)
 
     @property
     def registration_failed(self) -> bool:
