@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,8 +44,11 @@ def build_parser(prog: str = "ptycho-refine") -> Parser:
     )
     _add_method(parser.add_argument_group("method (these decide the image)"))
 
-    batches = parser.add_argument_group("memory (this changes memory and speed, and no bit of the image)")
+    batches = parser.add_argument_group(
+        "memory (these change memory and speed, and the image by rounding alone)"
+    )
     _flags.add_batch_size(batches, "--batch-size", "frames of a mini-batch computed at once")
+    _flags.add_device_flag(batches)
 
     output = parser.add_argument_group("output")
     _flags.add_run_flags(output)
@@ -95,8 +99,17 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         print(_plan(scan, start, settings))
         return 0
-    with _errors.working(), output.in_use():
+    with _computing(settings), _errors.working(), output.in_use():
         return _refine(arguments, scan, start, settings, output)
+
+
+def _computing(settings: RefinementSettings) -> AbstractContextManager[None]:
+    """Prepare TensorFlow for a card; the CPU does without it."""
+    if not settings.on_card:
+        return nullcontext()
+    from ptycho.models.devices import computing_on
+
+    return computing_on(settings.device)
 
 
 def _results() -> tuple[str, ...]:

@@ -91,6 +91,9 @@ class CpuSums:
 
         run_bands(step_band, self._row_bands(batch))
 
+    def finish(self) -> None:
+        """Bring the object back to the state, where it has been all the time."""
+
     def _row_bands(self, batch: MiniBatch) -> list[int]:
         """Edges of bands of rows, which hold all patches between them."""
         first, last = int(batch.first_yx[:, 0].min()), int(batch.first_yx[:, 0].max())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -20,12 +20,17 @@ from ptycho.refinement._state import RefinementState
 from ptycho.refinement.results import RefinementRun, SweepRecord
 from ptycho.refinement.settings import RefinementSettings
 
+if TYPE_CHECKING:
+    from ptycho.refinement._tensorflow_sums import TensorFlowSums
+
 logger = logging.getLogger(__name__)
 
 # A pixel holds an image once it got this share of the brightest light of one frame: one sweep then moves it by half
 # of what the frames want, or more.
 _LIT_ABOVE = 0.5
 _FRAMES_FOR_SCALE = 64
+# A graph holds windows, rows, patches, waves, and as many when they are spread, with the places of each number.
+_IMAGES_IN_GRAPH = 24
 # A flat object has no structure by which to tell where a frame lies: the object alone is improved at first.
 _SWEEPS_TO_SETTLE = 2
 
@@ -62,7 +67,7 @@ def refine(
     Returns
     -------
     RefinementRun
-        The same bits for every `batch_size`.
+        The same bits for every `batch_size` on a CPU; the same to rounding on a card, whose sums have no order.
 
     Raises
     ------
@@ -153,6 +158,15 @@ def _scale(image: np.ndarray, origin_yx: tuple[float, float], scan: ScanData) ->
     return above / below
 
 
+def make_sums(state: RefinementState, settings: RefinementSettings) -> CpuSums | TensorFlowSums:
+    """Return what computes the steps, on the device that `settings` name."""
+    if not settings.on_card:
+        return CpuSums(state, alpha=settings.alpha)
+    from ptycho.refinement._tensorflow_sums import TensorFlowSums
+
+    return TensorFlowSums(state, alpha=settings.alpha, device=settings.device or "")
+
+
 class _Sweeper:
     """Goes over the frames, one mini-batch after another.
 
@@ -163,7 +177,7 @@ class _Sweeper:
         self, state: RefinementState, settings: RefinementSettings, given: np.ndarray | None
     ) -> None:
         self._state, self._settings, self._given = state, settings, given
-        self._sums = CpuSums(state, alpha=settings.alpha)
+        self._sums = make_sums(state, settings)
         self._rng = np.random.default_rng(settings.seed)
         self._batch_size: int | Literal["auto"] = settings.batch_size
         self._before = state.image()
@@ -182,6 +196,7 @@ class _Sweeper:
             batch_sizes.update(dict.fromkeys(run.batch_sizes))
             n_oom += run.n_oom
             stage.advance(run.n_items)
+        self._sums.finish()
         self._n_sweeps += 1
         difference, measured = state.misfit.sum(axis=0)
         return SweepRecord(
@@ -199,10 +214,8 @@ class _Sweeper:
             len(batch),
             commit=lambda start, stop, wishes: self._add(batch.part(start, stop), wishes),
             batch_size=self._batch_size,
-            cost=BatchCost(
-                bytes_per_item=Wishes.bytes_per_frame(self._state.patch_size, probe=self._state.refines_probe)
-            ),
-            device="cpu",
+            cost=BatchCost(bytes_per_item=self._bytes_per_frame()),
+            device=self._settings.device or "cpu",
             check_length=False,
         )
         # Planned once: the other mini-batches are like the first.
@@ -211,6 +224,10 @@ class _Sweeper:
         self._sums.step(batch)
         self._state.step()
         return run
+
+    def _bytes_per_frame(self) -> int:
+        per_frame = Wishes.bytes_per_frame(self._state.patch_size, probe=self._state.refines_probe)
+        return _IMAGES_IN_GRAPH * per_frame if self._settings.on_card else per_frame
 
     def _add(self, batch: MiniBatch, wishes: Wishes) -> None:
         self._state.take(batch, wishes)

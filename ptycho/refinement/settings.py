@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ptycho._checks import fields
+from ptycho.errors import SettingsError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,9 @@ class RefinementSettings:
         Draws the order of the frames, a new one for each sweep.
     batch_size : "auto" or int
         Frames of a mini-batch that are computed at once; changes memory, never a bit of the image.
+    device : str, optional
+        "CPU", or a card such as "GPU:0" for the same sums as a TensorFlow graph, equal to rounding; by default the
+        CPU. A card refines the object alone.
     refine_probe : bool
         Improve the probe with the object; from a flat one, after two sweeps that improve the object alone.
     refine_positions : bool
@@ -36,7 +40,7 @@ class RefinementSettings:
     Raises
     ------
     SettingsError
-        A field is of another type or out of its range.
+        A field is of another type or out of its range, or probe or positions are to be refined on a card.
     """
 
     sweeps: int = 1
@@ -44,6 +48,7 @@ class RefinementSettings:
     alpha: float = 0.5
     seed: int = 0
     batch_size: int | Literal["auto"] = "auto"
+    device: str | None = None
     refine_probe: bool = False
     refine_positions: bool = False
     max_position_shift_px: float = 8.0
@@ -57,9 +62,20 @@ class RefinementSettings:
             alpha=fields.number(self.alpha, "alpha", above=0, at_most=1),
             seed=fields.seed(self.seed, "seed"),
             batch_size=fields.batch_size(self.batch_size, "batch_size"),
+            device=fields.device(self.device, "device"),
             refine_probe=fields.flag(self.refine_probe, "refine_probe"),
             refine_positions=fields.flag(self.refine_positions, "refine_positions"),
             max_position_shift_px=fields.number(
                 self.max_position_shift_px, "max_position_shift_px", above=0, at_most=64
             ),
         )
+        if self.on_card and (self.refine_probe or self.refine_positions):
+            raise SettingsError(
+                f"device is {self.device!r} but probe and positions are refined on the CPU only; drop the device, or "
+                "refine_probe and refine_positions."
+            )
+
+    @property
+    def on_card(self) -> bool:
+        """Whether a graphics card computes."""
+        return self.device is not None and self.device != "CPU"
