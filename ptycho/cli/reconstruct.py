@@ -90,7 +90,8 @@ def _bytes_to_write(arguments: argparse.Namespace, scan: ScanData, settings: Com
     from ptycho.image.cropping import object_window
 
     area_px = object_window(scan.positions_yx, settings.crop_size).area_px
-    return (12 + 8 * len(arguments.export)) * area_px
+    n_images = 1 if settings.refinement is None else 2
+    return n_images * (12 + 8 * len(arguments.export)) * area_px
 
 
 def _results() -> tuple[str, ...]:

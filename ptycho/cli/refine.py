@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptycho.cli import _errors, _flags, _logging, _paths
+from ptycho._io.unchanged import Snapshot
+from ptycho.cli import _errors, _flags, _inputs, _logging, _paths
 from ptycho.cli._parser import Parser
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def build_parser(prog: str = "ptycho-refine") -> Parser:
     )
     inputs = parser.add_argument_group("input")
     inputs.add_argument("--test_data", type=Path, required=True, metavar="SCAN", help="scan with the frames")
+    _flags.add_mask_hot(inputs)
     inputs.add_argument(
         "--image",
         type=Path,
@@ -94,13 +96,15 @@ def run(arguments: argparse.Namespace) -> int:
     _flags.check_phase_limits(arguments)
     settings = _flags.settings_from(arguments, RefinementSettings)
     output = _paths.OutputFolder(arguments.output_dir, (*_results(), _LOG), arguments.overwrite)
-    output.check(_paths.inputs_of(arguments, _WRITTEN))
+    inputs = _paths.inputs_of(arguments, _WRITTEN)
+    output.check(inputs)
+    before = Snapshot.of(inputs, but=output.path)
     scan, start = _open(arguments)
     if arguments.dry_run:
         print(_plan(scan, start, settings))
         return 0
     with _computing(settings), _errors.working(), output.in_use():
-        return _refine(arguments, scan, start, settings, output)
+        return _refine(arguments, scan, start, settings, output, before)
 
 
 def _computing(settings: RefinementSettings) -> AbstractContextManager[None]:
@@ -123,7 +127,9 @@ def _open(arguments: argparse.Namespace) -> tuple[ScanData, FinishedArm | None]:
     from ptycho.data import check_export, read_scan
 
     # A truth is left out: nothing here may depend on one.
-    scan = replace(read_scan(arguments.test_data, labels=False), object_guess=None)
+    scan = replace(
+        read_scan(arguments.test_data, labels=False, mask_hot=arguments.mask_hot), object_guess=None
+    )
     check_export(arguments.export, scan.geometry)
     if arguments.image is None:
         return scan, None
@@ -156,6 +162,7 @@ def _refine(
     start: FinishedArm | None,
     settings: RefinementSettings,
     output: _paths.OutputFolder,
+    before: Snapshot,
 ) -> int:
     from ptycho.cli._log_start import log_start
     from ptycho.cli._runs import RunStart
@@ -174,7 +181,7 @@ def _refine(
                 progress=progress,
                 label=_label(start, settings),
             )
-        result = _result(run, scan, start)
+        result = _inputs.with_changes(_result(run, scan, start), before)
         result, files = _keep(arguments, result, scan, output, began)
         if not arguments.quiet:
             print_runs(result, [*files, log])
@@ -216,7 +223,9 @@ def _keep(
 
     folder, refined = output.path, result.arms[-1]
     assert refined.refinement is not None  # `_result` gave it to the last
-    with staged_files(folder, replaces=_results(), last=_REPORT, overwrite=output.overwrite) as stage:
+    with staged_files(
+        folder, replaces=_results(), last=_REPORT, overwrite=output.overwrite, keeps_what_fits=True
+    ) as stage:
         image = refined.refinement.as_reconstruction(label=refined.label)
         write_reconstruction(stage / _IMAGE, image)
         exports = export_reconstruction(stage / _STEM, image, arguments.export, geometry=scan.geometry)
