@@ -39,6 +39,9 @@ def export_images(
     OSError
         A file cannot be written.
     """
+    if not formats:
+        # An arm that saw a few frames alone has no image under the positions of all.
+        return []
     prefixes = names.arm_prefixes(result.arms)
     return [
         path
