@@ -7,7 +7,7 @@ from complex_objects import analytic_object
 
 from autobatch import Attempt, BatchCost, BatchPlan, BatchRun, DeviceMemory
 from ptycho.comparison import ArmResult, ComparisonResult, ComparisonSettings
-from ptycho.comparison.arms import ROLES
+from ptycho.comparison.roles import ROLES
 from ptycho.evaluation import (
     ChannelPair,
     FrameMisfit,
@@ -23,6 +23,7 @@ from ptycho.image.phase import PhaseRamp
 from ptycho.image.placed import PlacedImage
 from ptycho.image.registration import Registration
 from ptycho.reconstruction import InferenceRun, StitchingRecord
+from ptycho.refinement import RefinementRun, RefinementSettings, SweepRecord
 
 # `load_arm` gives a model that nobody has named the role of its kind, and its label.
 ROLE_OF = {names.label: role for role, names in ROLES.items()}
@@ -150,6 +151,22 @@ def model_arm(label="PtychoPINN", seed=4, **changes):
         "seconds": {"reconstruct": 13.75, "predict": 12.0, "stitch": 0.5, "register": 0.1},
     }
     return ArmResult(label=label, **(values | changes))
+
+
+def refined_arm(label="PtychoPINN + 1 sweep", **changes):
+    """The truth but for a corner, as the frames left it after one sweep."""
+    picture = np.where(covered(), image(), 0).astype(np.complex64)
+    run = RefinementRun(
+        image=placed(picture, covered()),
+        change=np.where(covered(), 0.25 * np.abs(picture), 0).astype(np.float32),
+        sweeps=(SweepRecord(r_factor=0.125, change=0.0625, seconds=1.5, batch_sizes=(32, 4), n_oom=0),),
+        scale=1.25,
+        probe=np.ones((64, 64), np.complex64),
+        positions_yx=np.full((100, 2), 40.0),
+        settings=RefinementSettings(),
+    )
+    values = {"kind": "refined", "refinement": run, "consistency": None, "inference": None, "role": None}
+    return model_arm(label, **(values | changes))
 
 
 def collapsed_arm(reason, label="PtychoPINN", **changes):

@@ -23,6 +23,7 @@ HOMES = {
     "ptycho.image": "image.md",
     "ptycho.models": "models.md",
     "ptycho.reconstruction": "reconstruction.md",
+    "ptycho.refinement": "refinement.md",
     "ptycho.report": "report.md",
     "ptycho.stitching": "stitching.md",
 }

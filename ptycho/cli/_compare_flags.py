@@ -81,6 +81,7 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
 def _add_scoring(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("stitching, registration and metrics")
     _flags.add_stitching(group)
+    _flags.add_refinement(group)
     which = group.add_mutually_exclusive_group()
     which.add_argument("--skip-registration", action="store_true", help="register no arm")
     which.add_argument("--register-ptychi-only", action="store_true", help="register only the iterative arm")

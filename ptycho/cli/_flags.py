@@ -6,13 +6,16 @@ import argparse
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ptycho._checks import fields
 from ptycho.cli._errors import UsageError
 from ptycho.cli._logging import LEVELS
 from ptycho.cli._parser import ForeignFlags, Parser
 from ptycho.cli._paths import check_output_file
+
+if TYPE_CHECKING:
+    from ptycho.refinement import RefinementSettings
 
 Settings = TypeVar("Settings")
 
@@ -131,6 +134,26 @@ def add_mask_hot(group: argparse._ActionsContainer) -> None:
         action="store_true",
         help="mask the hot and dead pixels of the detector, which a warning names in any case (default off)",
     )
+
+
+def add_refinement(group: argparse._ActionsContainer) -> None:
+    """Add ``--refine``; `refinement_from` makes settings of it."""
+    group.add_argument(
+        "--refine",
+        type=positive_int,
+        metavar="N",
+        help="also improve each model's image by N sweeps over the frames with the scan's probe: an image of its own "
+        "beside the unrefined one",
+    )
+
+
+def refinement_from(arguments: argparse.Namespace) -> RefinementSettings | None:
+    """Return the settings that ``--refine`` asks for, None if it was not given."""
+    if arguments.refine is None:
+        return None
+    from ptycho.refinement import RefinementSettings
+
+    return RefinementSettings(sweeps=arguments.refine)
 
 
 def add_run_flags(group: argparse._ActionsContainer) -> None:

@@ -49,6 +49,8 @@ def _print_runs(console: Console, result: ComparisonResult, files: Sequence[Path
         console.print(_consistency_table(result))
     if any(arm.verdict is not None for arm in result.arms):
         console.print(_verdict_table(result))
+    if any(arm.refinement is not None for arm in result.arms):
+        console.print(_refinement_table(result))
     console.print(_runs_table(result))
     for text in _notes(result):
         console.print(in_one_line(text), highlight=False)
@@ -59,7 +61,7 @@ def _print_runs(console: Console, result: ComparisonResult, files: Sequence[Path
 
 def print_plan(arms: Sequence[Arm], scan: ScanData, settings: ComparisonSettings) -> None:
     """Print what a comparison would do and the memory it would take; computes nothing."""
-    from ptycho.comparison import plan_arm
+    from ptycho.comparison import plan_arm, refined_label
 
     console = _console()
     console.print(
@@ -82,6 +84,10 @@ def print_plan(arms: Sequence[Arm], scan: ScanData, settings: ComparisonSettings
             f"{rows}x{columns}, {_mebibytes(plan.canvas_bytes)}",
             plan.batches.reason,
         )
+        wanted = arm.refinement_in(settings.refinement)
+        if wanted is not None:
+            label, frames = refined_label(arm.label, wanted), f"{scan.n_frames * wanted.sweeps:,} frames"
+            table.add_row(label, "-", f"{wanted.mini_batch:,}", "-", "-", f"steps of so many of {frames}")
     console.print(table)
     console.print("Dry run: nothing was computed, nothing was written.")
 
@@ -177,6 +183,25 @@ def _r_factor(misfit: Misfit | None) -> str:
         return "-"
     noise = "" if misfit.noise_r_factor is None else f" ({misfit.noise_r_factor:.3f} noise)"
     return f"{misfit.r_factor:.3f}{noise}"
+
+
+def _refinement_table(result: ComparisonResult) -> Table:
+    table = _table(
+        "refinement", "changed by the 1st sweep", "by the last", "R in the 1st", "in the last", "s"
+    )
+    for arm in result.arms:
+        if arm.refinement is None:
+            continue
+        first, last = arm.refinement.sweeps[0], arm.refinement.sweeps[-1]
+        table.add_row(
+            arm.label,
+            f"{first.change:.1%}",
+            f"{last.change:.1%}",
+            f"{first.r_factor:.4f}",
+            f"{last.r_factor:.4f}",
+            f"{arm.refinement.seconds:.2f}",
+        )
+    return table
 
 
 def _half_bit_cutoffs(consistency: SelfConsistency) -> tuple[str, str]:

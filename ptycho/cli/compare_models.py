@@ -245,17 +245,20 @@ def _open(arguments: argparse.Namespace) -> _Job:
         register=_registered(arguments),
         n_groups=arguments.n_test_groups if arguments.n_test_subsample else None,
         seed=arguments.test_subsample_seed or 0,
+        refinement=_flags.refinement_from(arguments),
     )
     n_frames = arguments.n_test_subsample or arguments.n_test_groups
     scan = whole if n_frames is None else subsample(whole, n_frames, seed=arguments.test_subsample_seed)
     arms = _arms(arguments, whole, scan)
+    if arguments.demo and settings.refinement is None:
+        arms = _with_refined_pinn(arms)
     check_arms(arms, scan, settings)
     return _Job(arms, scan, settings, (whole if arguments.fixed_canvas else scan).positions_yx)
 
 
 def _arms(arguments: argparse.Namespace, whole: ScanData, scan: ScanData) -> list[Arm]:
     from ptycho.comparison import load_arm
-    from ptycho.comparison.arms import ROLES
+    from ptycho.comparison.roles import ROLES
 
     if arguments.baseline_debug_limit is not None:
         logger.warning(
@@ -277,6 +280,19 @@ def _arms(arguments: argparse.Namespace, whole: ScanData, scan: ScanData) -> lis
     if arguments.tike_recon_path is not None:
         arms.append(load_arm(arguments.tike_recon_path, scan=whole, subset=scan))
     return arms + [load_arm(path, label, scan=whole, subset=scan) for label, path in arguments.arm]
+
+
+def _with_refined_pinn(arms: Sequence[Arm]) -> list[Arm]:
+    """Have the demo show what one sweep over the frames makes of the self-supervised network's image."""
+    from ptycho.comparison import ModelArm
+    from ptycho.refinement import RefinementSettings
+
+    return [
+        replace(arm, refinement=RefinementSettings())
+        if isinstance(arm, ModelArm) and arm.role == "pinn"
+        else arm
+        for arm in arms
+    ]
 
 
 def _model_folders(arguments: argparse.Namespace) -> dict[ModelKind, Path | None]:

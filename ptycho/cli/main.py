@@ -28,6 +28,7 @@ VERBS = (
     Verb("convert", "ptycho.cli.convert", "ptycho-convert", "a file of any known format -> our own NPZ"),
     Verb("train", "ptycho.cli.train", "ptycho-train", "scans -> a network"),
     Verb("reconstruct", "ptycho.cli.reconstruct", "ptycho-reconstruct", "a network and a scan -> an image"),
+    Verb("refine", "ptycho.cli.refine", "ptycho-refine", "an image and its frames -> a better image"),
     Verb(
         "compare",
         "ptycho.cli.compare_models",

@@ -14,12 +14,12 @@ from ptycho.cli._parser import Parser
 
 if TYPE_CHECKING:
     from ptycho.cli._runs import RunStart
-    from ptycho.comparison import Arm, ComparisonResult, ComparisonSettings
+    from ptycho.comparison import Arm, ArmResult, ComparisonResult, ComparisonSettings
     from ptycho.data.scan import ScanData
 
-_IMAGE, _PLOT, _REPORT = "reconstruction.npz", "reconstruction.png", "run_report.json"
-_EXPORTS = "reconstruction"
-_RESULTS = (_IMAGE, _PLOT, _REPORT)
+_REPORT = "run_report.json"
+# What the files of an image as it was made, and of the refined one, begin with.
+_MADE, _REFINED = "reconstruction", "refined"
 _LOG = "logs/debug.log"
 # Arguments with paths that are written, not read.
 _WRITTEN = ("output_dir", "batch_memo", "save_recipe")
@@ -44,6 +44,7 @@ def build_parser(prog: str = "ptycho-reconstruct") -> Parser:
     inputs.add_argument("--test_data", type=Path, required=True, metavar="SCAN", help="scan to reconstruct")
     _flags.add_mask_hot(inputs)
     _flags.add_stitching(inputs)
+    _flags.add_refinement(inputs)
 
     batches = parser.add_argument_group(
         "memory and batches (these change memory and speed, and the image by rounding alone)"
@@ -90,13 +91,15 @@ def _bytes_to_write(arguments: argparse.Namespace, scan: ScanData, settings: Com
     from ptycho.image.cropping import object_window
 
     area_px = object_window(scan.positions_yx, settings.crop_size).area_px
-    return (12 + 8 * len(arguments.export)) * area_px
+    n_images = 1 if settings.refinement is None else 2
+    return n_images * (12 + 8 * len(arguments.export)) * area_px
 
 
 def _results() -> tuple[str, ...]:
     from ptycho.data.exporting import EXPORT_SUFFIXES
 
-    return (*_RESULTS, *(f"{_EXPORTS}{suffix}" for suffix in EXPORT_SUFFIXES))
+    suffixes = (".npz", ".png", *EXPORT_SUFFIXES)
+    return (*(f"{stem}{suffix}" for stem in (_MADE, _REFINED) for suffix in suffixes), _REPORT)
 
 
 def _open(arguments: argparse.Namespace) -> tuple[Arm, ScanData, ComparisonSettings]:
@@ -113,7 +116,9 @@ def _open(arguments: argparse.Namespace) -> tuple[Arm, ScanData, ComparisonSetti
     scan = replace(_import_flags.read(arguments, arguments.test_data, labels=False), object_guess=None)
     check_export(arguments.export, scan.geometry)
     arm = load_arm(arguments.model_dir)
-    settings = _flags.settings_from(arguments, ComparisonSettings, register="none")
+    settings = _flags.settings_from(
+        arguments, ComparisonSettings, register="none", refinement=_flags.refinement_from(arguments)
+    )
     check_arms([arm], scan, settings)
     return arm, scan, settings
 
@@ -138,7 +143,8 @@ def _reconstruct(
         with _logging.progress_display(arguments) as progress:
             result = compare([arm], scan, settings=settings, progress=progress)
         # Without an image there is nothing to keep.
-        _errors.raise_failures(result, kept_in=output.path)
+        if not result.arms:
+            _errors.raise_failures(result, kept_in=output.path)
         result = _inputs.with_changes(result, before)
         result, files = _keep(arguments, result, scan, output, start)
         if not arguments.quiet:
@@ -157,31 +163,47 @@ def _keep(
     """Write image and report; then draw, which may fail or be stopped without costing them."""
     from ptycho._io.atomic import staged_files
     from ptycho.cli._drawing import drawn_or_failed
-    from ptycho.data import export_reconstruction, write_reconstruction
     from ptycho.report import PlotOptions, plot_reconstruction, write_report
 
-    (arm,) = result.arms
-    assert arm.inference is not None  # a model was run
     folder, command_line = output.path, arguments.command_line
     with staged_files(
         folder, replaces=_results(), last=_REPORT, overwrite=output.overwrite, keeps_what_fits=True
     ) as stage:
-        image = arm.inference.as_reconstruction(scan, label=arm.label)
-        write_reconstruction(stage / _IMAGE, image)
-        exports = export_reconstruction(stage / _EXPORTS, image, arguments.export, geometry=scan.geometry)
+        images = [
+            folder / path.name
+            for arm in result.arms
+            for path in _write_image(arm, scan, stage / _stem_of(arm), arguments.export)
+        ]
         write_report(stage / _REPORT, result, start.info(command_line))
 
     def draw() -> list[Path]:
-        limits = {arm.label: _flags.phase_limits(arguments)}
+        limits = {arm.label: _flags.phase_limits(arguments) for arm in result.arms}
         colours = _flags.settings_from(arguments, PlotOptions, phase_limits=limits)
-        plot_reconstruction(result, folder / _PLOT, options=colours)
-        return [folder / _PLOT]
+        plots = {folder / f"{_stem_of(arm)}.png": arm for arm in result.arms}
+        for path, arm in plots.items():
+            plot_reconstruction(replace(result, arms=(arm,)), path, options=colours)
+        return list(plots)
 
     drawn, failure = drawn_or_failed(draw)
     if failure is not None:
         result = replace(result, failures=(*result.failures, failure))
     write_report(folder / _REPORT, result, start.info(command_line))
-    return result, [folder / _IMAGE, *(folder / path.name for path in exports), *drawn, folder / _REPORT]
+    return result, [*images, *drawn, folder / _REPORT]
+
+
+def _stem_of(arm: ArmResult) -> str:
+    return _MADE if arm.refinement is None else _REFINED
+
+
+def _write_image(arm: ArmResult, scan: ScanData, stem: Path, formats: Sequence[str]) -> list[Path]:
+    """Write the image of an arm, as it was made or refined, as NPZ and for other programs."""
+    from ptycho.data import export_reconstruction, write_reconstruction
+
+    image = arm.as_reconstruction(scan)
+    assert image is not None  # a model was run
+    path = stem.with_suffix(".npz")
+    write_reconstruction(path, image)
+    return [path, *export_reconstruction(stem, image, formats, geometry=scan.geometry)]
 
 
 def main(argv: Sequence[str] | None = None, *, prog: str = "ptycho-reconstruct") -> int:

@@ -3,6 +3,7 @@
 from ptycho.comparison._compare import check_arms as check_arms
 from ptycho.comparison._compare import compare as compare
 from ptycho.comparison._compare import plan_arm as plan_arm
+from ptycho.comparison._placing import refined_label as refined_label
 from ptycho.comparison.arms import Arm as Arm
 from ptycho.comparison.arms import ArmImage as ArmImage
 from ptycho.comparison.arms import FinishedArm as FinishedArm

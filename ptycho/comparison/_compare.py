@@ -12,7 +12,7 @@ import numpy as np
 
 from autobatch import NoProgress, Progress
 from ptycho._error_wording import expected_errors
-from ptycho.comparison._placing import Placer
+from ptycho.comparison._placing import Placer, labels_of
 from ptycho.comparison._scoring import Scorer, failure_of
 from ptycho.comparison.arms import Arm
 from ptycho.comparison.results import ArmResult, ComparisonResult, Failure
@@ -115,7 +115,7 @@ def check_arms(arms: Sequence[Arm], scan: ScanData, settings: ComparisonSettings
     """
     if not arms:
         raise DataError("there is nothing to compare; give at least one arm.")
-    labels = [arm.label for arm in arms]
+    labels = [label for arm in arms for label in labels_of(arm, settings)]
     if len(set(labels)) < len(labels):
         raise DataError(f"the arms are labelled {labels} but each needs a label of its own; rename one.")
     check_crop_fits(settings.crop_size, scan.patch_size)
@@ -180,14 +180,15 @@ def _score_window(positions_yx: np.ndarray, scan: ScanData, crop_size: int) -> R
 
 def _place_all(arms: Sequence[Arm], placer: Placer) -> tuple[list[ArmResult], list[Failure]]:
     placed, failures = [], []
-    for number, arm in enumerate(arms):
+    columns = [column for arm in arms for column in placer.columns(arm)]
+    for number, column in enumerate(columns):
         try:
-            placed.append(placer.place(arm))
+            placed.append(column.place())
         except expected_errors() as error:
-            failures.append(failure_of(arm.label, error))
+            failures.append(failure_of(column.label, error))
         except KeyboardInterrupt:
             if not placed and not failures:
                 raise
-            failures += [Failure.stopped(left.label) for left in arms[number:]]
+            failures += [Failure.stopped(left.label) for left in columns[number:]]
             break
     return placed, failures

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -14,6 +15,7 @@ from ptycho.comparison.arms import Arm, ArmImage
 from ptycho.comparison.results import ArmResult
 from ptycho.comparison.settings import ComparisonSettings
 from ptycho.data.scan import ScanData
+from ptycho.errors import DataError
 from ptycho.evaluation import (
     Misfit,
     SelfConsistency,
@@ -22,16 +24,25 @@ from ptycho.evaluation import (
     pass_verdict,
     probe_overlap,
 )
-from ptycho.image.cropping import Rectangle
+from ptycho.image.cropping import Rectangle, object_window
 from ptycho.image.placed import PlacedImage
 from ptycho.image.registration import Registration, register
 from ptycho.reconstruction import HalfSets, judge_constant, judge_image
+from ptycho.refinement import RefinementSettings, refine
 
 logger = logging.getLogger(__name__)
 
 _SHARED_FRAMES = "Groups of different halves share frames, so the half-set FRC and the disagreement flatter."
-_NO_PATCHES = "A finished reconstruction has no patches, so that it is judged by its image alone."
+_NO_PATCHES = "There are no patches, so that the image is judged alone."
 _PATCHES_OF_GROUPS = "Patches of groups lie between their frames, so that only the image is judged."
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """One image of the comparison: what it is called, and the work that makes its result."""
+
+    label: str
+    place: Callable[[], ArmResult]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +66,16 @@ class Placer:
     settings: ComparisonSettings
     progress: Progress
 
-    def place(self, arm: Arm) -> ArmResult:
-        """Return the result of `arm`, not yet scored."""
-        made = arm.make_image(self.scan, self.settings, self.progress)
+    def columns(self, arm: Arm) -> list[Column]:
+        """Return what `arm` puts into the comparison: its image, and that of a model refined if it is wanted."""
+        making = _Making(arm, self)
+        works = making.as_made, making.refined
+        return [
+            Column(label, work) for label, work in zip(labels_of(arm, self.settings), works, strict=False)
+        ]
+
+    def result(self, arm: Arm, made: ArmImage) -> ArmResult:
+        """Return the result of an image of `arm`, not yet scored."""
         placed = made.image.in_window(self.window)
         began = time.perf_counter()
         registration = self._registration(arm, made.image, placed)
@@ -71,7 +89,7 @@ class Placer:
         if verdict is not None:
             judged_s = 0.0 if made.inference is None else made.inference.judge_s
             seconds["verdict"] = judged_s + time.perf_counter() - began
-        result = ArmResult(
+        return ArmResult(
             label=arm.label,
             role=arm.role,
             kind=arm.kind,
@@ -83,13 +101,11 @@ class Placer:
             mean_centred=made.mean_centred if self.settings.metric_convention == "ptychopinn" else None,
             inference=made.inference,
             probe_overlap=self._probe_overlap(arm),
+            refinement=made.refinement,
             assumptions=arm.assumptions,
             place_known=made.image.origin_yx is not None or registration is None or registration.plausible,
             seconds=seconds | made.seconds,
         )
-        if result.strange_probe is not None:
-            logger.warning("%s may be wrong here: %s", arm.label, result.strange_probe)
-        return result
 
     def _probe_overlap(self, arm: Arm) -> float | None:
         probe = arm.training_probe
@@ -169,3 +185,70 @@ class Placer:
             self.window
         )
         return np.where(spread.covered, spread.values, np.float32(np.nan))
+
+
+class _Making:
+    """The image of one arm, made once, and the same after its refinement."""
+
+    def __init__(self, arm: Arm, placer: Placer) -> None:
+        self._arm, self._placer = arm, placer
+        self._made: ArmImage | None = None
+
+    def as_made(self) -> ArmResult:
+        """Make the image."""
+        placer = self._placer
+        self._made = self._arm.make_image(placer.scan, placer.settings, placer.progress)
+        result = placer.result(self._arm, self._made)
+        if result.strange_probe is not None:
+            logger.warning("%s may be wrong here: %s", result.label, result.strange_probe)
+        return result
+
+    def refined(self) -> ArmResult:
+        """Improve the image by the frames."""
+        if self._made is None:
+            raise DataError(f"{self._arm.label} has no image to refine; see why it failed.")
+        placer = self._placer
+        settings = self._arm.refinement_in(placer.settings.refinement)
+        assert settings is not None  # or there would be no such column
+        label = refined_label(self._arm.label, settings)
+        run = refine(self._made.image, placer.scan, settings, progress=placer.progress, label=label)
+        self._made = None
+        # As large as a stitched image; PtychoPINN's convention takes what it is given for the whole.
+        stitched = run.image.in_window(object_window(placer.scan.positions_yx, placer.settings.crop_size))
+        image = ArmImage(
+            # The light on a pixel is no number of patches.
+            image=replace(run.image, coverage=None),
+            mean_centred=stitched.values,
+            refinement=run,
+            seconds={"reconstruct": run.seconds},
+            probe=run.probe if settings.refine_probe else None,
+        )
+        if settings.refine_positions:
+            placer = replace(
+                placer, scan=replace(placer.scan, positions_yx=run.positions_yx, object_guess=None)
+            )
+        placed = placer.result(self._arm, image)
+        return replace(placed, label=label, role=None, kind="refined", probe_overlap=None)
+
+
+def labels_of(arm: Arm, settings: ComparisonSettings) -> list[str]:
+    """Return what the images of `arm` are called: as it is made, and refined if that is wanted."""
+    wanted = arm.refinement_in(settings.refinement)
+    return [arm.label] if wanted is None else [arm.label, refined_label(arm.label, wanted)]
+
+
+def refined_label(label: str, settings: RefinementSettings) -> str:
+    """Return what a refined image is called.
+
+    Parameters
+    ----------
+    label : str
+        What the image is called that it began with.
+    settings : RefinementSettings
+
+    Returns
+    -------
+    str
+        "<label> + N sweep(s)".
+    """
+    return f"{label} + {settings.sweeps} sweep{'' if settings.sweeps == 1 else 's'}"

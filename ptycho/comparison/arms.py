@@ -12,6 +12,7 @@ import numpy as np
 
 from autobatch import Progress
 from ptycho._checks import fields
+from ptycho.comparison.roles import ROLES
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
 from ptycho.image.placed import PlacedImage
@@ -29,29 +30,14 @@ from ptycho.reconstruction import (
     plan_inference,
     reconstruct,
 )
+from ptycho.refinement import RefinementRun, RefinementSettings
 
 if TYPE_CHECKING:
     import keras
 
 logger = logging.getLogger(__name__)
 
-ArmKind = Literal["model", "reconstruction"]
-
-
-@dataclass(frozen=True)
-class RoleNames:
-    """What an arm of a role is called in tables and plots, and what its files and arrays begin with."""
-
-    label: str
-    file_prefix: str
-    array_prefix: str
-
-
-# The two classic arms, whose names PtychoPINN's users know.
-ROLES: dict[ModelKind, RoleNames] = {
-    "pinn": RoleNames("PtychoPINN", "pinn", "ptychopinn"),
-    "baseline": RoleNames("Baseline", "baseline", "baseline"),
-}
+ArmKind = Literal["model", "reconstruction", "refined"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -66,6 +52,8 @@ class ArmImage:
         The image as PtychoPINN places it; a finished one as it came.
     inference : InferenceRun or None
         How a model made it.
+    refinement : RefinementRun or None
+        How the frames improved it.
     seconds : dict of str to float
         Wall time: ``reconstruct``, and of a model ``predict`` and ``stitch``.
     probe : (N, N) complex64 or None
@@ -75,6 +63,7 @@ class ArmImage:
     image: PlacedImage
     mean_centred: np.ndarray | None
     inference: InferenceRun | None = None
+    refinement: RefinementRun | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     probe: np.ndarray | None = None
 
@@ -186,6 +175,20 @@ class Arm(ABC):
         """The illumination (N, N) complex64 that a model was trained with, where it is known."""
         return None
 
+    def refinement_in(self, wanted: RefinementSettings | None) -> RefinementSettings | None:
+        """Return how the image is to be improved by the frames: None, for an image that came as it is.
+
+        Parameters
+        ----------
+        wanted : RefinementSettings or None
+            Of the whole comparison; what an arm says itself goes before it.
+
+        Returns
+        -------
+        RefinementSettings or None
+        """
+        return None
+
     @abstractmethod
     def check(self, scan: ScanData) -> None:
         """Raise `DataError` if this arm cannot be compared on `scan`; runs nothing.
@@ -256,6 +259,8 @@ class ModelArm(Arm):
     model : PatchPredictor
     predict_batch_size, max_predict_batch_size, max_groups : optional
         In place of the fields of `InferenceSettings` of the same name, where they are given.
+    refinement : RefinementSettings, optional
+        In place of that of `ComparisonSettings`, where it is given.
     observer : callable, optional
         Called with what went into and came out of the model, batch by batch (`ptycho.report.patch_dump`).
 
@@ -269,6 +274,7 @@ class ModelArm(Arm):
     predict_batch_size: BatchSize | None = None
     max_predict_batch_size: int | None = None
     max_groups: int | None = None
+    refinement: RefinementSettings | None = None
     observer: BatchObserver | None = None
 
     def __post_init__(self) -> None:
@@ -294,6 +300,10 @@ class ModelArm(Arm):
     def training_probe(self) -> np.ndarray | None:
         """The illumination (N, N) complex64 of the training; None if its file does not say."""
         return self.model.probe
+
+    def refinement_in(self, wanted: RefinementSettings | None) -> RefinementSettings | None:
+        """Return how the image is to be improved by the frames, None if it is not."""
+        return self.refinement or wanted
 
     def check(self, scan: ScanData) -> None:
         """Raise `DataError` if the frames of `scan` are not those that the model takes."""

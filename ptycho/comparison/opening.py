@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ptycho.comparison.arms import ROLES, Arm, FinishedArm, ModelArm
+from ptycho.comparison.arms import Arm, FinishedArm, ModelArm
+from ptycho.comparison.roles import ROLES
 from ptycho.data import read_reconstruction
 from ptycho.data.formats import is_reconstruction
 from ptycho.data.scan import ScanData

@@ -10,12 +10,15 @@ import numpy as np
 from ptycho._checks import fields
 from ptycho.comparison.arms import ArmKind
 from ptycho.comparison.settings import ComparisonSettings
+from ptycho.data.reconstruction import Reconstruction
+from ptycho.data.scan import ScanData
 from ptycho.evaluation import FrcCurves, ImageMetrics, SelfConsistency, Verdict
 from ptycho.image.cropping import Rectangle
 from ptycho.image.placed import PlacedImage
 from ptycho.image.registration import Registration
 from ptycho.models.networks import ModelKind
 from ptycho.reconstruction import InferenceRun
+from ptycho.refinement import RefinementRun
 
 # Down to here the figures of the demo's networks hold (docs/metrics.md).
 SAME_PROBE_ABOVE = 0.9
@@ -88,8 +91,8 @@ class ArmResult:
     label : str
     role : {"pinn", "baseline"} or None
         As in `Arm`.
-    kind : {"model", "reconstruction"}
-        A model that was run, or an image that was finished.
+    kind : {"model", "reconstruction", "refined"}
+        A model that was run, an image that was finished, or a model's image that the frames have improved.
     image : PlacedImage
         As reconstructed, on the object's pixel grid, in the window.
     aligned : PlacedImage
@@ -109,6 +112,8 @@ class ArmResult:
     probe_overlap : float or None
         How far the scan's probe is the one that the model was trained with, 1 for the same
         (`ptycho.evaluation.probe_overlap`); None where the latter is not known.
+    refinement : RefinementRun or None
+        How the frames improved an image; None for one as it was made.
     assumptions : tuple of str
         What the file of a model left open and how it was taken, a sentence each.
     place_known : bool
@@ -131,9 +136,27 @@ class ArmResult:
     mean_centred: np.ndarray | None = None
     inference: InferenceRun | None = None
     probe_overlap: float | None = None
+    refinement: RefinementRun | None = None
     assumptions: tuple[str, ...] = ()
     place_known: bool = True
     seconds: dict[str, float] = field(default_factory=dict)
+
+    def as_reconstruction(self, scan: ScanData) -> Reconstruction | None:
+        """Return the image, whole and as it was made or refined, as a finished reconstruction.
+
+        Parameters
+        ----------
+        scan : ScanData
+            The scan that was compared on.
+
+        Returns
+        -------
+        Reconstruction or None
+            None for an image that came finished.
+        """
+        if self.refinement is not None:
+            return self.refinement.as_reconstruction(label=self.label)
+        return None if self.inference is None else self.inference.as_reconstruction(scan, label=self.label)
 
     @property
     def registration_failed(self) -> bool:

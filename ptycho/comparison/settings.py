@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ptycho._checks import fields
+from ptycho.errors import SettingsError
 from ptycho.evaluation import METRIC_CONVENTIONS, MetricConvention
 from ptycho.image.phase import PHASE_ALIGN_METHODS, PhaseAlignMethod
 from ptycho.reconstruction.settings import InferenceSettings
+from ptycho.refinement import RefinementSettings
 
 Registered = Literal["all", "finished", "none"]
 
@@ -39,6 +41,8 @@ class ComparisonSettings(InferenceSettings):
     metric_convention : {"standard", "ptychopinn"}
         Textbook metrics of the registered image on covered pixels, or PtychoPINN's own placement and
         definitions (docs/metrics.md), for figures to be put beside its older tables.
+    refinement : RefinementSettings, optional
+        Also improve the image of every model by the frames: an arm of its own, beside the unrefined one.
 
     Raises
     ------
@@ -54,6 +58,7 @@ class ComparisonSettings(InferenceSettings):
     ms_ssim_sigma: float = 1.0
     frc_sigma: float = 0.0
     metric_convention: MetricConvention = "standard"
+    refinement: RefinementSettings | None = None
 
     def __post_init__(self) -> None:
         """Check every field and keep it as its plain Python type."""
@@ -67,3 +72,8 @@ class ComparisonSettings(InferenceSettings):
             frc_sigma=fields.number(self.frc_sigma, "frc_sigma", at_least=0),
             metric_convention=fields.choice(self.metric_convention, "metric_convention", METRIC_CONVENTIONS),
         )
+        if not isinstance(self.refinement, RefinementSettings | None):
+            raise SettingsError(
+                f"refinement is {self.refinement!r} but must be None or a RefinementSettings; pass "
+                "ptycho.refinement.RefinementSettings(sweeps=1)."
+            )

@@ -155,6 +155,28 @@ def spline_taps(positions_yx: np.ndarray, patch_size: int) -> tuple[np.ndarray, 
     return whole + MARGIN_PX - 1, _cubic_spline_weights(corners - whole)
 
 
+def spline_slopes(positions_yx: np.ndarray, patch_size: int) -> np.ndarray:
+    """Return how the weights of `spline_taps` change as a position moves.
+
+    Parameters
+    ----------
+    positions_yx : (n, 2) float64
+        Patch centres in pixels of the object, row first.
+    patch_size : int
+        Side N of a patch in pixels.
+
+    Returns
+    -------
+    (n, 4, 2) float32
+        Their derivatives, per pixel: in place of the weights along one axis they give the slope of a patch along it.
+    """
+    corners = positions_yx - patch_size / 2
+    signed = (corners - np.floor(corners))[:, None, :] - np.array([-1, 0, 1, 2])[None, :, None]
+    distance = np.abs(signed)
+    slope = np.where(distance < 1, -2 * distance + 1.5 * distance**2, -((2 - distance) ** 2) / 2)
+    return (np.sign(signed) * slope).astype(np.float32)
+
+
 def check_inside(object_shape: tuple[int, ...], positions_yx: np.ndarray, patch_size: int) -> None:
     """Refuse patches that reach outside an object.
 

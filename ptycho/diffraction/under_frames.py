@@ -13,7 +13,7 @@ def spread_under_frames(
     origin_yx: tuple[float, float],
     positions_yx: np.ndarray,
     patch_size: int,
-) -> tuple[np.ndarray, tuple[float, float]]:
+) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]:
     """Return the image on all pixels that any frame saw, on the same pixel grid.
 
     A stitched image ends where the crops do; whole frames reach further. Pixels that are not covered take the value
@@ -35,6 +35,8 @@ def spread_under_frames(
     -------
     image : (H, W) complex64
         Every patch lies inside it.
+    covered : (H, W) bool
+        Pixels that the image given covered.
     origin_yx : (float, float)
         Pixel of the object under ``image[0, 0]``.
 
@@ -56,7 +58,8 @@ def spread_under_frames(
         )
     # (2, H, W): row and column of the covered pixel nearest to each.
     near = np.asarray(ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True))
-    return image[near[0], near[1]], (origin_yx[0] + int(first[0]), origin_yx[1] + int(first[1]))
+    origin = origin_yx[0] + int(first[0]), origin_yx[1] + int(first[1])
+    return image[near[0], near[1]], known, origin
 
 
 def _bounds(positions_yx: np.ndarray, patch_size: int) -> tuple[np.ndarray, tuple[int, int]]:

@@ -117,7 +117,7 @@ def judge_image(
     chosen = _covered_frames(scan, image, np.abs(light) ** 2)
     if not len(chosen):
         return None
-    filled, origin_yx = spread_under_frames(
+    filled, _, origin_yx = spread_under_frames(
         image.values, image.covered, image.origin_yx, scan.positions_yx[chosen], scan.patch_size
     )
     spline = SplineObject.of(filled)

@@ -218,6 +218,8 @@ def reconstruction_caption(result: ComparisonResult, *, p_min: float, p_max: flo
 
 def _extent(result: ComparisonResult) -> str:
     height, width = result.window.shape_yx
+    if all(arm.kind != "model" for arm in result.arms):
+        return f"{result.n_frames:,} frames, {height}×{width} px."
     return f"{result.n_frames:,} frames, crops of {result.settings.crop_size} px on {height}×{width} px."
 
 

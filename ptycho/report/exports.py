@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def export_images(
     result: ComparisonResult, scan: ScanData, folder: Path, formats: Sequence[str]
 ) -> list[Path]:
-    """Write the image of each model's arm, as it was stitched, in each of `formats`.
+    """Write the image of each model's arm, as it was stitched or refined, in each of `formats`.
 
     Parameters
     ----------
@@ -39,14 +39,17 @@ def export_images(
     OSError
         A file cannot be written.
     """
+    if not formats:
+        # An arm that saw a few frames alone has no image under the positions of all.
+        return []
     prefixes = names.arm_prefixes(result.arms)
     return [
         path
         for arm in result.arms
-        if arm.inference is not None
+        if (image := arm.as_reconstruction(scan)) is not None
         for path in export_reconstruction(
             folder / f"{prefixes[arm.label].file}{names.EXPORT_STEM}",
-            arm.inference.as_reconstruction(scan, label=arm.label),
+            image,
             formats,
             geometry=scan.geometry,
         )

@@ -280,7 +280,7 @@ def _coverage_row(figure: Figure, row: Sequence[Axes], result: ComparisonResult)
         show(ax, depth, scale, COVERAGE_MAP, result.window)
         title(ax, f"{arm.image.covered.mean():.1%} of the window")
         if arm.image.coverage is None:
-            placeholder(ax, "finished image,\nnot stitched here")
+            placeholder(ax, "not stitched\nfrom patches here")
     colour_bar(figure, row, scale, COVERAGE_MAP, "patches per pixel", extend="neither")
     row[0].set_ylabel("Coverage", fontsize=LARGE_PT)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +12,8 @@ from ptycho.evaluation import ImageMetrics, Verdict, seen_images
 
 if TYPE_CHECKING:
     from ptycho.comparison import ArmResult, ComparisonResult
+    from ptycho.image.cropping import Rectangle
+    from ptycho.refinement import RefinementRun
     from ptycho.report.names import ArmPrefixes
 
 ARRAY_SCHEMA_VERSION = 1
@@ -31,6 +33,8 @@ def raw_arrays(result: ComparisonResult, prefixes: Mapping[str, ArmPrefixes]) ->
         yield f"{prefix}_covered", arm.image.covered
         coverage = arm.image.covered if arm.image.coverage is None else arm.image.coverage
         yield f"{prefix}_coverage", coverage.astype(np.float32, copy=False)
+        if arm.refinement is not None:
+            yield f"{prefix}_change", _change_in_window(arm.refinement, result.window)
         if arm.consistency is not None:
             for number, half in enumerate(arm.consistency.halves, start=1):
                 yield f"{prefix}_half_{number}_complex", half
@@ -47,6 +51,10 @@ def _misfit_arrays(prefix: str, verdict: Verdict) -> Arrays:
             yield f"{prefix}_misfit_{name}_detector", misfit.detector_map
             yield f"{prefix}_misfit_{name}_object", misfit.object_map
             yield f"{prefix}_misfit_{name}_origin_yx", np.array(misfit.object_map_origin_yx)
+
+
+def _change_in_window(run: RefinementRun, window: Rectangle) -> np.ndarray:
+    return replace(run.image, values=run.change, coverage=None).in_window(window).values
 
 
 def aligned_arrays(result: ComparisonResult, prefixes: Mapping[str, ArmPrefixes]) -> Arrays:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ptycho.comparison.arms import ROLES
+from ptycho.comparison.roles import ROLES
 from ptycho.data.exporting import EXPORT_SUFFIXES
 
 if TYPE_CHECKING:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ptycho.image.placed import PlacedImage
     from ptycho.image.registration import Registration
     from ptycho.reconstruction import InferenceRun, StitchingRecord
+    from ptycho.refinement import RefinementRun
     from ptycho.report.names import ArmPrefixes
 
 SCHEMA_VERSION = 1
@@ -130,6 +131,7 @@ def _arm(arm: ArmResult, prefixes: ArmPrefixes) -> dict[str, Any]:
         "array_prefix": prefixes.array,
         "seconds": arm.seconds,
         **_inference(arm.inference),
+        "refinement": None if arm.refinement is None else _refinement(arm.refinement),
         "collapsed": arm.collapsed,
         "assumptions": list(arm.assumptions),
         "probe_overlap": arm.probe_overlap,
@@ -162,6 +164,15 @@ def _stitching(record: StitchingRecord) -> dict[str, Any]:
         "n_oom": record.n_oom,
         "seconds": record.seconds,
         "first_batch": None if record.first_batch is None else record.first_batch.as_dict(),
+    }
+
+
+def _refinement(run: RefinementRun) -> dict[str, Any]:
+    return {
+        "distrust": run.distrust,
+        "scale": run.scale,
+        "sweeps": [asdict(sweep) for sweep in run.sweeps],
+        "settings": asdict(run.settings),
     }
 
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import functools
-import itertools
-import logging
-import os
-import sys
-import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ptycho._compiled.announcing import announce_compilation
+from ptycho._compiled.bands import available_threads, even_bands, run_bands
 from ptycho.stitching._geometry import Placement, crop_start
 from ptycho.stitching._patch_reading import (
     CropReader,
@@ -24,8 +21,6 @@ from ptycho.stitching._patch_reading import (
 
 if TYPE_CHECKING:
     from types import ModuleType
-
-logger = logging.getLogger(__name__)
 
 # Weights up to this value count as "not covered"; the image is sum / (1e-9 + weight).
 WEIGHT_FLOOR = 1e-9
@@ -179,7 +174,7 @@ def _box_blocks(
     def box_blocks(begin: int, end: int) -> None:
         kernels.box_blocks(weights, reals, value_reals, WEIGHT_FLOOR, corner_weights, crop_size, begin, end)
 
-    run_bands(box_blocks, _even_bands(n_blocks, min(n_blocks, _n_bands(corner_weights.size, n_threads))))
+    run_bands(box_blocks, even_bands(n_blocks, min(n_blocks, _n_bands(corner_weights.size, n_threads))))
 
 
 def extract(image: np.ndarray, placement: Placement, crop_size: int) -> np.ndarray:
@@ -189,104 +184,17 @@ def extract(image: np.ndarray, placement: Placement, crop_size: int) -> np.ndarr
     return crops
 
 
-def run_bands(work: Any, edges: list[int]) -> None:
-    """Call ``work(edges[i], edges[i + 1])`` for every i, in up to as many threads, and wait for all.
-
-    Where a thread cannot be started, the others share its band. What a thread raised is raised here, and a
-    Ctrl-C too, but only when no thread is at work any more: none writes into the canvas behind the caller.
-    """
-    # One iterator for all threads: each takes the next band when it has done one.
-    bands = iter(list(itertools.pairwise(edges)))
-    failures: list[BaseException] = []
-
-    def work_off() -> None:
-        try:
-            for begin, end in bands:
-                work(begin, end)
-        except BaseException as error:  # noqa: BLE001 - raised below, by the calling thread
-            failures.append(error)
-
-    threads = [threading.Thread(target=work_off) for _ in edges[2:]]  # one fewer: this thread works too
-    try:
-        for thread in threads:
-            thread.start()
-    except BaseException as error:  # noqa: BLE001 - raised below, once the threads have ended
-        # A RuntimeError means that the system grants no more threads.
-        if not isinstance(error, RuntimeError):
-            failures.append(error)
-    work_off()
-    _wait_for(threads, failures)
-    try:
-        if failures:
-            raise failures[0]
-    finally:
-        # The traceback holds this frame, which would hold the error in a circle.
-        failures.clear()
-
-
-def _wait_for(threads: list[threading.Thread], failures: list[BaseException]) -> None:
-    """Wait until every thread that was started has ended; an interrupt meanwhile goes to `failures`."""
-    for thread in threads:
-        while thread.is_alive():
-            try:
-                thread.join()
-            except KeyboardInterrupt as error:
-                failures.append(error)
-
-
-def available_threads() -> int:
-    """Number of processors that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 @functools.lru_cache(maxsize=1)
 def load_kernels() -> ModuleType:
     """Import the compiled loops; the import of numba is put off until something is stitched."""
-    from numba.core import event
-
     from ptycho.stitching import _loops
 
-    event.register("numba:compile", _compile_announcer(__package__ or ""))
+    announce_compilation(__package__ or "", "the stitching kernel")
     return _loops
-
-
-def _announce(text: str) -> None:
-    """Log a line, or where no logging is set up, write it: seconds of silence look like a hang."""
-    if logger.hasHandlers():
-        logger.info(text)
-    elif sys.stderr is not None:
-        sys.stderr.write(f"{text}\n")
-
-
-def _compile_announcer(package: str) -> Any:
-    from numba.core import event
-
-    class Announcer(event.Listener):
-        """Tells the user, once, that the first use compiles; later ones load the result from disk."""
-
-        def __init__(self) -> None:
-            self.announced = False
-
-        def on_start(self, event: Any) -> None:
-            module = event.data["dispatcher"].py_func.__module__
-            if not self.announced and module.startswith(f"{package}."):
-                self.announced = True
-                _announce("Compiling the stitching kernel for this processor; this happens once.")
-
-        def on_end(self, event: Any) -> None:
-            """Part of numba's listener interface; there is nothing to say at the end."""
-
-    return Announcer()
 
 
 def _n_bands(n_pixels: int, n_threads: int | None) -> int:
     return max(1, min(n_threads or available_threads(), n_pixels // _PIXELS_PER_THREAD))
-
-
-def _even_bands(n_rows: int, n_bands: int) -> list[int]:
-    return [n_rows * band // n_bands for band in range(n_bands + 1)]
 
 
 def _patch_bands(placement: Placement, height: int, crop_size: int, n_threads: int | None) -> list[int]:
@@ -296,7 +204,7 @@ def _patch_bands(placement: Placement, height: int, crop_size: int, n_threads: i
         return [0, height]
     # Bands of equal height would leave threads idle where a scan is dense in one place.
     middles = np.sort(placement.top_left[:, 0]) + crop_size // 2  # (n,) canvas rows
-    return [0, *middles[_even_bands(len(placement), n_bands)[1:-1]].tolist(), height]
+    return [0, *middles[even_bands(len(placement), n_bands)[1:-1]].tolist(), height]
 
 
 def _in_place(patches: Any) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ptycho.stitching._compiling import compiled
+from ptycho._compiled.compiling import compiled
 from ptycho.stitching._vectors import FINITE, add_band, add_corner_weights
 
 __all__ = ["FINITE", "add_band", "add_corner_weights", "box_blocks", "extract", "square_band"]

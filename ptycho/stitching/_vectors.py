@@ -20,7 +20,7 @@ from numba import types  # noqa: TID253 - imported by `_cpu` inside a function
 from numba.core import cgutils  # noqa: TID253
 from numba.extending import intrinsic, models, register_model  # noqa: TID253
 
-from ptycho.stitching._compiling import compiled
+from ptycho._compiled.compiling import compiled
 
 UNSEEN, FINITE, REJECTED = 0, 1, 2
 

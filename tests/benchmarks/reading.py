@@ -5,7 +5,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from ptycho.stitching._cpu import _even_bands, _n_bands, run_bands
+from ptycho._compiled.bands import even_bands, run_bands
+from ptycho.stitching._cpu import _n_bands
 from ptycho.stitching._geometry import crop_start
 from ptycho.stitching._vectors import _is_finite, _prefetch_row
 
@@ -36,5 +37,5 @@ def count_finite(patches: np.ndarray, crop_size: int) -> int:
     def count(begin: int, end: int) -> None:
         counts.append(_count_finite(floats, size, first, crop_size, begin, end))
 
-    run_bands(count, _even_bands(n, _n_bands(n * crop_size**2, None)))
+    run_bands(count, even_bands(n, _n_bands(n * crop_size**2, None)))
     return sum(counts)

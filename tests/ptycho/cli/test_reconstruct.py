@@ -192,3 +192,29 @@ def test_what_does_not_fit_exits_with_1_and_leaves_no_result(workplace, tmp_path
     assert last.startswith("ptycho-reconstruct: error: PtychoPINN failed:")
     assert "predict-batch-size" in last
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["logs"]
+
+
+def test_a_refined_image_lies_beside_the_unrefined_one(workplace, tmp_path, pictures):
+    from ptycho.refinement import RefinementSettings, refine
+
+    assert main(_arguments(workplace, tmp_path, "--quiet", "--refine", "1")) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "reconstruction.npz",
+        "reconstruction.png",
+        "refined.npz",
+        "refined.png",
+        "run_report.json",
+        "logs",
+    }
+    scan = read_npz(workplace / "scan.npz")
+    made = reconstruct(
+        load_arm(workplace / "pinn").model, scan, InferenceSettings(self_consistency=True)
+    ).image
+    run = refine(made, scan, RefinementSettings())
+    refined = read_reconstruction(tmp_path / "refined.npz")
+    np.testing.assert_array_equal(refined.object, run.image.values)
+    assert refined.label == "PtychoPINN + 1 sweep"
+    assert [arm["label"] for arm in json.loads((tmp_path / "run_report.json").read_text())["arms"]] == [
+        "PtychoPINN",
+        "PtychoPINN + 1 sweep",
+    ]

@@ -82,3 +82,11 @@ def test_no_label_steers_the_terminal(capsys):
     assert r"a\x1b[31m\nb" in text
     assert r"c\x9b has COLLAPSED: flat\x07." in text
     assert "\x1b" not in text
+
+
+@pytest.mark.spec("CM-6.8")
+def test_how_far_the_frames_distrusted_an_image_is_said(capsys):
+    text = said(capsys, made.model_arm(), made.refined_arm())
+    (row,) = [line.split() for line in text.splitlines() if "6.2%" in line]
+    assert row == ["PtychoPINN", "+", "1", "sweep", "6.2%", "6.2%", "0.1250", "0.1250", "1.50"]
+    assert "refinement" not in said(capsys, made.model_arm(), made.finished_arm())

@@ -58,7 +58,7 @@ def test_a_folder_of_this_project_stays_one_whatever_lies_below(run):
 def _made_of(path, scan):
     np.savez(
         path,
-        reconstructed_object=np.ones((9, 8), complex),
+        reconstructed_object=np.ones(scan.object_guess.shape, complex),
         reconstructed_probe=np.ones((4, 4), complex),
         algorithm="ePIE",
         positions_yx=scan.positions_yx - (3.0, -2.0),

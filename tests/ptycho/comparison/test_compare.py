@@ -281,7 +281,7 @@ def test_a_programming_error_is_not_taken_for_a_failed_arm(corner, monkeypatch, 
 
 def _raise_in(monkeypatch, stage, **errors):
     """Raise, for the arms whose labels are the names of `errors`, these while they are placed or scored."""
-    owner, name = {"placing": (Placer, "place"), "scoring": (Scorer, "_scored")}[stage]
+    owner, name = {"placing": (Placer, "result"), "scoring": (Scorer, "_scored")}[stage]
     original = getattr(owner, name)
 
     def raising(*positional):

@@ -42,10 +42,13 @@ def test_simulated_frames_are_the_expected_ones_up_to_their_noise(truth):
 def test_an_image_is_spread_over_all_that_the_frames_saw(truth):
     covered = np.zeros((20, 24), bool)
     covered[2:-2, 3:-1] = True
-    image, origin_yx = spread_under_frames(truth[14:34, 18:42], covered, (14.0, 18.0), POSITIONS_YX, 32)
+    image, given, origin_yx = spread_under_frames(
+        truth[14:34, 18:42], covered, (14.0, 18.0), POSITIONS_YX, 32
+    )
     assert origin_yx == (0.0, 3.0)
     assert image.shape == (47, 55)
     known = (slice(16, 32), slice(18, 38))
+    assert given.sum() == given[known].sum() == 16 * 20
     np.testing.assert_array_equal(image[known], truth[16:32, 21:41])
     # Beyond it stands the nearest covered pixel, above, below and in the corners alike.
     np.testing.assert_array_equal(image[:16, 18:38], np.broadcast_to(truth[16, 21:41], (16, 20)))

@@ -219,7 +219,7 @@ def test_a_finished_image_has_no_coverage_of_its_own(result, drawn):
     plot_errors(result, "x.png")
     ax = _image_axes(drawn[0])[2][2]
     assert np.ma.getmaskarray(ax.images[0].get_array()).all()
-    assert "finished image" in _texts(ax)[0]
+    assert "not stitched" in _texts(ax)[0]
 
 
 def test_without_a_truth_coverage_and_disagreement_are_left(drawn):

@@ -438,6 +438,9 @@ def test_the_documented_arrays_are_the_ones_written(result, tmp_path):
         with np.load(tmp_path / file) as arrays:
             mine = [key for key in arrays.files if not key.startswith(("ptychopinn", "pinn", "epie"))]
         found |= {key.replace("baseline", "<a>").replace("<a>_offset", "<f>_offset") for key in mine}
+    write_artifacts(made.comparison(made.refined_arm("Polished")), tmp_path / "refined")
+    with np.load(tmp_path / "refined" / "reconstructions.npz") as arrays:
+        found |= {key.replace("polished", "<a>") for key in arrays.files if key.startswith("polished")}
     assert _documented("`reconstructions.npz` and `reconstructions_aligned.npz`") == found
     with np.load(tmp_path / "pinn_debug_images.npz") as arrays:
         assert _documented("`<arm>_debug_images.npz`") == set(arrays.files)

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import reference
 
+from ptycho._compiled.bands import run_bands
 from ptycho.stitching import Canvas, _cpu, stitch_patches
-from ptycho.stitching._cpu import run_bands
 
 ROOT = Path(__file__).parents[3]
 STITCH = """
@@ -61,7 +61,7 @@ Canvas((12, 14), crop_size=4).extract(np.ones((12, 14), complex), np.array([[5.2
 def test_without_a_place_for_the_cache_it_compiles_all_the_same(monkeypatch):
     from numba.core.caching import CacheImpl
 
-    from ptycho.stitching._compiling import compiled
+    from ptycho._compiled.compiling import compiled
 
     monkeypatch.setattr(CacheImpl, "_locator_classes", [])
     twice = compiled(lambda x: 2 * x)

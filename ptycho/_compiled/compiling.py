@@ -1,10 +1,10 @@
-"""How the CPU stitcher's loops are compiled. Importing this module imports numba; only the kernels do so."""
+"""How loops are compiled. Importing this module imports numba; only modules of such loops do so."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from numba import njit  # noqa: TID253 - the kernels are imported by `_cpu` inside a function
+from numba import njit  # noqa: TID253 - modules of loops are imported inside a function
 
 
 def compiled(function: Any = None, *, inline: str = "never") -> Any:

@@ -1,0 +1,1 @@
+"""Compiled loops: how they are compiled, how that is announced, and the threads that run them."""

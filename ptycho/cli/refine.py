@@ -1,0 +1,252 @@
+"""`ptycho-refine`: a finished image, or none, and the frames of its scan in, a better image out."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ptycho._io.unchanged import Snapshot
+from ptycho.cli import _errors, _flags, _import_flags, _inputs, _logging, _paths
+from ptycho.cli._parser import Parser
+
+if TYPE_CHECKING:
+    from ptycho.cli._runs import RunStart
+    from ptycho.comparison import ComparisonResult, FinishedArm
+    from ptycho.data.scan import ScanData
+    from ptycho.refinement import RefinementRun, RefinementSettings
+
+_STEM, _REPORT = "refined", "run_report.json"
+_IMAGE, _PLOT = f"{_STEM}.npz", f"{_STEM}.png"
+_LOG = "logs/debug.log"
+# Arguments with paths that are written, not read.
+_WRITTEN = ("output_dir", "save_recipe")
+_FLAT = "Flat object"
+
+
+def build_parser(prog: str = "ptycho-refine") -> Parser:
+    """Return the parser of `ptycho-refine`, called `prog` in its messages."""
+    parser = _flags.argument_parser(
+        prog,
+        "Improve an image of the object by sweeps over the measured frames, with the probe of the scan (regularised "
+        "PIE, doi:10.1364/OPTICA.4.000736).",
+    )
+    inputs = parser.add_argument_group("input")
+    inputs.add_argument("--test_data", type=Path, required=True, metavar="SCAN", help="scan with the frames")
+    _flags.add_mask_hot(inputs)
+    inputs.add_argument(
+        "--image",
+        type=Path,
+        metavar="FILE",
+        help="where to begin: a finished reconstruction of this scan, such as the reconstruction.npz of "
+        "ptycho-reconstruct (default: a flat object)",
+    )
+    _import_flags.add_import_flags(parser)
+    _add_method(parser.add_argument_group("method (these decide the image)"))
+
+    batches = parser.add_argument_group(
+        "memory (these change memory and speed, and the image by rounding alone)"
+    )
+    _flags.add_batch_size(batches, "--batch-size", "frames of a mini-batch computed at once")
+    _flags.add_device_flag(batches)
+
+    output = parser.add_argument_group("output")
+    _flags.add_run_flags(output)
+    _flags.add_export(output)
+    _flags.add_colour_scale(output)
+    _flags.add_phase_limits(output)
+    _flags.add_display_flags(parser)
+    return parser
+
+
+def _add_method(group: argparse._ActionsContainer) -> None:
+    """Add one flag a field of `RefinementSettings`, its `dest`."""
+    count = {"type": _flags.positive_int, "metavar": "N"}
+    group.add_argument("--sweeps", default=1, help="times that every frame is used (default 1)", **count)
+    group.add_argument("--mini-batch", default=32, help="frames that make one step (default 32)", **count)
+    group.add_argument(
+        "--alpha",
+        type=_flags.positive,
+        default=0.5,
+        metavar="A",
+        help="0 < A <= 1: small is bold where little light falls, 1 is the plain gradient (default 0.5)",
+    )
+    group.add_argument(
+        "--seed", type=_flags.seed, default=0, metavar="S", help="of the order of the frames (default 0)"
+    )
+    group.add_argument("--refine-probe", action="store_true", help="improve the probe too")
+    group.add_argument("--refine-positions", action="store_true", help="improve the positions too")
+    group.add_argument(
+        "--max-position-shift",
+        dest="max_position_shift_px",
+        type=_flags.positive,
+        default=8.0,
+        metavar="PX",
+        help="furthest that a position may be moved along an axis (default 8)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Refine and write; the work of `main` once the arguments are parsed."""
+    from ptycho.refinement import RefinementSettings
+
+    _flags.check_colour_scale(arguments)
+    _flags.check_phase_limits(arguments)
+    settings = _flags.settings_from(arguments, RefinementSettings)
+    output = _paths.OutputFolder(arguments.output_dir, (*_results(), _LOG), arguments.overwrite)
+    inputs = _paths.inputs_of(arguments, _WRITTEN)
+    output.check(inputs)
+    before = Snapshot.of(inputs, but=output.path)
+    scan, start = _open(arguments)
+    if arguments.dry_run:
+        print(_plan(scan, start, settings))
+        return 0
+    with _computing(settings), _errors.working(), output.in_use():
+        return _refine(arguments, scan, start, settings, output, before)
+
+
+def _computing(settings: RefinementSettings) -> AbstractContextManager[None]:
+    """Prepare TensorFlow for a card; the CPU does without it."""
+    if not settings.on_card:
+        return nullcontext()
+    from ptycho.models.devices import computing_on
+
+    return computing_on(settings.device)
+
+
+def _results() -> tuple[str, ...]:
+    from ptycho.data.exporting import EXPORT_SUFFIXES
+
+    return (_IMAGE, _PLOT, _REPORT, *(f"{_STEM}{suffix}" for suffix in EXPORT_SUFFIXES))
+
+
+def _open(arguments: argparse.Namespace) -> tuple[ScanData, FinishedArm | None]:
+    from ptycho.comparison import FinishedArm, load_arm
+    from ptycho.data import check_export
+
+    # A truth is left out: nothing here may depend on one.
+    scan = replace(_import_flags.read(arguments, arguments.test_data, labels=False), object_guess=None)
+    check_export(arguments.export, scan.geometry)
+    if arguments.image is None:
+        return scan, None
+    start = load_arm(arguments.image, scan=scan)
+    if not isinstance(start, FinishedArm):
+        raise _errors.UsageError(
+            f"{arguments.image} is a model but --image takes a finished image; run "
+            f"ptycho-reconstruct --model_dir {arguments.image} --refine {arguments.sweeps}."
+        )
+    start.check(scan)
+    return scan, start
+
+
+def _plan(scan: ScanData, start: FinishedArm | None, settings: RefinementSettings) -> str:
+    begin = (
+        "a flat object"
+        if start is None
+        else f"{start.label}, {'x'.join(map(str, start.image.shape_yx))} pixels"
+    )
+    return (
+        f"{scan.n_frames:,} frames of {scan.patch_size}x{scan.patch_size} pixels, {settings.sweeps} sweep(s) in "
+        f"mini-batches of {settings.mini_batch:,}, beginning with {begin}\n"
+        "Dry run: nothing was computed, nothing was written."
+    )
+
+
+def _refine(
+    arguments: argparse.Namespace,
+    scan: ScanData,
+    start: FinishedArm | None,
+    settings: RefinementSettings,
+    output: _paths.OutputFolder,
+    before: Snapshot,
+) -> int:
+    from ptycho.cli._log_start import log_start
+    from ptycho.cli._runs import RunStart
+    from ptycho.cli._summary import print_runs
+    from ptycho.refinement import refine
+
+    began, log = RunStart.now(), output.path / _LOG
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with _logging.file_log(log):
+        log_start(arguments, _paths.inputs_of(arguments, _WRITTEN))
+        with _logging.progress_display(arguments) as progress:
+            run = refine(
+                None if start is None else start.image,
+                scan,
+                settings,
+                progress=progress,
+                label=_label(start, settings),
+            )
+        result = _inputs.with_changes(_result(run, scan, start), before)
+        result, files = _keep(arguments, result, scan, output, began)
+        if not arguments.quiet:
+            print_runs(result, [*files, log])
+    _errors.raise_failures(result, kept_in=output.path)
+    return 0
+
+
+def _label(start: FinishedArm | None, settings: RefinementSettings) -> str:
+    from ptycho.comparison import refined_label
+
+    return refined_label(_FLAT if start is None else start.label, settings)
+
+
+def _result(run: RefinementRun, scan: ScanData, start: FinishedArm | None) -> ComparisonResult:
+    """Return the image it began with, if any, and the refined one in one frame, all that the frames saw."""
+    from ptycho.comparison import ComparisonSettings, FinishedArm, compare
+
+    label = _label(start, run.settings)
+    refined = FinishedArm(label=label, image=replace(run.image, coverage=None), seconds=run.seconds)
+    arms = [refined] if start is None else [start, refined]
+    settings = ComparisonSettings(crop_size=scan.patch_size, register="none", refinement=run.settings)
+    result = compare(arms, scan, settings=settings)
+    *before, last = result.arms
+    return replace(result, arms=(*before, replace(last, kind="refined", refinement=run)))
+
+
+def _keep(
+    arguments: argparse.Namespace,
+    result: ComparisonResult,
+    scan: ScanData,
+    output: _paths.OutputFolder,
+    began: RunStart,
+) -> tuple[ComparisonResult, list[Path]]:
+    """Write image and report; then draw, which may fail or be stopped without costing them."""
+    from ptycho._io.atomic import staged_files
+    from ptycho.cli._drawing import drawn_or_failed
+    from ptycho.data import export_reconstruction, write_reconstruction
+    from ptycho.report import PlotOptions, plot_reconstruction, write_report
+
+    folder, refined = output.path, result.arms[-1]
+    assert refined.refinement is not None  # `_result` gave it to the last
+    with staged_files(
+        folder, replaces=_results(), last=_REPORT, overwrite=output.overwrite, keeps_what_fits=True
+    ) as stage:
+        image = refined.refinement.as_reconstruction(label=refined.label)
+        write_reconstruction(stage / _IMAGE, image)
+        exports = export_reconstruction(stage / _STEM, image, arguments.export, geometry=scan.geometry)
+        write_report(stage / _REPORT, result, began.info(arguments.command_line))
+
+    def draw() -> list[Path]:
+        limits = {refined.label: _flags.phase_limits(arguments)}
+        colours = _flags.settings_from(arguments, PlotOptions, phase_limits=limits)
+        plot_reconstruction(replace(result, arms=(refined,)), folder / _PLOT, options=colours)
+        return [folder / _PLOT]
+
+    drawn, failure = drawn_or_failed(draw)
+    if failure is not None:
+        result = replace(result, failures=(*result.failures, failure))
+    write_report(folder / _REPORT, result, began.info(arguments.command_line))
+    return result, [folder / _IMAGE, *(folder / path.name for path in exports), *drawn, folder / _REPORT]
+
+
+def main(argv: Sequence[str] | None = None, *, prog: str = "ptycho-refine") -> int:
+    """Run `ptycho-refine` with `argv`, called `prog` in its messages, and return its exit code."""
+    return _errors.run(build_parser(prog), run, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

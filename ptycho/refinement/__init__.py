@@ -1,0 +1,6 @@
+"""Image × frames -> a better image: sweeps over the measured frames."""
+
+from ptycho.refinement._refine import refine as refine
+from ptycho.refinement.results import RefinementRun as RefinementRun
+from ptycho.refinement.results import SweepRecord as SweepRecord
+from ptycho.refinement.settings import RefinementSettings as RefinementSettings
