@@ -102,9 +102,9 @@ def killed_training(kind: str, folder: Path, epochs: int, steps_per_epoch: int, 
 
 def weights_of(folder: Path) -> list[np.ndarray]:
     """Return the numbers of the model in `folder`."""
-    from ptycho.models import load_model
+    from ptycho.models.bundle import load_bundle
 
-    return load_model(folder).network.get_weights()
+    return load_bundle(folder).network.get_weights()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -39,15 +39,15 @@ def _fill(file: h5py.File, image: InMetres) -> None:
     # (x, y, z) of the sample.
     moves = np.pad(image.positions_yx_m[:, ::-1], ((0, 0), (0, 1)))
     entry["sample_1/geometry_1/translation"] = moves
-    _add_image(file, "image_1", image.probe, "coherent:incoherent:y:x", image)
-    _add_image(file, "image_2", image.object, "layer:y:x", image)
+    _add_image(entry, "image_1", image.probe, "coherent:incoherent:y:x", image)
+    _add_image(entry, "image_2", image.object, "layer:y:x", image)
     _add_ptychodus(entry.create_group("ptychodus"), image)
 
 
-def _add_image(file: h5py.File, name: str, values: np.ndarray, axes: str, image: InMetres) -> None:
+def _add_image(entry: h5py.Group, name: str, values: np.ndarray, axes: str, image: InMetres) -> None:
     import h5py
 
-    group = file[_ENTRY].create_group(name)
+    group = entry.create_group(name)
     group["data"] = values
     group["data"].attrs["axes"] = axes
     group["data_space"] = "real"

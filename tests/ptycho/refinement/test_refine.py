@@ -172,7 +172,9 @@ def test_change_tells_where_the_frames_distrust_the_image(scan):
         for values in (truth, wrong)
     ]
     assert runs[1].distrust > 20 * runs[0].distrust
-    y, x = (int(start) for start in runs[1].image.origin_yx)
+    origin_yx = runs[1].image.origin_yx
+    assert origin_yx is not None
+    y, x = (int(start) for start in origin_yx)
     changed = runs[1].change
     assert changed[30 - y : 38 - y, 50 - x : 60 - x].mean() > 5 * changed.mean()
     assert changed.dtype == np.float32
