@@ -21,6 +21,7 @@ DEBUG_SUFFIX = "_debug_images.npz"
 RAW_FILE = "reconstructions.npz"
 ALIGNED_FILE = "reconstructions_aligned.npz"
 REPORT_FILE = "run_report.json"
+PAGE_FILE = "comparison_report.html"
 EXPORT_STEM = "_image"
 # Beside the results, not moved with them: it is written while the run goes on.
 LOG_FILE = "logs/debug.log"
@@ -40,7 +41,7 @@ FRC_PLOT = "frc_curves.png"
 HALF_SET_PLOT = "half_set_frc_curves.png"
 DEBUG_PLOT_SUFFIX = "_debug_images.png"
 PLOT_FILES = (COMPARISON_PLOT, ERROR_PLOT, FRC_PLOT, HALF_SET_PLOT)
-PLOT_PATTERNS = (*PLOT_FILES, f"*{DEBUG_PLOT_SUFFIX}")
+PLOT_PATTERNS = (*PLOT_FILES, f"*{DEBUG_PLOT_SUFFIX}", PAGE_FILE)
 
 _LONGEST_SLUG = 60
 _RESERVED = {"ground_truth", "half_set"} | {
