@@ -133,6 +133,12 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
             default=True,
             help=f"write {what} (default on)",
         )
+    group.add_argument(
+        "--html",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="write comparison_report.html, one file to look at and to mail (default on)",
+    )
     _flags.add_export(group)
     group.add_argument(
         "--save-debug-images",

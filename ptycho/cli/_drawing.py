@@ -16,15 +16,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def drawn_or_failed(draw: Callable[[], list[Path]]) -> tuple[list[Path], Failure | None]:
-    """Call `draw` and return its files; after an error of any class, or Ctrl-C, none and what to tell of it."""
+def drawn_or_failed(
+    draw: Callable[[], list[Path]], what: str = "the plots"
+) -> tuple[list[Path], Failure | None]:
+    """Call `draw`, which makes `what`, and return its files; after an error or Ctrl-C none, and what to tell of it."""
     from ptycho.comparison import Failure
 
     try:
         with telling_missing_glyphs_once(logger):
             return draw(), None
     except KeyboardInterrupt:
-        return [], Failure.stopped("the plots")
+        return [], Failure.stopped(what)
     except Exception as error:  # Matplotlib and what it calls raise errors of any class
-        logger.debug("where the plots failed", exc_info=True)
-        return [], Failure("the plots", reason_of(error))
+        logger.debug("where %s failed", what, exc_info=True)
+        return [], Failure(what, reason_of(error))

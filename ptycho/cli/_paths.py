@@ -116,10 +116,16 @@ class OutputFolder:
 
 def inputs_of(arguments: argparse.Namespace, outputs: Sequence[str]) -> list[Path]:
     """Return every path among the arguments but those of `outputs`, which are written."""
+    return [path for _, path in named_inputs(arguments, outputs)]
+
+
+def named_inputs(arguments: argparse.Namespace, outputs: Sequence[str]) -> list[tuple[str, Path]]:
+    """Return the same with the name of the argument, and the label if one was given with the path."""
     found = []
     for name, value in vars(arguments).items():
         if name not in outputs:
-            values = value if isinstance(value, (list, tuple)) else [value]
-            flat = [part for each in values for part in (each if isinstance(each, tuple) else (each,))]
-            found += [part for part in flat if isinstance(part, Path)]
+            for each in value if isinstance(value, (list, tuple)) else [value]:
+                *labels, path = each if isinstance(each, tuple) and each else (each,)
+                if isinstance(path, Path):
+                    found.append((" ".join([name, *map(str, labels)]), path))
     return found

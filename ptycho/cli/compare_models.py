@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -80,10 +80,11 @@ def _compare(arguments: argparse.Namespace, job: _Job, output: _paths.OutputFold
     from ptycho.cli._summary import print_summary
     from ptycho.report.names import LOG_FILE
 
-    start, log = RunStart.now(), output.path / LOG_FILE
+    inputs = _paths.named_inputs(arguments, _WRITTEN)
+    start, log = RunStart.now(job.scan, inputs), output.path / LOG_FILE
     log.parent.mkdir(parents=True, exist_ok=True)
     with _logging.file_log(log):
-        log_start(arguments, _paths.inputs_of(arguments, _WRITTEN))
+        log_start(arguments, inputs)
         with _logging.progress_display(arguments) as progress:
             result = _inputs.with_changes(_result(arguments, job, progress), before)
             with progress.stage("files, plots", 1, "steps") as stage:
@@ -133,7 +134,7 @@ def _keep(
     """Write images, tables and report; then draw, which may fail or be stopped without costing them."""
     from ptycho.cli._drawing import drawn_or_failed
     from ptycho.comparison import Failure
-    from ptycho.report import write_plots, write_report
+    from ptycho.report import write_report
     from ptycho.report.names import REPORT_FILE
 
     try:
@@ -142,14 +143,30 @@ def _keep(
         logger.warning("keeping what is finished, without plots; Ctrl-C again gives it up")
         result = _with_failure(result, Failure.stopped("the plots"))
         return result, _write_at_last(arguments, result, scan, output, start)
-    drawn, failure = drawn_or_failed(
-        lambda: write_plots(result, output.path, options=_plot_options(arguments, result))
-    )
-    if failure is not None:
-        result = _with_failure(result, failure)
-    # Anew, for it tells the time of the plots and whether they failed.
-    write_report(output.path / REPORT_FILE, result, start.info(arguments.command_line))
-    return result, [*drawn, *written]
+    pictures: list[Path] = []
+    for what, draw in _pictures(arguments, result, output):
+        drawn, failure = drawn_or_failed(draw, what)
+        pictures += drawn
+        if failure is not None:
+            result = _with_failure(result, failure)
+        # Anew, for it tells the time of the plots and whether they failed; the page is made from it.
+        write_report(output.path / REPORT_FILE, result, start.info(arguments.command_line))
+        if failure is not None and failure.kind == "stopped":
+            break
+    return result, [*pictures, *written]
+
+
+def _pictures(
+    arguments: argparse.Namespace, result: ComparisonResult, output: _paths.OutputFolder
+) -> list[tuple[str, Callable[[], list[Path]]]]:
+    """Return what is drawn, in order, each with its name."""
+    from ptycho.report import write_page, write_plots
+
+    options = _plot_options(arguments, result)
+    found: list[tuple[str, Callable[[], list[Path]]]] = [
+        ("the plots", lambda: write_plots(result, output.path, options=options))
+    ]
+    return [*found, ("the page", lambda: [write_page(output.path)])] if arguments.html else found
 
 
 def _write_at_last(

@@ -35,6 +35,7 @@ VERBS = (
         "compare-models",
         "networks and images on one scan -> a report",
     ),
+    Verb("report", "ptycho.cli.report", "ptycho-report", "saved results -> a page; of many runs, a study"),
 )
 
 

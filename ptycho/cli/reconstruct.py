@@ -136,10 +136,11 @@ def _reconstruct(
     from ptycho.cli._summary import print_runs
     from ptycho.comparison import compare
 
-    start, log = RunStart.now(), output.path / _LOG
+    inputs = _paths.named_inputs(arguments, _WRITTEN)
+    start, log = RunStart.now(scan, inputs), output.path / _LOG
     log.parent.mkdir(parents=True, exist_ok=True)
     with _logging.file_log(log):
-        log_start(arguments, _paths.inputs_of(arguments, _WRITTEN))
+        log_start(arguments, inputs)
         with _logging.progress_display(arguments) as progress:
             result = compare([arm], scan, settings=settings, progress=progress)
         # Without an image there is nothing to keep.

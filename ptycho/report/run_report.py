@@ -18,6 +18,7 @@ import numpy as np
 from autobatch import DeviceMemory
 from ptycho._version import __version__
 from ptycho.evaluation.results import METRIC_NAMES, FrcCurve, FrcCurves, ImageMetrics
+from ptycho.report.fingerprints import InputFile
 
 if TYPE_CHECKING:
     from ptycho.comparison import ArmResult, ComparisonResult, Failure
@@ -50,12 +51,21 @@ class RunInfo:
         Seconds from the start to the report.
     devices : tuple of DeviceMemory
         What the probe said of each device before the first batch.
+    inputs : tuple of InputFile
+        What was read.
+    object_pixel_m : float, optional
+        Side of the object's pixel in metres.
+    intensity_per_frame : float, optional
+        Mean over frames of the sum of amplitude²: the dose, in photons, where frames are counts.
     """
 
     command: tuple[str, ...] = ()
     started_at: datetime | None = None
     wall_s: float | None = None
     devices: tuple[DeviceMemory, ...] = ()
+    inputs: tuple[InputFile, ...] = ()
+    object_pixel_m: float | None = None
+    intensity_per_frame: float | None = None
 
 
 def run_report(
@@ -89,7 +99,13 @@ def run_report(
         },
         "devices": [device.as_dict() for device in info.devices],
         "settings": asdict(result.settings),
-        "scan": {"n_frames": result.n_frames, "has_truth": result.truth is not None},
+        "inputs": [asdict(file) for file in info.inputs],
+        "scan": {
+            "n_frames": result.n_frames,
+            "has_truth": result.truth is not None,
+            "object_pixel_m": info.object_pixel_m,
+            "intensity_per_frame": info.intensity_per_frame,
+        },
         "window": asdict(result.window),
         "scored_fraction": float(result.scored.mean()),
         "arms": [_arm(arm, prefixes[arm.label]) for arm in result.arms],

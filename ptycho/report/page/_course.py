@@ -123,7 +123,9 @@ def _placement(arm: SavedArm, pixel_nm: float | None) -> Placement:
     return Placement(
         arm.label,
         _pair(shift, "{:+.3f}"),
-        "" if shift is None or pixel_nm is None else _pair((shift[0] * pixel_nm, shift[1] * pixel_nm), "{:+.3g}"),
+        ""
+        if shift is None or pixel_nm is None
+        else _pair((shift[0] * pixel_nm, shift[1] * pixel_nm), "{:+.3g}"),
         applied,
         figure_text(report.number("registration", "correlation")),
         "" if slope is None else _pair((1e3 * slope[0], 1e3 * slope[1]), "{:+.3g}"),

@@ -73,11 +73,16 @@ def in_brief(run: SavedRun, sections: tuple[Section, ...]) -> tuple[str, ...]:
     n_ranked, leads = wins(sections, labels)
     said = []
     if n_ranked:
-        counts = ", ".join(f"{label} in {leads[label]}" for label in sorted(labels, key=lambda each: -leads[each]))
-        said.append(f"Of {n_ranked} figures against the truth, the better value has {counts}.")
+        first, *others = sorted(labels, key=lambda label: -leads[label])
+        rest = "".join(f", {label} in {leads[label]}" for label in others)
+        said.append(
+            f"{first} has the better value in {leads[first]} of {n_ranked} figures against the truth{rest}."
+        )
     elif not run.report.flag("scan", "has_truth"):
-        said.append("There is no truth: no figure here says how right an image is, only how well it agrees with "
-                    "the frames and with itself.")  # fmt: skip
+        said.append(
+            "There is no truth: no figure here says how right an image is, only how well it agrees with the frames and "
+            "with itself."
+        )
     said += list(_by_frames(run, leads if n_ranked else {}))
     if len(run.arms) > 1:
         said.append(
@@ -93,12 +98,13 @@ def _by_frames(run: SavedRun, leads: dict[str, int]) -> Iterator[str]:
     if len(ranked) < 2 or ranked[0][0] == ranked[-1][0]:
         return
     listed = ", ".join(f"{label} {figure_text(chi2)}" for chi2, label in ranked)
-    yield f"By the measured frames {ranked[0][1]} is nearest to what noise allows (χ² of the image: {listed}; 1 at best)."
+    nearest = f"By the measured frames {ranked[0][1]} is nearest to what noise allows"
+    yield f"{nearest} (χ² of the image: {listed}; 1 at best)."
     by_truth = max(leads, key=lambda label: leads[label], default=None)
     if by_truth is not None and leads[by_truth] and by_truth != ranked[0][1]:
         yield (
-            f"Frames and truth disagree about the order: trust {by_truth} for likeness to this truth, and do not take the "
-            "difference in χ² for quality."
+            f"Frames and truth disagree about the order: trust {by_truth} for likeness to this truth, and do not "
+            "take the difference in χ² for quality."
         )
 
 
@@ -123,7 +129,9 @@ def _of_run(run: SavedRun) -> Iterator[Finding]:
         )
     scored = run.report.number("scored_fraction")
     if scored is not None and scored < 0.5:
-        yield Finding("warning", f"Only {100 * scored:.0f} % of the window is covered by every arm and scored.")
+        yield Finding(
+            "warning", f"Only {100 * scored:.0f} % of the window is covered by every arm and scored."
+        )
 
 
 def _of_arm(arm: SavedArm) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ class Term:
         As in `comparison_metrics.csv`.
     title : str
     unit : str
-        "" for what has none; ``{phase unit}`` differs by channel.
+        "" for what has none, or another for each channel.
     better : {"higher", "lower", ""}
         Which value is better; "" where the figure does not rank arms.
     meaning, distrust : str
@@ -42,8 +42,8 @@ AGAINST_TRUTH = (
         "",
         "higher",
         "Likeness of means, contrasts and structure in windows of 7 × 7 px; 1 for equal images.",
-        "Rewards smooth images: a blurred one may score higher than a sharp one with a little noise. It depends on where "
-        "a phase is zero.",
+        "Rewards smooth images: a blurred one may score higher than a sharp one with a little noise. It depends on "
+        "where a phase is zero.",
         "10.1109/TIP.2003.819861",
     ),
     Term(
@@ -173,7 +173,7 @@ WITHOUT_TRUTH = (
         "computation_time_s",
         "Time to reconstruct",
         "s",
-        "lower",
+        "",
         "Predicting and stitching; of a finished reconstruction, what its file says.",
         "Of this machine, with all that ran beside it; loading is not in it.",
     ),

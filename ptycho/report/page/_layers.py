@@ -38,9 +38,7 @@ class Plane:
     slope_x: float = 0.0
 
     def __add__(self, other: Plane) -> Plane:
-        return Plane(
-            self.offset + other.offset, self.slope_y + other.slope_y, self.slope_x + other.slope_x
-        )
+        return Plane(self.offset + other.offset, self.slope_y + other.slope_y, self.slope_x + other.slope_x)
 
     def phasor(self, y: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Return ``exp(i · plane)`` on the rows `y` and columns `x`."""
@@ -146,7 +144,8 @@ def _read_in_blocks(run: SavedRun, main: Path, raw: Path | None, block: int) -> 
             side = _Reader(run, archive, block)
             by_label = {arm.label: arm for arm in run.arms}
             images = [
-                replace(image, layers=image.layers | side.side_layers(by_label[image.label])) for image in images
+                replace(image, layers=image.layers | side.side_layers(by_label[image.label]))
+                for image in images
             ]
     images += [] if truth is None else [truth]
     shape = (-(-run.shape_yx[0] // block), -(-run.shape_yx[1] // block))
@@ -198,7 +197,7 @@ class _Reader:
         return {"amplitude": encoded(amplitude), "phase": encoded(phase)}
 
     def _mean_fields(self, prefix: str, plane: Plane) -> tuple[np.ndarray, np.ndarray]:
-        """Return means of the modulus, and the phase of the mean, in which the plane is put back at each block's centre."""
+        """Return means of the modulus, and the phase of the mean, with the plane put back at each block's centre."""
         field, covered = self._array(f"{prefix}_complex", "c"), self._covered(prefix)
         amplitude, phase = [], []
         x = np.arange(field.shape[1])
@@ -209,7 +208,9 @@ class _Reader:
             mean = block_means(flat, covered[rows], self._block)
             centre_y = block_means(y[:, None], np.ones((y.size, 1), bool), self._block)[:, 0]
             amplitude.append(block_means(np.abs(field[rows]), covered[rows], self._block))
-            phase.append(np.where(np.isnan(amplitude[-1]), np.nan, np.angle(mean * plane.phasor(centre_y, centre_x))))
+            phase.append(
+                np.where(np.isnan(amplitude[-1]), np.nan, np.angle(mean * plane.phasor(centre_y, centre_x)))
+            )
         return np.concatenate(amplitude).astype(np.float32), np.concatenate(phase).astype(np.float32)
 
     def _means(self, key: str, convert: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
@@ -271,7 +272,10 @@ class _Reader:
 
 def _relative_plane(metrics: Record) -> Plane | None:
     """Return the ramp between an arm and the truth in pixels of the window, None for an arm that was not scored."""
-    offset, slope = metrics.number("phase_ramp", "offset_rad"), metrics.pair("phase_ramp", "slope_yx_rad_per_px")
+    offset, slope = (
+        metrics.number("phase_ramp", "offset_rad"),
+        metrics.pair("phase_ramp", "slope_yx_rad_per_px"),
+    )
     ends = [
         metrics.number("scored_rectangle", name)
         for name in ("row_start", "row_stop", "column_start", "column_stop")

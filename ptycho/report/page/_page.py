@@ -122,10 +122,6 @@ def _charts(run: SavedRun) -> list[dict[str, Any]]:
     return found
 
 
-def _frc_chart(
-    name: str, curves: list[tuple[str, Curves]], channel: str, threshold: float
-) -> dict[str, Any]:
-    lines = [
-        {"label": label, "x": curve.frequency, "y": getattr(curve, channel)} for label, curve in curves
-    ]
+def _frc_chart(name: str, curves: list[tuple[str, Curves]], channel: str, threshold: float) -> dict[str, Any]:
+    lines = [{"label": label, "x": curve.frequency, "y": getattr(curve, channel)} for label, curve in curves]
     return {"id": name, "kind": "frc", "lines": lines, "threshold": threshold}

@@ -103,7 +103,9 @@ def read_record(path: Path) -> Record:
     with path.open("rb") as file:
         content = file.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
-        raise DataError(f"{path} has more than {_MOST_BYTES:,} bytes; a report is far smaller, so name another.")
+        raise DataError(
+            f"{path} has more than {_MOST_BYTES:,} bytes; a report is far smaller, so name another."
+        )
     try:
         values = json.loads(content)
     except (ValueError, RecursionError) as error:

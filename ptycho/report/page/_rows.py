@@ -71,7 +71,7 @@ def wins(sections: Sequence[Section], labels: Sequence[str]) -> tuple[int, dict[
         for line in section.lines
         if sum(cell.is_best for cell in line.cells) == 1
     ]
-    leads = {label: 0 for label in labels}
+    leads = dict.fromkeys(labels, 0)
     for line in ranked:
         for label, cell in zip(labels, line.cells, strict=True):
             leads[label] += cell.is_best

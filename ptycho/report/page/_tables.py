@@ -56,7 +56,9 @@ def read_figures(path: Path) -> tuple[Figure, ...]:
     """
     if not path.exists():
         return ()
-    return tuple(Figure(row[0], row[1], *(_number(cell) for cell in row[2:])) for row in _rows(path, METRIC_COLUMNS))
+    return tuple(
+        Figure(row[0], row[1], *(_number(cell) for cell in row[2:])) for row in _rows(path, METRIC_COLUMNS)
+    )
 
 
 def read_curves(path: Path) -> dict[str, Curves]:
@@ -77,15 +79,17 @@ def read_curves(path: Path) -> dict[str, Curves]:
 
 def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[list[str]]:
     if path.stat().st_size > _MOST_BYTES:
-        raise DataError(f"{path} has more than {_MOST_BYTES:,} bytes; no table of a run has, so name another folder.")
+        raise DataError(
+            f"{path} has more than {_MOST_BYTES:,} bytes; no table of a run has, so name another folder."
+        )
     try:
         with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             rows = csv.reader(file, strict=True)
             header = next(rows, [])
             if tuple(header) != columns:
                 raise DataError(
-                    f"{path} has the columns {shown(','.join(header))[:200]} but must have {','.join(columns)}; copy it "
-                    "again from the run that wrote it."
+                    f"{path} has the columns {shown(','.join(header))[:200]} but must have {','.join(columns)}; "
+                    "copy it again from the run that wrote it."
                 )
             for row in rows:
                 if len(row) != len(columns):
@@ -95,7 +99,9 @@ def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[list[str]]:
                     )
                 yield [shown(cell) for cell in row]
     except csv.Error as error:
-        raise DataError(f"{path} is no CSV table ({error}); copy it again from the run that wrote it.") from error
+        raise DataError(
+            f"{path} is no CSV table ({error}); copy it again from the run that wrote it."
+        ) from error
 
 
 def _number(cell: str) -> float | None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ptycho._version import __version__
 from ptycho.cli._log_start import fingerprint, log_start
+from ptycho.report.fingerprints import input_file
 
 MIB = 2**20
 
@@ -18,7 +19,7 @@ MIB = 2**20
 def _logged(caplog, inputs, warnings=()):
     arguments = Namespace(command_line=("tool", "--a", "b c", "x\ny"), warnings=warnings)
     with caplog.at_level(logging.DEBUG, logger="ptycho"):
-        log_start(arguments, inputs)
+        log_start(arguments, [("scan", path) for path in inputs])
     assert {record.levelno for record in caplog.records} == {logging.DEBUG}
     return [record.getMessage() for record in caplog.records]
 
@@ -53,14 +54,16 @@ def test_a_small_file_is_hashed_whole_and_a_large_one_at_its_ends(tmp_path):
     os.utime(path, (1e9, 1e9 + 0.25))
     when = datetime.fromtimestamp(1e9 + 0.25).astimezone().isoformat(timespec="milliseconds")
     digest = hashlib.sha256(content[: 2 * MIB]).hexdigest()
-    assert fingerprint(path) == (f"{path}: 2,097,152 bytes, changed {when}, SHA-256 of the whole {digest}")
+    assert fingerprint(input_file(path)) == (
+        f"{path}: 2,097,152 bytes, changed {when}, SHA-256 of the whole {digest}"
+    )
     path.write_bytes(content)
     digest = hashlib.sha256(content[:MIB] + content[-MIB:]).hexdigest()
-    assert fingerprint(path).endswith(f"SHA-256 of the first and last MiB {digest}")
+    assert fingerprint(input_file(path)).endswith(f"SHA-256 of the first and last MiB {digest}")
 
 
 def test_a_name_that_would_break_the_line_is_written_as_python_does():
-    assert fingerprint(Path("a\nb")) == r"'a\nb': No such file or directory"
+    assert fingerprint(input_file(Path("a\nb"))) == r"'a\nb': No such file or directory"
 
 
 def test_the_user_s_folder_is_not_told(caplog, tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ const charts = (() => {
 
   function axis(label, extra) {
     return { stroke: () => ink("--ink"), grid: { stroke: () => ink("--line"), width: 1 }, ticks: { stroke: () => ink("--line") },
-      label, labelSize: 24, font: "12px system-ui, sans-serif", labelFont: "12px system-ui, sans-serif", ...extra };
+      label, labelSize: 18, labelGap: 0, font: "12px system-ui, sans-serif", labelFont: "12px system-ui, sans-serif", ...extra };
   }
 
   function line(label, number) {
@@ -29,15 +29,15 @@ const charts = (() => {
   function curves(chart) {
     const known = chart.lines.map(({ x, y }) => x.map((each, i) => [each, y[i]]).filter(([each]) => each !== null));
     const tables = known.map((pairs) => [pairs.map((pair) => pair[0]), pairs.map((pair) => pair[1])]);
-    const joined = uPlot.join(tables);
+    const joined = uPlot.join(tables), lowest = Math.min(-0.1, ...tables.flatMap(([, y]) => y));
     joined.push(joined[0].map(() => chart.threshold));
     return {
       data: joined,
-      scales: { x: { time: false }, y: { range: [-0.1, 1.05] } },
+      scales: { x: { time: false }, y: { range: [Math.max(-1, lowest - 0.02), 1.05] } },
       axes: [axis("frequency, cycles/px", { values: frequency }), axis("correlation", { size: 52 })],
       series: [{ label: "frequency", value: (_, value) => (value == null ? "–" : value.toFixed(4)) },
         ...chart.lines.map(({ label }, number) => line(label, number)),
-        { label: "threshold", stroke: () => ink("--soft"), width: 1, dash: [2, 4], points: { show: false } }],
+        { label: "threshold", stroke: () => ink("--soft"), width: 1, dash: [2, 4], points: { show: false }, value: () => "" }],
     };
   }
 
@@ -82,8 +82,8 @@ const charts = (() => {
     const place = document.getElementById(chart.id);
     if (!place) return;
     const { data, ...options } = kinds[chart.kind](chart);
-    const legendPx = 34;
-    const size = () => ({ width: place.clientWidth || 600, height: place.clientHeight - legendPx });
+    // The legend comes on top, in as many lines as it needs.
+    const size = () => ({ width: place.clientWidth || 600, height: place.classList.contains("low") ? 150 : 260 });
     const plot = new uPlot({ ...size(), ...options }, data, place);
     // Screen readers are given the sentence on `place`; the live legend would only repeat numbers.
     plot.root.setAttribute("aria-hidden", "true");
