@@ -3,9 +3,17 @@
 const charts = (() => {
   // Okabe and Ito: told apart by every kind of colour vision; the dashes are for print and for those who see none.
   const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9"];
+  const ON_DARK = ["#56b4e9", "#f08a3c", "#3cc49a", "#e3a3c6", "#e0b040", "#9ad0f5"];
   const DASHES = [[], [8, 3], [2, 2], [10, 3, 2, 3], [5, 5], [1, 3]];
   const drawn = [];
   let printing = false;
+
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+
+  function colour(number) {
+    const table = dark.matches && !printing ? ON_DARK : COLOURS;
+    return table[number % table.length];
+  }
 
   function ink(name) {
     if (printing) return name === "--line" ? "#bbbbbb" : "#000000";
@@ -18,7 +26,7 @@ const charts = (() => {
   }
 
   function line(label, number) {
-    return { label, stroke: COLOURS[number % COLOURS.length], width: 2, dash: DASHES[number % DASHES.length], spanGaps: true,
+    return { label, stroke: () => colour(number), width: 2, dash: DASHES[number % DASHES.length], spanGaps: true,
       points: { show: false }, value: (_, value) => (value == null ? "–" : value.toFixed(3)) };
   }
 
@@ -34,7 +42,7 @@ const charts = (() => {
     return {
       data: joined,
       scales: { x: { time: false }, y: { range: [Math.max(-1, lowest - 0.02), 1.05] } },
-      axes: [axis("frequency, cycles/px", { values: frequency }), axis("correlation", { size: 52 })],
+      axes: [axis("frequency, cycles/px", { values: frequency, size: 40 }), axis("correlation", { size: 52 })],
       series: [{ label: "frequency", value: (_, value) => (value == null ? "–" : value.toFixed(4)) },
         ...chart.lines.map(({ label }, number) => line(label, number)),
         { label: "threshold", stroke: () => ink("--soft"), width: 1, dash: [2, 4], points: { show: false }, value: () => "" }],
@@ -52,10 +60,10 @@ const charts = (() => {
     return {
       data: [times, sizes, lost],
       scales: { x: { time: false }, y: { range: [0, highest * 1.15] } },
-      axes: [axis("time, s"), axis("batch size", { size: 60 })],
+      axes: [axis("time, s", { size: 40 }), axis("batch size", { size: 60 })],
       series: [{ label: "time, s", value: (_, value) => (value == null ? "–" : value.toFixed(2)) },
         { ...line("batch size", 0), value: (_, value) => value ?? "–" },
-        { label: "out of memory", stroke: COLOURS[1], paths: () => null, points: { show: true, size: 0 }, value: (_, value) => value ?? "–" }],
+        { label: "out of memory", stroke: () => colour(1), paths: () => null, points: { show: true, size: 0 }, value: (_, value) => value ?? "–" }],
       hooks: { draw: [(plot) => crosses(plot, times, lost)] },
     };
   }
@@ -63,7 +71,7 @@ const charts = (() => {
   function crosses(plot, times, lost) {
     const context = plot.ctx, arm = 6 * devicePixelRatio;
     context.save();
-    context.strokeStyle = COLOURS[1];
+    context.strokeStyle = colour(1);
     context.lineWidth = 2.5 * devicePixelRatio;
     lost.forEach((value, i) => {
       if (value === null) return;
@@ -95,9 +103,9 @@ const charts = (() => {
     drawn.forEach((plot) => plot.redraw(false, true));
   }
 
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  dark.addEventListener("change", redraw);
   for (const [event, state] of [["beforeprint", true], ["afterprint", false]]) {
     addEventListener(event, () => { printing = state; redraw(); });
   }
-  return { draw, curves, course, axis, line, ink, COLOURS, DASHES };
+  return { draw, curves, course, axis, line, ink, colour, DASHES };
 })();

@@ -65,10 +65,11 @@
   // --- colours -------------------------------------------------------------------------------------------------
 
   function percentiles(all, shares) {
-    const step = Math.max(1, Math.floor(all.reduce((sum, values) => sum + values.length, 0) / 200000));
-    const sample = [];
-    for (const values of all) for (let i = 0; i < values.length; i += step) if (Number.isFinite(values[i])) sample.push(values[i]);
-    sample.sort((a, b) => a - b);
+    // About 50,000 of the pixels tell a percentile well enough, and are sorted in milliseconds.
+    const step = Math.max(1, Math.floor(all.reduce((sum, values) => sum + values.length, 0) / 50000));
+    const found = [];
+    for (const values of all) for (let i = 0; i < values.length; i += step) if (Number.isFinite(values[i])) found.push(values[i]);
+    const sample = Float32Array.from(found).sort();
     return shares.map((share) => (sample.length ? sample[Math.round(share * (sample.length - 1))] : 0));
   }
 

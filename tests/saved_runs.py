@@ -1,0 +1,67 @@
+"""Folders of finished comparisons, written by the real writers from results made by hand."""
+
+import dataclasses
+import json
+from datetime import datetime, timezone
+
+import made_results as made
+import numpy as np
+
+from ptycho.evaluation import compare_images
+from ptycho.report import InputFile, RunInfo, write_artifacts
+
+HOSTILE = "</script><script>document.title='run'</script>\"'&amp;<!--"
+STARTED = datetime(2026, 3, 4, 5, 6, 7, tzinfo=timezone.utc)
+
+
+def info(**changes):
+    scan = InputFile("test_data", f"/data/{HOSTILE}.npz", 12345, STARTED.isoformat(), "5c" * 32, "ends")
+    values = {
+        "command": ("compare-models", "--test_data", HOSTILE),
+        "started_at": STARTED,
+        "wall_s": 12.5,
+        "devices": (made.CARD,),
+        "inputs": (scan,),
+        "object_pixel_m": 6.25e-9,
+        "intensity_per_frame": 1e5,
+    }
+    return RunInfo(**(values | changes))
+
+
+def scored(arm, seed=3):
+    """`arm` with the figures that its image really has."""
+    metrics = compare_images(arm.aligned.values, made.image(seed), mask=arm.aligned.covered)
+    return dataclasses.replace(arm, metrics=metrics)
+
+
+def two_arms(**changes):
+    """A model that is right but for noise, and a finished image that is another object."""
+    rng = np.random.default_rng(5)
+    noise = 0.03 * (
+        rng.standard_normal(made.WINDOW.shape_yx) + 1j * rng.standard_normal(made.WINDOW.shape_yx)
+    )
+    near = np.where(made.covered(), 0.8 * (made.image() + noise), 0).astype(np.complex64)
+    model = scored(made.model_arm(aligned=made.placed(near, made.covered())))
+    other = scored(made.finished_arm(label="ePIE", aligned=made.placed(made.image(seed=8))))
+    return made.comparison(model, other, **changes)
+
+
+def hostile():
+    """An arm, a failure and an assumption whose words are HTML and JavaScript."""
+    arm = scored(made.model_arm(label=HOSTILE, assumptions=(f"taken: {HOSTILE}",)))
+    from ptycho.comparison import Failure
+
+    return made.comparison(arm, scored(made.finished_arm()), failures=[Failure(HOSTILE, f"why: {HOSTILE}")])
+
+
+def write(folder, result, **changes):
+    write_artifacts(result, folder, report=info(**changes))
+    return folder
+
+
+def edit_report(folder, change):
+    """Let `change` alter `run_report.json` in place."""
+    path = folder / "run_report.json"
+    values = json.loads(path.read_text(encoding="utf-8"))
+    change(values)
+    path.write_text(json.dumps(values), encoding="utf-8")
