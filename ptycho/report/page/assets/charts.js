@@ -63,7 +63,7 @@ const charts = (() => {
       axes: [axis("time, s", { size: 40 }), axis("batch size", { size: 60 })],
       series: [{ label: "time, s", value: (_, value) => (value == null ? "–" : value.toFixed(2)) },
         { ...line("batch size", 0), value: (_, value) => value ?? "–" },
-        { label: "out of memory", stroke: () => colour(1), paths: () => null, points: { show: true, size: 0 }, value: (_, value) => value ?? "–" }],
+        { label: "out of memory", stroke: () => colour(1), paths: () => null, points: { show: false }, value: (_, value) => value ?? "–" }],
       hooks: { draw: [(plot) => crosses(plot, times, lost)] },
     };
   }

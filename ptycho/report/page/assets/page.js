@@ -15,7 +15,7 @@
   ].filter((view) => (!view.isError || truth) && data.images.some((image) => image.layers.includes(view.layer)));
   const byId = (name) => document.getElementById(name);
   const layers = new Map(), viewers = [];
-  let view = VIEWS[0], scale = null, shownValues = [], wipe = null, moving = false;
+  let view = VIEWS[0], scale = null, shownValues = [], wipe = null, leader = null;
 
   // --- numbers -------------------------------------------------------------------------------------------------
 
@@ -179,16 +179,18 @@
       event.preventDefaultAction = !zooms;
       event.preventDefault = zooms;
     });
-    viewer.addHandler("viewport-change", () => follow(viewer));
+    // Only the viewer that the reader is at work in moves the others, or each would hold back the next.
+    for (const event of ["pointerdown", "wheel", "keydown", "focusin"]) {
+      element.addEventListener(event, () => { leader = viewer; }, { capture: true, passive: true });
+    }
+    viewer.addHandler("viewport-change", () => { if (viewer === leader) follow(); });
     viewer.addHandler("resize", () => requestAnimationFrame(() => adorn()));
     element.addEventListener("pointermove", (event) => read(viewer, element, event));
     element.addEventListener("pointerleave", () => viewers.forEach((each) => { each.cross.hidden = true; }));
     return viewer;
   }
 
-  function follow(leader) {
-    if (moving) return;
-    moving = true;
+  function follow() {
     const bounds = leader.viewport.getBounds(true), centre = bounds.getCenter();
     for (const { viewer } of viewers) {
       if (viewer === leader || !viewer.world.getItemCount()) continue;
@@ -196,7 +198,6 @@
       viewer.viewport.zoomTo(1 / bounds.width, null, true);
       viewer.viewport.panTo(centre, true);
     }
-    moving = false;
     adorn();
   }
 
@@ -397,11 +398,14 @@
   }
 
   function buildButtons() {
-    const leader = () => panels[0].viewer.viewport;
-    const zoom = (factor) => { leader().zoomBy(factor); leader().applyConstraints(); };
-    byId("zoom-in").addEventListener("click", () => zoom(1.5));
-    byId("zoom-out").addEventListener("click", () => zoom(1 / 1.5));
-    byId("zoom-fit").addEventListener("click", () => leader().goHome());
+    const move = (change) => () => {
+      leader = panels[0].viewer;
+      change(leader.viewport);
+      leader.viewport.applyConstraints();
+    };
+    byId("zoom-in").addEventListener("click", move((viewport) => viewport.zoomBy(1.5)));
+    byId("zoom-out").addEventListener("click", move((viewport) => viewport.zoomBy(1 / 1.5)));
+    byId("zoom-fit").addEventListener("click", move((viewport) => viewport.goHome()));
   }
 
   function buildTips() {
@@ -430,6 +434,7 @@
     if (data.images.length) {
       wipeBox.style.aspectRatio = `${columns} / ${Math.max(rows, columns / 3)}`;
       data.images.forEach(buildPanel);
+      leader = panels[0].viewer;
       buildWipe();
       buildButtons();
       await buildTabs();
