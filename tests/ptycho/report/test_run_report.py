@@ -14,6 +14,7 @@ import pytest
 
 from ptycho.comparison import Failure
 from ptycho.evaluation import ChannelPair
+from ptycho.report.fingerprints import InputFile
 from ptycho.report.names import arm_prefixes
 from ptycho.report.run_report import SCHEMA_VERSION, RunInfo, peak_resident_bytes, run_report
 
@@ -142,7 +143,13 @@ def test_numbers_that_json_does_not_know_become_null():
 def test_failures_settings_and_the_run_are_told():
     started = datetime(2024, 5, 6, 7, 8, tzinfo=timezone.utc)
     info = RunInfo(
-        command=("compare-models", "--demo"), started_at=started, wall_s=42.5, devices=(made.CARD,)
+        command=("compare-models", "--demo"),
+        started_at=started,
+        wall_s=42.5,
+        devices=(made.CARD,),
+        inputs=(InputFile("arm ePIE", "/data/a.npz", 3, None, "ab"),),
+        object_pixel_m=6e-9,
+        intensity_per_frame=1e5,
     )
     result = made.comparison(
         made.model_arm(), failures=[Failure("Baseline", "it does not fit")], crop_size=17, n_groups=None
@@ -154,7 +161,23 @@ def test_failures_settings_and_the_run_are_told():
     assert report["run"]["started_at"] == "2024-05-06T07:08:00+00:00"
     assert report["run"]["wall_s"] == 42.5
     assert report["devices"][0]["free_bytes"] == 6000
-    assert report["scan"] == {"n_frames": 100, "has_truth": True}
+    assert report["scan"] == {
+        "n_frames": 100,
+        "has_truth": True,
+        "object_pixel_m": 6e-9,
+        "intensity_per_frame": 1e5,
+    }
+    assert report["inputs"] == [
+        {
+            "role": "arm ePIE",
+            "path": "/data/a.npz",
+            "bytes": 3,
+            "changed": None,
+            "sha256": "ab",
+            "hashed": "whole",
+            "error": None,
+        }
+    ]
     assert report["versions"]["numpy"] == np.__version__
 
 
@@ -203,7 +226,7 @@ def _full_report():
     result = made.comparison(
         made.model_arm(), made.refined_arm(), failures=[Failure("Baseline", "it does not fit")]
     )
-    return _report(result, RunInfo(devices=(made.CARD,)))
+    return _report(result, RunInfo(devices=(made.CARD,), inputs=(InputFile("test_data", "a.npz"),)))
 
 
 @pytest.mark.spec("CM-9.6")

@@ -122,7 +122,8 @@ def _colour(page, share_x):
     """The colour that the wipe shows at a share of its width, half-way down."""
     box = page.locator("#wipe").bounding_box()
     # A change is drawn in the next frame.
-    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => requestAnimationFrame(done))))")
+    for _ in range(3):
+        page.evaluate("new Promise(done => requestAnimationFrame(done))")
     shot = page.screenshot(clip={"x": box["x"] + share_x * box["width"], "y": box["y"] + box["height"] / 2, "width": 1,
                                  "height": 1})  # fmt: skip
     from io import BytesIO
