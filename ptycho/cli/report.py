@@ -1,4 +1,4 @@
-"""`ptycho-report`: the page of a run again from what the run has saved."""
+"""`ptycho-report`: the page of a run again from what the run has saved; of several runs, a study."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ptycho.cli import _errors, _flags
+from ptycho.cli import _errors, _flags, _paths
 from ptycho.cli._parser import Parser
 
 
@@ -15,27 +15,39 @@ def build_parser(prog: str = "ptycho-report") -> Parser:
     parser = _flags.argument_parser(
         prog,
         "Make comparison_report.html of a finished comparison again, from the files in its folder: one page to look at "
-        "and to mail.",
+        "and to mail. With --output_dir, make a study of several: study.html and one tidy table, study.csv.",
     )
     parser.add_argument(
         "folders",
         metavar="DIR",
         nargs="+",
         type=Path,
-        help="output folder of a compare-models run; the page in it is replaced",
+        help="output folder of a compare-models run; without --output_dir the page in it is replaced",
     )
+    parser.add_argument(
+        "--output_dir",
+        type=Path,
+        metavar="DIR",
+        help="folder for a study of all runs together (default: a page for each run, in its own folder)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace a study that is there")
     _flags.add_display_flags(parser)
     return parser
 
 
 def report(arguments: argparse.Namespace) -> int:
-    """Make the page of each folder and say where it is."""
-    from ptycho.report import write_page
+    """Make a study, or the page of each folder, and say where it is."""
+    from ptycho.report import write_page, write_study
+    from ptycho.report.names import STUDY_PAGE, STUDY_TABLE
 
-    for folder in arguments.folders:
-        page = write_page(folder)
-        if not arguments.quiet:
-            print(page)
+    if arguments.output_dir is None:
+        files = [write_page(folder) for folder in arguments.folders]
+    else:
+        output = _paths.OutputFolder(arguments.output_dir, (STUDY_PAGE, STUDY_TABLE), arguments.overwrite)
+        output.check(arguments.folders)
+        files = write_study(arguments.folders, arguments.output_dir)
+    if not arguments.quiet:
+        print("\n".join(map(str, files)))
     return 0
 
 

@@ -15,6 +15,7 @@ from ptycho.report.figures import write_plots as write_plots
 from ptycho.report.fingerprints import InputFile as InputFile
 from ptycho.report.options import PlotOptions as PlotOptions
 from ptycho.report.page import write_page as write_page
+from ptycho.report.page import write_study as write_study
 from ptycho.report.patch_dump import dumping as dumping
 from ptycho.report.run_report import RunInfo as RunInfo
 from ptycho.report.scan_figure import plot_scan as plot_scan

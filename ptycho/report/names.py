@@ -22,6 +22,7 @@ RAW_FILE = "reconstructions.npz"
 ALIGNED_FILE = "reconstructions_aligned.npz"
 REPORT_FILE = "run_report.json"
 PAGE_FILE = "comparison_report.html"
+STUDY_PAGE, STUDY_TABLE = "study.html", "study.csv"
 EXPORT_STEM = "_image"
 # Beside the results, not moved with them: it is written while the run goes on.
 LOG_FILE = "logs/debug.log"

@@ -123,6 +123,36 @@ def read_images(run: SavedRun, *, most_characters: int = MOST_CHARACTERS) -> Ima
         block = max(block + 1, grown)
 
 
+def small_images(run: SavedRun, *, most_side_px: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return amplitude and phase of every arm as shown, as means of blocks; nothing if the run kept no images.
+
+    Parameters
+    ----------
+    run : SavedRun
+    most_side_px : int
+        The longer side is at most so long.
+
+    Returns
+    -------
+    dict of label to (amplitude, phase)
+        Float32, NaN where nothing was reconstructed.
+
+    Raises
+    ------
+    DataError
+        As `read_images`.
+    """
+    path = next(
+        (run.folder / name for name in (ALIGNED_FILE, RAW_FILE) if (run.folder / name).exists()), None
+    )
+    if path is None:
+        return {}
+    with open_archive(path) as archive:
+        reader = _Reader(run, archive, -(-max(run.shape_yx) // most_side_px))
+        arms = [arm for arm in run.arms if f"{arm.array_prefix}_complex" in archive]
+        return {arm.label: reader.small(arm) for arm in arms}
+
+
 def _first_block(run: SavedRun, most_characters: int) -> int:
     """Return the least side of a block for which the estimated length fits."""
     n_px = run.shape_yx[0] * run.shape_yx[1]
@@ -173,6 +203,14 @@ class _Reader:
             plane = relative + truth.plane
             scale = metrics.number("amplitude_scale") or 1.0
         return ShownImage(arm.label, False, self._fields(arm.array_prefix, plane), plane, scale)
+
+    def small(self, arm: SavedArm) -> tuple[np.ndarray, np.ndarray]:
+        # Each without its own plane, so that runs without a truth can stand beside others.
+        plane = self._own_plane(arm.array_prefix)
+        amplitude, phase = self._mean_fields(arm.array_prefix, plane)
+        middle = (self._block - 1) / 2
+        y, x = (np.arange(side) * self._block + middle for side in phase.shape)
+        return amplitude, np.angle(np.exp(1j * phase) * plane.phasor(y, x).conj()).astype(np.float32)
 
     def side_layers(self, arm: SavedArm) -> dict[str, str]:
         prefix = arm.array_prefix
