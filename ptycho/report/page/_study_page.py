@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,18 @@ from ptycho._io.atomic import replacing
 from ptycho.report.names import STUDY_PAGE, STUDY_TABLE
 from ptycho.report.page._conditions import Panel, axes, levels, panels
 from ptycho.report.page._findings import findings
-from ptycho.report.page._glossary import AGAINST_TRUTH
+from ptycho.report.page._glossary import AGAINST_TRUTH, Term
 from ptycho.report.page._render import rendered
 from ptycho.report.page._rows import figure_text
-from ptycho.report.page._study import DOSE, FRAMES, Study, model_fingerprint, read_study, study_table
+from ptycho.report.page._study import (
+    DOSE,
+    FRAMES,
+    Study,
+    StudyRun,
+    model_fingerprint,
+    read_study,
+    study_table,
+)
 from ptycho.report.page._tables import CHANNELS
 from ptycho.report.page._thumbnails import thumbnails
 
@@ -61,6 +71,7 @@ def write_study(
 
 def study_page(study: Study) -> str:
     """Return the page of a study."""
+    conditions, found = leads(study)
     by_axis = {factor: panels(study, factor) for factor in axes(study)}
     return rendered(
         "study.html",
@@ -69,7 +80,9 @@ def study_page(study: Study) -> str:
         study=study,
         axis_names={factor: _NAMES.get(factor, factor) for factor in by_axis},
         by_axis=by_axis,
-        leads=leads(study),
+        conditions=conditions,
+        leads=found,
+        names=_NAMES,
         findings=[(run.name, findings(run.run)) for run in study.runs],
         rows=_rows(study),
         varied=[name for name in study.varied if len({str(each.get(name)) for each in levels(study)}) > 1],
@@ -80,25 +93,72 @@ def study_page(study: Study) -> str:
     )
 
 
-def leads(study: Study) -> tuple[tuple[str, int, dict[str, int]], ...]:
-    """Return, for each figure against the truth, how many runs tell the arms apart, and how often each leads."""
-    found = []
+@dataclass(frozen=True)
+class Lead:
+    """Who has the better value of one figure in the runs of one condition.
+
+    Attributes
+    ----------
+    n_runs : int
+        Runs in which the arms differ.
+    counts : tuple of (str, int)
+        Arms with the number of runs that each leads, the most first, without those that lead none.
+    """
+
+    n_runs: int
+    counts: tuple[tuple[str, int], ...]
+
+    @property
+    def is_unanimous(self) -> bool:
+        """Whether one arm leads in every run."""
+        return len(self.counts) == 1
+
+    @property
+    def text(self) -> str:
+        """The same in words."""
+        if self.is_unanimous:
+            return f"{self.counts[0][0]} {self.counts[0][1]} of {self.n_runs}"
+        return ", ".join(f"{label} {count}" for label, count in self.counts) or "–"
+
+
+def leads(study: Study) -> tuple[tuple[str, ...], dict[str, tuple[Lead, ...]]]:
+    """Return conditions, and for each figure against the truth who leads in each of them.
+
+    The conditions are the levels of the first factor that can be on an axis, or all runs together.
+    """
+    first = next(iter(axes(study)), None)
+    keys = ["all runs" if first is None else figure_text(_number(each.get(first))) for each in levels(study)]
+    conditions = tuple(dict.fromkeys(keys))
+    found = {}
     for term in AGAINST_TRUTH:
         for channel in CHANNELS[:2]:
-            counts, n_runs = dict.fromkeys(study.labels, 0), 0
-            for run in study.runs:
-                values = {
-                    figure.label: getattr(figure, channel)
-                    for figure in run.run.figures
-                    if figure.name == term.name
-                }
-                known = {label: value for label, value in values.items() if value is not None}
-                if len(known) > 1 and len(set(known.values())) > 1:
-                    best = (max if term.better == "higher" else min)(known, key=lambda label: known[label])
-                    counts[best], n_runs = counts[best] + 1, n_runs + 1
-            if n_runs:
-                found.append((f"{term.title}, {channel}", n_runs, counts))
-    return tuple(found)
+            best = [_best(run, term, channel) for run in study.runs]
+            if any(best):
+                found[f"{term.title}, {channel}"] = tuple(
+                    _lead(
+                        [label for label, key in zip(best, keys, strict=True) if label and key == condition]
+                    )
+                    for condition in conditions
+                )
+    return conditions, found
+
+
+def _best(run: StudyRun, term: Term, channel: str) -> str | None:
+    values = {
+        figure.label: getattr(figure, channel) for figure in run.run.figures if figure.name == term.name
+    }
+    known = {label: value for label, value in values.items() if value is not None}
+    if len(set(known.values())) < 2:
+        return None
+    return (max if term.better == "higher" else min)(known, key=lambda label: known[label])
+
+
+def _lead(labels: Sequence[str]) -> Lead:
+    return Lead(len(labels), tuple(Counter(labels).most_common()))
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, float | int) else None
 
 
 def _rows(study: Study) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@
   }
 
   function decades(_, values) {
-    return values.map((value) => (value !== null && Number.isInteger(Math.log10(value)) ? value.toExponential(0).replace("e+", "e") : ""));
+    return values.map((value) => (value !== null && Math.abs(Math.log10(value) - Math.round(Math.log10(value))) < 1e-9 ? value.toExponential(0).replace("e+", "e") : ""));
   }
 
   /** Bars of one standard deviation and dots of the runs, series beside each other. */
@@ -31,6 +31,7 @@
     context.save();
     context.strokeStyle = context.fillStyle = charts.colour(number);
     context.lineWidth = 1.5 * unit;
+    context.setLineDash([]);
     for (const [x, mean, deviation, values] of points.values()) {
       const left = plot.valToPos(x, "x", true) + aside;
       if (deviation !== null) {

@@ -121,10 +121,30 @@ def test_the_table_has_a_line_a_figure_and_a_column_for_what_differs(study):
 
 
 def test_the_verdict_counts_runs(study):
-    found = {name: (n_runs, counts) for name, n_runs, counts in leads(study)}
-    assert found["SSIM, amplitude"] == (6, {"PtychoPINN": 6, "ePIE": 0})
+    conditions, found = leads(study)
+    assert conditions == ("1020", "102,000")
+    assert [lead.text for lead in found["SSIM, amplitude"]] == ["PtychoPINN 3 of 3"] * 2
     # The made errors are higher for the model, and lower is better.
-    assert found["Mean absolute error, phase"] == (6, {"PtychoPINN": 0, "ePIE": 6})
+    assert [lead.text for lead in found["Mean absolute error, phase"]] == ["ePIE 3 of 3"] * 2
+
+
+def test_an_order_that_changes_from_run_to_run_is_told_so(tmp_path):
+    better, worse = ({"amplitude": 1 + sign, "phase": 1} for sign in (0.5, -0.5))
+    folders = [
+        saved_runs.write(
+            tmp_path / str(number),
+            made.comparison(
+                made.model_arm(metrics=made.metrics(**first)),
+                made.finished_arm(metrics=made.metrics(**second)),
+            ),
+        )
+        for number, (first, second) in enumerate([(better, worse), (better, worse), (worse, better)])
+    ]
+    conditions, found = leads(read_study(folders))
+    assert conditions == ("all runs",)
+    assert found["PSNR, amplitude"][0].text == "PtychoPINN 2, ePIE 1"
+    assert not found["PSNR, amplitude"][0].is_unanimous
+    assert "PSNR, phase" not in found
 
 
 def test_a_run_named_twice_is_refused(folders):
