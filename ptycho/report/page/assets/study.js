@@ -14,15 +14,24 @@
     return {
       data: [xs, ...means],
       scales: { x: { time: false, distr: isWide ? 3 : 1, range: pad }, y: { range: [low - room, high + room] } },
-      axes: [charts.axis(chart.xName, { size: 40, ...(isWide ? { values: decades } : {}) }), charts.axis("", { size: 64, labelSize: 0 })],
+      axes: [charts.axis(chart.xName, { size: 40, ...(isWide ? decades(pad) : {}) }), charts.axis("", { size: 64, labelSize: 0 })],
       series: [{ label: chart.xName, value: (_, value) => (value == null ? "–" : String(Number(value.toPrecision(4)))) },
         ...chart.series.map(({ label }, number) => ({ ...charts.line(label, number), value: (_, value) => (value == null ? "–" : String(Number(value.toPrecision(4)))) }))],
       hooks: { draw: [(plot) => byX.forEach((points, number) => bars(plot, points, number, byX.length))] },
     };
   }
 
-  function decades(_, values) {
-    return values.map((value) => (value !== null && Math.abs(Math.log10(value) - Math.round(Math.log10(value))) < 1e-9 ? value.toExponential(0).replace("e+", "e") : ""));
+  /** Marks at 1, 2 and 5 times the powers of ten; uPlot's own would begin at the end of the scale. */
+  function decades([low, high]) {
+    const marks = [];
+    for (let power = Math.floor(Math.log10(low)); 10 ** power <= high; power++) {
+      for (const step of [1, 2, 5]) marks.push(Number(`${step}e${power}`));
+    }
+    return {
+      splits: () => marks.filter((mark) => mark >= low && mark <= high),
+      filter: (_, values) => values,
+      values: (_, values) => values.map((value) => (/^1e/.test(value.toExponential()) ? value.toExponential(0).replace("e+", "e") : "")),
+    };
   }
 
   /** Bars of one standard deviation and dots of the runs, series beside each other. */
