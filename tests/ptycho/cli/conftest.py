@@ -35,3 +35,4 @@ def _pictures_as_asked(request, monkeypatch):
     if "pictures" not in request.fixturenames:
         monkeypatch.setattr(Figure, "draw_without_rendering", lambda figure: None)
         monkeypatch.setattr(Figure, "savefig", lambda figure, file, **options: file.write(_PNG))
+        monkeypatch.setattr("ptycho.report.write_page", lambda folder: folder / "comparison_report.html")

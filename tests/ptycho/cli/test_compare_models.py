@@ -8,6 +8,7 @@ import pytest
 
 from ptycho.cli import compare_models
 from ptycho.cli.compare_models import main
+from ptycho.cli.report import main as report_main
 from ptycho.comparison import arms
 from ptycho.comparison._scoring import Scorer
 from ptycho.data import ScanData, SimulationSettings, simulate, write_npz
@@ -70,6 +71,7 @@ def test_three_arms_end_to_end(workplace, tmp_path, capsys, pictures):
         "pinn_frc_curves.csv",
         "baseline_frc_curves.csv",
         "comparison_plot.png",
+        "comparison_report.html",
         "reconstructions.npz",
         "reconstructions_aligned.npz",
         "run_report.json",
@@ -82,6 +84,11 @@ def test_three_arms_end_to_end(workplace, tmp_path, capsys, pictures):
     assert "ePIE,ssim,1.000000,1.000000," in rows
     assert "ePIE,computation_time_s,,,12.500000" in rows
     assert "comparison_plot.png" in capsys.readouterr().out
+    page = (output / "comparison_report.html").read_bytes()
+    assert report["inputs"][0]["role"] == "pinn_dir"
+    assert report["scan"]["intensity_per_frame"] > 0
+    assert report_main(["--quiet", str(output)]) == 0
+    assert (output / "comparison_report.html").read_bytes() == page
 
 
 @pytest.mark.spec("CM-8.10")
@@ -395,6 +402,22 @@ def test_a_full_disk_leaves_every_file_of_an_earlier_run(workplace, tmp_path, mo
     assert "free some space" in capsys.readouterr().err.splitlines()[-1]
     assert {path.name: path.read_bytes() for path in output.iterdir() if path.is_file()} == before
     assert not list(output.glob(".unfinished*"))
+
+
+def test_a_page_that_cannot_be_made_costs_itself_alone_and_none_is_made_unasked(
+    workplace, tmp_path, monkeypatch, capsys
+):
+    def failing(folder):
+        raise RuntimeError("no template")
+
+    monkeypatch.setattr("ptycho.report.write_page", failing)
+    output = tmp_path / "out"
+    assert main(_models_only(workplace, output)) == 1
+    assert "the page failed: RuntimeError: no template" in capsys.readouterr().err
+    (failure,) = _report(output)["failures"]
+    assert (failure["label"], failure["kind"]) == ("the page", "failed")
+    assert (output / "comparison_plot.png").is_file()
+    assert main([*_models_only(workplace, output), "--overwrite", "--no-html"]) == 0
 
 
 @pytest.mark.spec("CM-11.3")

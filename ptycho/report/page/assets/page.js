@@ -80,7 +80,8 @@
       return { low: -high, high, map: "PuOr" };
     }
     if (which.layer === "phase" && high - low > 1.5 * Math.PI) return { low: -Math.PI, high: Math.PI, map: "twilight" };
-    if (!["amplitude", "phase"].includes(which.layer)) [low, map] = [Math.min(0, low), "viridis"];
+    if (!["amplitude", "phase"].includes(which.layer)) map = "viridis";
+    if (["coverage", "spread"].includes(which.layer)) low = 0;
     return high > low ? { low, high, map } : { low: low - 0.5, high: low + 0.5, map };
   }
 
@@ -250,7 +251,7 @@
   async function showPanel(number, values) {
     const { viewer, nothing } = panels[number];
     nothing.hidden = values !== null;
-    nothing.textContent = values === null ? `${view.name}: not known of ${data.images[number].label}` : "";
+    nothing.textContent = values === null ? `${data.images[number].label} has no ${view.name.toLowerCase()}` : "";
     viewer.canvas.setAttribute("aria-label", described(number));
     if (values !== null) await replaceImage(viewer, 0, values);
   }
@@ -426,6 +427,8 @@
     }
     addEventListener("keydown", (event) => event.key === "Escape" && hide());
     addEventListener("scroll", hide, { passive: true });
+    // On paper nothing can be pointed at.
+    addEventListener("beforeprint", () => { document.querySelector(".about").open = true; });
   }
 
   const wipeBox = byId("wipe");
@@ -435,6 +438,7 @@
       wipeBox.style.aspectRatio = `${columns} / ${Math.max(rows, columns / 3)}`;
       data.images.forEach(buildPanel);
       leader = panels[0].viewer;
+      byId("readout").parentNode.style.minHeight = `${1.5 * (data.images.length + 1) + 0.8}em`;
       buildWipe();
       buildButtons();
       await buildTabs();
