@@ -132,9 +132,8 @@ def _keep(
     start: RunStart,
 ) -> tuple[ComparisonResult, list[Path]]:
     """Write images, tables and report; then draw, which may fail or be stopped without costing them."""
-    from ptycho.cli._drawing import drawn_or_failed
     from ptycho.comparison import Failure
-    from ptycho.report import write_report
+    from ptycho.report import write_page, write_plots, write_report
     from ptycho.report.names import REPORT_FILE
 
     try:
@@ -143,30 +142,29 @@ def _keep(
         logger.warning("keeping what is finished, without plots; Ctrl-C again gives it up")
         result = _with_failure(result, Failure.stopped("the plots"))
         return result, _write_at_last(arguments, result, scan, output, start)
-    pictures: list[Path] = []
-    for what, draw in _pictures(arguments, result, output):
-        drawn, failure = drawn_or_failed(draw, what)
-        pictures += drawn
-        if failure is not None:
-            result = _with_failure(result, failure)
-        # Anew, for it tells the time of the plots and whether they failed; the page is made from it.
+    result, plots = _draw(
+        result,
+        "the plots",
+        lambda: write_plots(result, output.path, options=_plot_options(arguments, result)),
+    )
+    # Anew, for it tells the time of the plots and whether they failed; the page is made from it.
+    write_report(output.path / REPORT_FILE, result, start.info(arguments.command_line))
+    if not arguments.html or any(failure.kind == "stopped" for failure in result.failures):
+        return result, [*plots, *written]
+    result, page = _draw(result, "the page", lambda: [write_page(output.path)])
+    if not page:
         write_report(output.path / REPORT_FILE, result, start.info(arguments.command_line))
-        if failure is not None and failure.kind == "stopped":
-            break
-    return result, [*pictures, *written]
+    return result, [*page, *plots, *written]
 
 
-def _pictures(
-    arguments: argparse.Namespace, result: ComparisonResult, output: _paths.OutputFolder
-) -> list[tuple[str, Callable[[], list[Path]]]]:
-    """Return what is drawn, in order, each with its name."""
-    from ptycho.report import write_page, write_plots
+def _draw(
+    result: ComparisonResult, what: str, draw: Callable[[], list[Path]]
+) -> tuple[ComparisonResult, list[Path]]:
+    """Return the files that `draw` makes; if it does not, the failure is in the result."""
+    from ptycho.cli._drawing import drawn_or_failed
 
-    options = _plot_options(arguments, result)
-    found: list[tuple[str, Callable[[], list[Path]]]] = [
-        ("the plots", lambda: write_plots(result, output.path, options=options))
-    ]
-    return [*found, ("the page", lambda: [write_page(output.path)])] if arguments.html else found
+    drawn, failure = drawn_or_failed(draw, what)
+    return (result if failure is None else _with_failure(result, failure)), drawn
 
 
 def _write_at_last(

@@ -116,10 +116,11 @@ def findings(run: SavedRun) -> tuple[Finding, ...]:
 
 
 def _of_run(run: SavedRun) -> Iterator[Finding]:
-    words = {"failed": "failed", "stopped": "was stopped", "not_scored": "was not scored"}
+    words = {"failed": " failed", "stopped": " was stopped", "not_scored": " was not scored"}
     for failure in run.report.records("failures"):
-        what = words.get(failure.text("kind"), "failed")
-        yield Finding("failure", f"{failure.text('label')} {what}: {failure.text('reason')}")
+        # Of a kind without a word of its own, such as an input that changed, the reason says it all.
+        what = words.get(failure.text("kind"), "")
+        yield Finding("failure", f"{failure.text('label')}{what}: {failure.text('reason')}")
     if not run.report.flag("scan", "has_truth"):
         yield Finding("note", "Without a ground truth there are no metrics against one.")
     if run.report.text("settings", "metric_convention") == "ptychopinn":

@@ -101,7 +101,7 @@ def test_tabs_follow_the_arrow_keys(visit):
     assert page.evaluate("document.activeElement.id") == "tab-phase"
     assert page.locator("[role=tab][aria-selected=true]").count() == 1
     page.keyboard.press("End")
-    page.wait_for_selector("body[data-view=spread]")
+    page.wait_for_selector("body[data-view=misfit]")
     page.keyboard.press("ArrowRight")
     page.wait_for_selector("body[data-view=amplitude]")
 
