@@ -404,6 +404,7 @@ def test_a_full_disk_leaves_every_file_of_an_earlier_run(workplace, tmp_path, mo
     assert not list(output.glob(".unfinished*"))
 
 
+@pytest.mark.spec("CM-9.11")
 def test_a_page_that_cannot_be_made_costs_itself_alone_and_none_is_made_unasked(
     workplace, tmp_path, monkeypatch, capsys
 ):

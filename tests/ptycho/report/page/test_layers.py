@@ -108,6 +108,7 @@ def test_what_is_shown_has_the_errors_that_were_scored(run):
     )
 
 
+@pytest.mark.spec("CM-9.11")
 def test_what_does_not_fit_becomes_means_that_do(run, arrays):
     found = read_images(run, most_characters=6000)
     assert found.block > 1

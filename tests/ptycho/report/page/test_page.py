@@ -90,6 +90,7 @@ def test_everything_that_a_reader_asks_for_is_there(page):
         assert expected in words
 
 
+@pytest.mark.spec("CM-9.11")
 def test_it_loads_nothing(page):
     assert page.attributes("src") == []
     outside = [href for href in page.attributes("href") if not re.fullmatch(r"#[\w-]+|data:,|[\w.]+", href)]
@@ -99,6 +100,7 @@ def test_it_loads_nothing(page):
     assert "url(" not in styles
 
 
+@pytest.mark.spec("CM-9.11")
 def test_no_script_but_its_own_may_run(page):
     (policy,) = [a["content"] for tag, a in page.elements if a.get("http-equiv") == "Content-Security-Policy"]
     assert policy.startswith("default-src 'none'; ")
@@ -114,6 +116,7 @@ def test_no_script_but_its_own_may_run(page):
     assert {base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in programs} == allowed
 
 
+@pytest.mark.spec("CM-9.11")
 def test_words_of_files_are_shown_and_nowhere_become_markup(tmp_path, page):
     hostile = _page(saved_runs.write(tmp_path, saved_runs.hostile()))
     shown = " ".join(saved_runs.HOSTILE.split())

@@ -62,16 +62,31 @@ def test_it_opens_without_a_request_an_error_or_a_message(visit, folder):
     assert visit.requests == [(folder / "comparison_report.html").as_uri()]
 
 
+def _scored(image, view, value, row, column):
+    """What is shown of a value of the file: amplitudes on the truth's scale, phases without their plane."""
+    if view == "amplitude":
+        return image.amplitude_scale * value
+    plane = image.plane
+    return np.angle(np.exp(1j * (value - plane.offset - plane.slope_y * row - plane.slope_x * column)))
+
+
 @pytest.mark.parametrize("view", ["amplitude", "phase"])
 def test_the_value_under_the_cursor_is_that_of_the_file(visit, folder, view):
     with np.load(folder / "reconstructions_aligned.npz") as file:
         arrays = {name: file[f"{name}_{view}"] for name in ("ptychopinn", "epie", "ground_truth")}
+    shown = read_images(read_run(folder)).images
     _show(visit.page, view)
     for row, column in ((3, 50), (20, 5)):
         lines = _read(visit.page, 1, row, column)
         assert lines[0].endswith(f"(object {row + 7}, {column + 11})")
         found = [re.search(r"in the file (\S+)", line)[1] for line in lines[1:]]
         assert [np.float32(text) for text in found] == [image[row, column] for image in arrays.values()]
+        scored = [float(re.search(r": (\S+)", line)[1]) for line in lines[1:]]
+        expected = [
+            _scored(each, view, np.float32(text), row, column)
+            for each, text in zip(shown, found, strict=True)
+        ]
+        assert scored == pytest.approx(expected, abs=1e-3)
 
 
 def test_uncovered_pixels_have_no_value(visit):
