@@ -171,7 +171,7 @@ def _refine(
     began, log = RunStart.now(), output.path / _LOG
     log.parent.mkdir(parents=True, exist_ok=True)
     with _logging.file_log(log):
-        log_start(arguments, _paths.inputs_of(arguments, _WRITTEN))
+        log_start(arguments, _paths.named_inputs(arguments, _WRITTEN))
         with _logging.progress_display(arguments) as progress:
             run = refine(
                 None if start is None else start.image,
