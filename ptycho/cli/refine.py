@@ -168,10 +168,11 @@ def _refine(
     from ptycho.cli._summary import print_runs
     from ptycho.refinement import refine
 
-    began, log = RunStart.now(), output.path / _LOG
+    inputs = _paths.named_inputs(arguments, _WRITTEN)
+    began, log = RunStart.now(scan, inputs), output.path / _LOG
     log.parent.mkdir(parents=True, exist_ok=True)
     with _logging.file_log(log):
-        log_start(arguments, _paths.named_inputs(arguments, _WRITTEN))
+        log_start(arguments, inputs)
         with _logging.progress_display(arguments) as progress:
             run = refine(
                 None if start is None else start.image,

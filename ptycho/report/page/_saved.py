@@ -36,11 +36,6 @@ class SavedArm:
     frc: Curves | None
     half_set_frc: Curves | None
 
-    @property
-    def is_model(self) -> bool:
-        """Whether a network was run, as opposed to an image that was finished."""
-        return self.report.text("kind") == "model"
-
 
 @dataclass(frozen=True, eq=False)
 class SavedRun:
