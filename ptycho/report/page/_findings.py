@@ -75,8 +75,9 @@ def in_brief(run: SavedRun, sections: tuple[Section, ...]) -> tuple[str, ...]:
     if n_ranked:
         first, *others = sorted(labels, key=lambda label: -leads[label])
         rest = "".join(f", {label} in {leads[label]}" for label in others)
+        word = "better" if len(labels) == 2 else "best"
         said.append(
-            f"{first} has the better value in {leads[first]} of {n_ranked} figures against the truth{rest}."
+            f"{first} has the {word} value in {leads[first]} of {n_ranked} figures against the truth{rest}."
         )
     elif not run.report.flag("scan", "has_truth"):
         said.append(
