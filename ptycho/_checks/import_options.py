@@ -41,6 +41,11 @@ class Option:
     word: Callable[[Any], str] = str
 
     @property
+    def is_place(self) -> bool:
+        """Whether it names a file or a dataset."""
+        return self.metavar == _PLACE
+
+    @property
     def is_switch(self) -> bool:
         """Whether it is on or off."""
         return self.metavar is None

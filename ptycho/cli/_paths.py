@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import errno
 import logging
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,20 +111,3 @@ class OutputFolder:
                     "removed from %s what a run that was killed left there: %s", self.path, ", ".join(left)
                 )
             yield self.path
-
-
-def inputs_of(arguments: argparse.Namespace, outputs: Sequence[str]) -> list[Path]:
-    """Return every path among the arguments but those of `outputs`, which are written."""
-    return [path for _, path in named_inputs(arguments, outputs)]
-
-
-def named_inputs(arguments: argparse.Namespace, outputs: Sequence[str]) -> list[tuple[str, Path]]:
-    """Return the same with the name of the argument, and the label if one was given with the path."""
-    found = []
-    for name, value in vars(arguments).items():
-        if name not in outputs:
-            for each in value if isinstance(value, (list, tuple)) else [value]:
-                *labels, path = each if isinstance(each, tuple) and each else (each,)
-                if isinstance(path, Path):
-                    found.append((" ".join([name, *map(str, labels)]), path))
-    return found

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptycho._io.unchanged import Snapshot
-from ptycho.cli import _errors, _flags, _import_flags, _inputs, _logging, _paths
+from ptycho.cli import _errors, _flags, _import_flags, _inputs, _logging, _named_inputs, _paths
 from ptycho.cli._compare_flags import build_parser
 
 if TYPE_CHECKING:
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from ptycho.report import PlotOptions
 
 logger = logging.getLogger(__name__)
-
-# Arguments with paths that are written, not read.
-_WRITTEN = ("output_dir", "batch_memo", "baseline_debug_dir", "save_recipe")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     _check_usage(arguments)
     _flags.check_batch_memo(arguments.batch_memo)
     output, dump = _output_folder(arguments), _dump_folder(arguments)
-    inputs = _paths.inputs_of(arguments, _WRITTEN)
+    inputs = _named_inputs.inputs_of(arguments)
     output.check(inputs)
     before = Snapshot.of(inputs, but=output.path)
     if dump is not None:
@@ -80,7 +77,7 @@ def _compare(arguments: argparse.Namespace, job: _Job, output: _paths.OutputFold
     from ptycho.cli._summary import print_summary
     from ptycho.report.names import LOG_FILE
 
-    inputs = _paths.named_inputs(arguments, _WRITTEN)
+    inputs = _named_inputs.named_inputs(arguments)
     start, log = RunStart.now(job.scan, inputs), output.path / LOG_FILE
     log.parent.mkdir(parents=True, exist_ok=True)
     with _logging.file_log(log):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptycho._io.unchanged import Snapshot
-from ptycho.cli import _errors, _flags, _import_flags, _inputs, _paths
+from ptycho.cli import _errors, _flags, _import_flags, _inputs, _named_inputs, _paths
 from ptycho.cli._parser import Parser
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def convert(arguments: argparse.Namespace) -> int:
     source = _import_flags.scan_path(arguments, arguments.input)
     target = arguments.output
     _paths.check_output_file(target, overwrite=arguments.overwrite)
-    before = Snapshot.of([source, *_paths.inputs_of(arguments, ("output", "save_recipe"))])
+    before = Snapshot.of([source, *_named_inputs.inputs_of(arguments)])
     finished = None if arguments.object is None else read_reconstruction(arguments.object)
     scan = _import_flags.read(arguments, source)
     if finished is not None:

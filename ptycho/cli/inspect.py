@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptycho.cli import _errors, _flags, _import_flags, _paths
+from ptycho.cli import _errors, _flags, _import_flags, _named_inputs, _paths
 from ptycho.cli._parser import Parser
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Inspect, print and draw; the work of `main` once the arguments are parsed."""
     from ptycho.data import inspect_file, write_recipe
 
+    _named_inputs.inputs_of(arguments)
     for path in (arguments.plot, arguments.save_recipe):
         if path is not None:
             _paths.check_output_file(path, overwrite=arguments.overwrite)

@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptycho._io.unchanged import Snapshot
-from ptycho.cli import _errors, _flags, _import_flags, _inputs, _logging, _paths, _ptychopinn_flags
+from ptycho.cli import (
+    _errors,
+    _flags,
+    _import_flags,
+    _inputs,
+    _logging,
+    _named_inputs,
+    _paths,
+    _ptychopinn_flags,
+)
 from ptycho.cli._parser import Parser
 
 if TYPE_CHECKING:
@@ -21,8 +30,6 @@ _REPORT = "run_report.json"
 # What the files of an image as it was made, and of the refined one, begin with.
 _MADE, _REFINED = "reconstruction", "refined"
 _LOG = "logs/debug.log"
-# Arguments with paths that are written, not read.
-_WRITTEN = ("output_dir", "batch_memo", "save_recipe")
 
 
 def build_parser(prog: str = "ptycho-reconstruct") -> Parser:
@@ -67,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     _flags.check_colour_scale(arguments)
     _flags.check_phase_limits(arguments)
     output = _paths.OutputFolder(arguments.output_dir, (*_results(), _LOG), arguments.overwrite)
-    inputs = _paths.inputs_of(arguments, _WRITTEN)
+    inputs = _named_inputs.inputs_of(arguments)
     output.check(inputs)
     before = Snapshot.of(inputs, but=output.path)
     _flags.check_batch_memo(arguments.batch_memo)
@@ -136,7 +143,7 @@ def _reconstruct(
     from ptycho.cli._summary import print_runs
     from ptycho.comparison import compare
 
-    inputs = _paths.named_inputs(arguments, _WRITTEN)
+    inputs = _named_inputs.named_inputs(arguments)
     start, log = RunStart.now(scan, inputs), output.path / _LOG
     log.parent.mkdir(parents=True, exist_ok=True)
     with _logging.file_log(log):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptycho._io.unchanged import Snapshot
-from ptycho.cli import _errors, _flags, _import_flags, _inputs, _logging, _paths
+from ptycho.cli import _errors, _flags, _import_flags, _inputs, _logging, _named_inputs, _paths
 from ptycho.cli._parser import Parser
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 _STEM, _REPORT = "refined", "run_report.json"
 _IMAGE, _PLOT = f"{_STEM}.npz", f"{_STEM}.png"
 _LOG = "logs/debug.log"
-# Arguments with paths that are written, not read.
-_WRITTEN = ("output_dir", "save_recipe")
 _FLAT = "Flat object"
 
 
@@ -97,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
     _flags.check_phase_limits(arguments)
     settings = _flags.settings_from(arguments, RefinementSettings)
     output = _paths.OutputFolder(arguments.output_dir, (*_results(), _LOG), arguments.overwrite)
-    inputs = _paths.inputs_of(arguments, _WRITTEN)
+    inputs = _named_inputs.inputs_of(arguments)
     output.check(inputs)
     before = Snapshot.of(inputs, but=output.path)
     scan, start = _open(arguments)
@@ -168,7 +166,7 @@ def _refine(
     from ptycho.cli._summary import print_runs
     from ptycho.refinement import refine
 
-    inputs = _paths.named_inputs(arguments, _WRITTEN)
+    inputs = _named_inputs.named_inputs(arguments)
     began, log = RunStart.now(scan, inputs), output.path / _LOG
     log.parent.mkdir(parents=True, exist_ok=True)
     with _logging.file_log(log):

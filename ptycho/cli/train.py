@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptycho._io.unchanged import Snapshot
-from ptycho.cli import _errors, _flags, _import_flags, _inputs, _logging, _paths, _ptychopinn_flags
+from ptycho.cli import (
+    _errors,
+    _flags,
+    _import_flags,
+    _inputs,
+    _logging,
+    _named_inputs,
+    _paths,
+    _ptychopinn_flags,
+)
 from ptycho.cli._parser import Parser
 
 if TYPE_CHECKING:
@@ -204,7 +213,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     may_be_there = arguments.overwrite or arguments.resume
     output = _paths.OutputFolder(arguments.output_dir, (*BUNDLE_FILES, *_TRAINING_FILES), may_be_there)
-    inputs = _paths.inputs_of(arguments, ("output_dir", "tensorboard", "save_recipe"))
+    inputs = _named_inputs.inputs_of(arguments)
     output.check([*inputs, *_files_of_start(arguments)])
     before = Snapshot.of(inputs, but=output.path)
     if arguments.tensorboard is not None:

@@ -41,6 +41,13 @@ def split_place(text: str, folder: Path | None = None) -> tuple[Path | None, str
     return None, None
 
 
+def file_of_place(text: str, scan: Path | None) -> Path | None:
+    """Return the file that a place names, None if it is a dataset of the scan's own file."""
+    if STEM not in text:
+        return split_place(text)[0]
+    return None if scan is None else split_place(text.replace(STEM, scan.stem), scan.parent)[0]
+
+
 def relative_place(text: str, scan: Path | None) -> str:
     """Return a place so that it fits other scans too: see `write_recipe`."""
     file, dataset = split_place(text)
