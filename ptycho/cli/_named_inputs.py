@@ -56,7 +56,9 @@ def _in_places(arguments: argparse.Namespace, scans: list[Path]) -> Iterator[tup
     settings = _import_flags.settings_of(arguments)
     for option in OPTIONS:
         place = getattr(settings, option.field) if option.is_place else None
-        for scan in (scans or [None]) if place is not None else ():
+        if place is None:
+            continue
+        for scan in scans or [None]:
             file = file_of_place(place, scan)
             if file is not None:
                 yield option.name, file
