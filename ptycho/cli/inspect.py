@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from ptycho.cli import _errors, _flags, _import_flags, _paths
 from ptycho.cli._parser import Parser
 
 if TYPE_CHECKING:
-    from ptycho.data import Inspection, ScanData, ScanFigures
+    from ptycho.data import ImportSettings, Inspection, ScanData, ScanFigures
 
 _MOST_DATASETS = 40
 
@@ -31,6 +32,17 @@ def build_parser(prog: str = "ptycho-inspect") -> Parser:
         help="draw the mean frame, the scan's path with the beam, and the probe",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the files to write if they exist")
+    parser.add_argument(
+        "--check-orientation",
+        action=argparse.BooleanOptionalAction,
+        help="try all turns of the positions on up to 160 frames, seconds of work (default: where the file is not this "
+        "project's own NPZ, or was read with flags, and its probe can tell)",
+    )
+    parser.add_argument(
+        "--try-orientations",
+        action="store_true",
+        help="try those of the frames too, up to eight times the work: for a probe that is no disk",
+    )
     _import_flags.add_import_flags(parser)
     # What is said while it is read is part of what is printed.
     parser.set_defaults(quiet=True)
@@ -48,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     found = inspect_file(
         arguments.file, importing=settings, partners=arguments.partners, layout=arguments.layout
     )
+    found = _with_orientation(found, arguments, settings)
     for line in report_of(found):
         print(line)
     with _errors.working():
@@ -59,6 +72,27 @@ def run(arguments: argparse.Namespace) -> int:
             plot_scan(found.scan, arguments.plot)
             print(f"drawn: {arguments.plot}")
     return 0
+
+
+def _with_orientation(
+    found: Inspection, arguments: argparse.Namespace, settings: ImportSettings
+) -> Inspection:
+    """Return what was found with what the check of the orientation says, if it is to be made."""
+    wanted = arguments.check_orientation
+    if wanted is None:
+        wanted = arguments.try_orientations or found.layout != "npz" or bool(settings.given)
+    if found.scan is None or found.refusal is not None or not wanted:
+        return found
+    from ptycho.orientation import OrientationSettings, check_orientation
+
+    turns = check_orientation(
+        found.scan,
+        importing=settings,
+        settings=OrientationSettings(frames_too=arguments.try_orientations),
+    )
+    if turns.verdict == "turned":
+        return replace(found, doubts=(*found.doubts, turns.in_words()))
+    return replace(found, notes=(*found.notes, turns.in_words()))
 
 
 def report_of(found: Inspection) -> Iterator[str]:
