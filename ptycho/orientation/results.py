@@ -50,7 +50,18 @@ class OrientationTrial:
         return self.frames.inverse.after(self.positions)
 
     def sigmas_behind(self, best: OrientationTrial) -> float:
-        """Return by how many standard errors it is worse than `best`, frame by frame; 0 for a negligible excess."""
+        """Return by how many standard errors it is worse than another, frame by frame.
+
+        Parameters
+        ----------
+        best : OrientationTrial
+            Of the same frames.
+
+        Returns
+        -------
+        float
+            0 for an excess of less than two percent.
+        """
         excess = self._excess(best)
         if excess.mean() < np.log1p(_LEAST_EXCESS):
             return 0.0
@@ -109,17 +120,23 @@ class OrientationFindings:
         return "right" if all(not trial.relative.number for trial in fitting) else "unknown"
 
     def in_words(self) -> str:
-        """Return one sentence: what fits, how surely, and the flags that apply it."""
+        """Say what fits, how surely, and with which flags.
+
+        Returns
+        -------
+        str
+            One sentence.
+        """
         if self.why_not is not None:
             return f"orientation of positions and frames cannot be told: {self.why_not}"
         return {"right": self._right, "turned": self._turned, "unknown": self._unknown}[self.verdict]()
 
     def _right(self) -> str:
-        return f"orientation: of {len(self.trials)} ways to turn them the positions fit as they are {self._figures()}"
+        return f"orientation: of {len(self.trials)} ways to turn them the positions fit as they are; {self._figures()}"
 
     def _turned(self) -> str:
         ways = " or ".join(self._remedy(trial) for trial in self._plainest())
-        return f"the positions do not fit the frames as they are, but turned: pass {ways} {self._figures()}"
+        return f"the positions do not fit the frames as they are, but turned: pass {ways}; {self._figures()}"
 
     def _unknown(self) -> str:
         if len(self.fitting) == len(self.trials):
@@ -130,7 +147,7 @@ class OrientationFindings:
         ways = " or ".join(
             "as they are" if trial.is_as_read else f"with {self._remedy(trial)}" for trial in self._plainest()
         )
-        return f"orientation of the positions cannot be told for sure: they fit {ways} {self._figures()}"
+        return f"orientation of the positions cannot be told for sure: they fit {ways}; {self._figures()}"
 
     def _plainest(self) -> list[OrientationTrial]:
         """Return one of the fitting trials for each turn against the frames, the one that turns the least."""
@@ -165,8 +182,8 @@ class OrientationFindings:
     def _figures(self) -> str:
         others = [trial.error for trial in self.trials if trial not in self.fitting]
         return (
-            f"(left-out frames are met with a squared amplitude error of {self.trials[0].error:.3g}, otherwise with "
-            f"{min(others):.3g} or more, {self.sigmas:.0f} standard errors apart; {self._cost()})"
+            f"left-out frames are met with a squared amplitude error of {self.trials[0].error:.3g}, otherwise with "
+            f"{min(others):.3g} or more, {self.sigmas:.0f} standard errors apart ({self._cost()})"
         )
 
     def _cost(self) -> str:

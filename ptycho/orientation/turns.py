@@ -59,15 +59,42 @@ class Turn:
         return bool(np.linalg.det(self.matrix) < 0)
 
     def after(self, first: Turn) -> Turn:
-        """Return the turn that does what `first` and then this one do."""
+        """Return the turn that does what `first` and then this one do.
+
+        Parameters
+        ----------
+        first : Turn
+
+        Returns
+        -------
+        Turn
+        """
         return _of(self.matrix @ first.matrix)
 
     def of_positions(self, positions_yx: np.ndarray) -> np.ndarray:
-        """Return positions (n, 2) turned about the origin."""
+        """Turn positions about the origin.
+
+        Parameters
+        ----------
+        positions_yx : (n, 2) float64
+
+        Returns
+        -------
+        (n, 2) float64
+        """
         return positions_yx @ self.matrix.T
 
     def of_image(self, image: np.ndarray) -> np.ndarray:
-        """Return an image (N, N) turned about its pixel (N/2, N/2), which stays; what leaves it comes in again."""
+        """Turn an image about its pixel (N/2, N/2), which stays; what leaves it on one side comes in on the other.
+
+        Parameters
+        ----------
+        image : (N, N) array
+
+        Returns
+        -------
+        (N, N) array
+        """
         turned = image.T if self.number & 4 else image
         # Mirrored about (N - 1)/2 an even image has that pixel one too low.
         turned = np.roll(turned[::-1], 1, axis=0) if self.number & 2 else turned
@@ -98,7 +125,18 @@ class Turn:
         return " ".join(changes)
 
     def frames_flags(self, importing: ImportSettings) -> str:
-        """Return the flag that turns the frames so, after the turn that `importing` gives them."""
+        """Return the flag that turns the frames so, after the turn that `importing` gives them.
+
+        Parameters
+        ----------
+        importing : ImportSettings
+            As the frames were read.
+
+        Returns
+        -------
+        str
+            Such as ``--frame-orientation 5``.
+        """
         number = self.after(Turn(importing.frame_orientation)).number
         return f"--{_flag('frame_orientation')} {number}"
 
@@ -118,7 +156,17 @@ class Turn:
         return bool(self.number & 1)
 
     def put_on(self, importing: ImportSettings) -> ImportSettings:
-        """Return the settings that read the positions turned so, as `positions_flags` says it in words."""
+        """Return the settings that read the positions turned so, as `positions_flags` says it in words.
+
+        Parameters
+        ----------
+        importing : ImportSettings
+            As the positions were read.
+
+        Returns
+        -------
+        ImportSettings
+        """
         whole = self.after(_of_switches(importing))
         rotation = -importing.rotation_deg if self.is_mirror else importing.rotation_deg
         return replace(importing, **{name: getattr(whole, name) for name in _SWITCHES}, rotation_deg=rotation)
