@@ -82,7 +82,7 @@ def test_a_probe_that_is_no_disk_tells_turned_frames_from_turned_positions():
     best = found.trials[0]
     assert (best.positions, best.frames) == (Turn(0), Turn(1))
     assert found.verdict == "turned"
-    assert "pass --frame-orientation 1 (" in found.in_words()
+    assert "pass --frame-orientation 1;" in found.in_words()
 
 
 def test_a_round_probe_needs_no_trials_of_the_frames(scan):
