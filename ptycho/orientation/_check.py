@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ptycho.data.illumination import consistent_probe
 from ptycho.data.importing import ImportSettings
-from ptycho.data.overlap import beam_width_px, is_focused_guess, median_step
+from ptycho.data.overlap import median_step
 from ptycho.data.scan import ScanData
-from ptycho.diffraction import SplineObject, expected_amplitude, spread_under_frames
+from ptycho.orientation import _by_diffraction
 from ptycho.orientation.results import OrientationFindings, OrientationTrial
 from ptycho.orientation.settings import OrientationSettings
-from ptycho.orientation.turns import Turn, all_turns
-from ptycho.refinement import RefinementSettings, refine
+
+if TYPE_CHECKING:
+    from ptycho.models.predictor import PatchPredictor
+    from ptycho.reconstruction import InferenceSettings
 
 # Every so many frames one is left out, to be met by what the others tell of the object.
 _LEFT_OUT_EVERY = 5
 # Of fewer frames too few are left out for a standard error.
 _FEWEST_FRAMES = 30
-# Steps of more than this share of the beam's width leave a frame nothing that the others know.
+# Steps of more than this share of what frames have in common leave a frame nothing that the others know.
 _LARGEST_STEP = 0.6
-# Two probes are one if this share of the energy of the one is in the other, wherever it lies.
-_SAME_PROBE = 0.95
-# Frames are cut to this side: the coarser object tells the orientation as well, at a fraction of the cost.
-_LARGEST_SIDE = 128
 
 
 def check_orientation(
@@ -34,6 +32,8 @@ def check_orientation(
     *,
     importing: ImportSettings | None = None,
     settings: OrientationSettings | None = None,
+    model: PatchPredictor | None = None,
+    inference: InferenceSettings | None = None,
 ) -> OrientationFindings:
     """Tell from the frames alone whether the positions are swapped, flipped or negated against them.
 
@@ -41,6 +41,10 @@ def check_orientation(
     held against the fifth that was left out. Frames overlap, so with the right turn what the others tell meets it
     best. The turns are compared frame by frame: one is told from another if its errors are larger by at least four
     standard errors of their mean (of the logarithm of the ratio), and by two percent.
+
+    With a model the object is the stitched image of its patches, and a left-out patch is held against it: this needs
+    no probe, and tells as much as the model is good for. Without one the object is refined from a flat one, and
+    left-out frames are held against it: this needs the probe.
 
     Nothing is tried where it cannot be told: with a probe that was estimated from the mean frame, whose far field is
     flat, every turn fits; frames that are few, or hardly overlap, know nothing of each other.
@@ -56,10 +60,21 @@ def check_orientation(
     importing : ImportSettings, optional
         How it was read, so that the flags of the remedy say what to pass instead.
     settings : OrientationSettings, optional
+    model : PatchPredictor, optional
+        Of single frames; one of groups of them is not used.
+    inference : InferenceSettings, optional
+        Batch sizes and device of the model.
 
     Returns
     -------
     OrientationFindings
+
+    Raises
+    ------
+    DataError
+        The frames do not fit the model.
+    autobatch.DoesNotFitError
+        Not even one frame fits into memory.
 
     Examples
     --------
@@ -73,108 +88,63 @@ def check_orientation(
     'turned'
     """
     settings, importing = settings or OrientationSettings(), importing or ImportSettings()
-    why_not = _why_not(scan)
-    if why_not is not None:
-        return OrientationFindings(importing=importing, why_not=why_not)
     began = time.perf_counter()
-    sample = _coarser(consistent_probe(_neighbours(scan, settings.n_frames)))
-    frames = _distinct_turns(sample.probe) if settings.frames_too else [Turn(0)]
-    trials = [
-        OrientationTrial(
-            positions=positions, frames=turn, errors=_errors(sample, positions, turn, settings.sweeps)
-        )
-        for turn in frames
-        for positions in all_turns()
-    ]
+    model = None if model is None or model.gridsize > 1 else model
+    sample = _neighbours(scan, settings.n_frames)
+    why_not = _why_not(scan, sample, model)
+    trials: list[OrientationTrial] = []
+    if why_not is None:
+        trials = _trials(sample, settings, model, inference)
+        why_not = None if trials else "no frame that was left out lies on others"
     return OrientationFindings(
         trials=tuple(sorted(trials, key=lambda trial: trial.error)),
+        method="diffraction" if model is None else "model",
         seconds=time.perf_counter() - began,
         n_frames=sample.n_frames,
         importing=importing,
+        why_not=why_not,
     )
 
 
-def _why_not(scan: ScanData) -> str | None:
+def _trials(
+    sample: ScanData,
+    settings: OrientationSettings,
+    model: PatchPredictor | None,
+    inference: InferenceSettings | None,
+) -> list[OrientationTrial]:
+    left_out = np.arange(sample.n_frames) % _LEFT_OUT_EVERY == _LEFT_OUT_EVERY // 2
+    if model is None:
+        return _by_diffraction.diffraction_trials(sample, left_out, settings)
+    from ptycho.orientation._by_model import model_trials
+
+    return model_trials(sample, left_out, model, inference)
+
+
+def _why_not(scan: ScanData, sample: ScanData, model: PatchPredictor | None) -> str | None:
     """Return why the scan cannot tell its orientation, None if it may."""
-    if scan.n_frames < _FEWEST_FRAMES:
-        return f"there are {scan.n_frames} frames, and {_FEWEST_FRAMES} are needed"
-    if is_focused_guess(scan.probe):
-        return (
-            "the far field of the probe is flat, as that of one estimated from the mean frame, and then every way to "
-            "turn them fits alike; name a measured one by --probe"
-        )
-    step_px, width_px = median_step(scan.positions_yx), beam_width_px(scan.probe)
-    if step_px is None or step_px > _LARGEST_STEP * width_px:
-        apart = "positions coincide" if step_px is None else f"steps of {step_px:.3g} pixels"
-        return f"{apart} under a beam of {width_px:.3g} pixels leave the frames too little in common"
-    return None
+    if sample.n_frames < _FEWEST_FRAMES:
+        return f"there are {sample.n_frames} frames with light, and {_FEWEST_FRAMES} are needed"
+    if model is None:
+        reason, width_px = _by_diffraction.why_not(scan), _by_diffraction.common_width_px(scan)
+    else:
+        from ptycho.orientation._by_model import crop_size
+
+        reason, width_px = None, float(crop_size(model, scan))
+    step_px = median_step(sample.positions_yx)
+    if reason is not None or (step_px is not None and step_px <= _LARGEST_STEP * width_px):
+        return reason
+    apart = "positions that coincide" if step_px is None else f"steps of {step_px:.3g} pixels"
+    return f"{apart} leave the frames too little in common, which meet within {width_px:.3g} pixels"
 
 
 def _neighbours(scan: ScanData, n_frames: int) -> ScanData:
-    """Return the frames nearest to the middle of the scan, in their order."""
+    """Return the frames nearest to the middle of the scan, in their order, without the blank ones."""
     chosen = np.arange(scan.n_frames)
     if scan.scan_index is not None:
         chosen = np.flatnonzero(scan.scan_index == scan.scan_index[0])
     positions = scan.positions_yx[chosen]
     distance = np.hypot(*(positions - np.median(positions, axis=0)).T)
-    nearest = np.argsort(distance, kind="stable")[:n_frames]
-    sample = scan.select(np.sort(chosen[nearest]))
+    nearest = np.sort(chosen[np.argsort(distance, kind="stable")[:n_frames]])
+    lit = nearest[scan.amplitude[nearest].any(axis=(1, 2))]
     # Neither is needed, and an object must lie under the positions.
-    return replace(sample, object_guess=None, labels=None)
-
-
-def _coarser(scan: ScanData) -> ScanData:
-    """Return the scan with its frames cut to a side that is quick to compute."""
-    side = scan.patch_size
-    if side <= _LARGEST_SIDE:
-        return scan
-    from ptycho.data.importing.windows import probe_through, window_of
-
-    window = window_of((side, side), None, _LARGEST_SIDE, 1)
-    rows, columns = window.slices
-    return replace(
-        scan,
-        amplitude=np.ascontiguousarray(scan.amplitude[:, rows, columns]),
-        mask=None if scan.mask is None else scan.mask[rows, columns],
-        probe=probe_through(window, scan.probe),
-        positions_yx=scan.positions_yx * (_LARGEST_SIDE / side),
-        geometry=None,
-    )
-
-
-def _distinct_turns(probe: np.ndarray) -> list[Turn]:
-    """Return one of each set of turns of the frames that this probe cannot tell apart, the one with 0 first."""
-    kept: list[tuple[Turn, np.ndarray]] = []
-    for turn in all_turns():
-        turned = turn.inverse.of_image(probe)
-        if not any(_likeness(turned, other) > _SAME_PROBE for _, other in kept):
-            kept.append((turn, turned))
-    return [turn for turn, _ in kept]
-
-
-def _likeness(first: np.ndarray, second: np.ndarray) -> float:
-    """Return the share of energy that two probes (N, N) of equal energy have in common, at their best shift."""
-    from scipy import fft
-
-    product = np.asarray(fft.fft2(first)) * np.conj(np.asarray(fft.fft2(second)))
-    return float(np.abs(np.asarray(fft.ifft2(product))).max() ** 2 / np.vdot(first, first).real ** 2)
-
-
-def _errors(scan: ScanData, positions: Turn, frames: Turn, sweeps: int) -> np.ndarray:
-    """Return the errors of the left-out frames with positions and frames turned, (m,) float64."""
-    back = frames.inverse
-    turned_yx = back.after(positions).of_positions(scan.positions_yx)
-    turned = replace(scan, positions_yx=turned_yx, probe=back.of_image(scan.probe))
-    left_out = np.arange(scan.n_frames) % _LEFT_OUT_EVERY == _LEFT_OUT_EVERY // 2
-    run = refine(None, turned.select(~left_out), RefinementSettings(sweeps=sweeps))
-    image = run.image
-    assert image.origin_yx is not None
-    values, _, origin_yx = spread_under_frames(
-        image.values, image.covered, image.origin_yx, turned_yx, scan.patch_size
-    )
-    unseen = turned.select(left_out)
-    expected = expected_amplitude(SplineObject.of(values), turned.probe, unseen.positions_yx - origin_yx)
-    expected *= np.True_ if scan.mask is None else scan.mask
-    energies = np.einsum("nij,nij->n", unseen.amplitude, unseen.amplitude, dtype=np.float64)
-    missed = np.square(expected - unseen.amplitude, dtype=np.float64).sum(axis=(1, 2))
-    return missed / max(float(energies.mean()), np.finfo(np.float64).tiny)
+    return replace(scan, object_guess=None, labels=None).select(lit if lit.size else nearest[:1])

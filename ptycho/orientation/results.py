@@ -10,6 +10,7 @@ import numpy as np
 from ptycho.data.importing import ImportSettings
 from ptycho.orientation.turns import Turn
 
+Method = Literal["diffraction", "model"]
 Verdict = Literal["right", "turned", "unknown"]
 
 # A turn is behind the best one if the frames that were left out say so by as many standard errors …
@@ -27,7 +28,8 @@ class OrientationTrial:
     positions : Turn
     frames : Turn
     errors : (m,) float64
-        Of each left-out frame, Σ (expected - measured)² over the mean of Σ measured².
+        Of each left-out frame, Σ (expected - measured)² over the mean of Σ measured²; of its patch by a model,
+        Σ |image - patch|² over Σ |patch|².
     """
 
     positions: Turn
@@ -81,6 +83,8 @@ class OrientationFindings:
     ----------
     trials : tuple of OrientationTrial
         Best first; empty if nothing was tried.
+    method : {"diffraction", "model"}
+        What the left-out frames were met by: frames expected of a refined object, or the stitched patches of a model.
     seconds : float
         Wall time that it took.
     n_frames : int
@@ -92,6 +96,7 @@ class OrientationFindings:
     """
 
     trials: tuple[OrientationTrial, ...] = ()
+    method: Method = "diffraction"
     seconds: float = 0.0
     n_frames: int = 0
     importing: ImportSettings
@@ -142,7 +147,7 @@ class OrientationFindings:
         if len(self.fitting) == len(self.trials):
             return (
                 f"orientation of positions and frames cannot be told: all {len(self.trials)} ways to turn them fit "
-                f"alike (squared amplitude error {self.trials[0].error:.3g}; {self._cost()})"
+                f"alike; left-out {self._met()} of {self.trials[0].error:.3g} ({self._cost()})"
             )
         ways = " or ".join(
             "as they are" if trial.is_as_read else f"with {self._remedy(trial)}" for trial in self._plainest()
@@ -182,9 +187,14 @@ class OrientationFindings:
     def _figures(self) -> str:
         others = [trial.error for trial in self.trials if trial not in self.fitting]
         return (
-            f"left-out frames are met with a squared amplitude error of {self.trials[0].error:.3g}, otherwise with "
+            f"left-out {self._met()} of {self.trials[0].error:.3g}, otherwise with "
             f"{min(others):.3g} or more, {self.sigmas:.0f} standard errors apart ({self._cost()})"
         )
+
+    def _met(self) -> str:
+        if self.method == "model":
+            return "patches of the model are met with a squared error"
+        return "frames are met with a squared amplitude error"
 
     def _cost(self) -> str:
         return f"{self.n_frames} frames, {self.seconds:.1f} s"

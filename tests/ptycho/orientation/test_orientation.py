@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from oracle_model import OracleModel
 
 from ptycho.data import ImportSettings, SimulationSettings, read_scan, simulate, simulate_scan
 from ptycho.data.illumination import probe_of_mean_frame
 from ptycho.orientation import OrientationSettings, Turn, check_orientation
+from ptycho.reconstruction import InferenceSettings
 
 QUICK = OrientationSettings(n_frames=80, sweeps=2)
 STAR = Path(__file__).parents[4] / "shared" / "data" / "siemens-star-small.npz.bz2"
@@ -98,7 +100,7 @@ def test_nothing_is_tried_with_a_probe_of_the_mean_frame(scan):
 
 def test_nothing_is_tried_with_few_frames_or_without_overlap(scan):
     few = check_orientation(scan.select(np.arange(29)))
-    assert "there are 29 frames, and 30 are needed" in few.in_words()
+    assert "there are 29 frames with light, and 30 are needed" in few.in_words()
     apart = check_orientation(replace(scan, positions_yx=6 * scan.positions_yx))
     assert "leave the frames too little in common" in apart.in_words()
     assert not few.trials
@@ -145,3 +147,23 @@ def test_the_siemens_star_is_told(tmp_path):
     found = check_orientation(_with_positions_turned(read_scan(path), 5))
     assert found.verdict == "turned"
     assert [trial.positions for trial in found.fitting] == [Turn(5)]
+
+
+@pytest.mark.parametrize("number", [0, 3, 5])
+def test_a_model_tells_the_positions_without_a_probe(number):
+    made = simulate(SimulationSettings(patch_size=32, object_shape_yx=(80, 90), step_px=5.0))
+    guess = probe_of_mean_frame(made.amplitude, np.ones((32, 32), bool))
+    model = OracleModel(made)
+    wrong = _with_positions_turned(replace(made, object_guess=None, probe=guess), number)
+    found = check_orientation(wrong, model=model, inference=InferenceSettings(predict_batch_size=64))
+    assert sum(model.batch_sizes) == 120 + 8
+    assert [trial.positions for trial in found.fitting] == [Turn(number)]
+    assert found.verdict == ("turned" if number else "right")
+    assert "left-out patches of the model are met with a squared error of" in found.in_words()
+
+
+def test_patches_that_hardly_overlap_tell_nothing(scan):
+    made = simulate(SimulationSettings(patch_size=32, object_shape_yx=(120, 130), step_px=11.0))
+    found = check_orientation(made, model=OracleModel(made))
+    assert "steps of 10" in found.in_words()
+    assert "which meet within 16 pixels" in found.in_words()
