@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptycho.cli import _errors, _flags, _import_flags, _paths
+from ptycho.cli import _errors, _flags, _import_flags, _orientation, _paths
 from ptycho.cli._parser import Parser
 
 if TYPE_CHECKING:
@@ -32,12 +32,7 @@ def build_parser(prog: str = "ptycho-inspect") -> Parser:
         help="draw the mean frame, the scan's path with the beam, and the probe",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the files to write if they exist")
-    parser.add_argument(
-        "--check-orientation",
-        action=argparse.BooleanOptionalAction,
-        help="try all turns of the positions on up to 160 frames, seconds of work (default: where the file is not this "
-        "project's own NPZ, or was read with flags, and its probe can tell)",
-    )
+    _orientation.add_flag(parser)
     parser.add_argument(
         "--try-orientations",
         action="store_true",
@@ -78,9 +73,7 @@ def _with_orientation(
     found: Inspection, arguments: argparse.Namespace, settings: ImportSettings
 ) -> Inspection:
     """Return what was found with what the check of the orientation says, if it is to be made."""
-    wanted = arguments.check_orientation
-    if wanted is None:
-        wanted = arguments.try_orientations or found.layout != "npz" or bool(settings.given)
+    wanted = arguments.try_orientations or _orientation.is_wanted(arguments, arguments.file)
     if found.scan is None or found.refusal is not None or not wanted:
         return found
     from ptycho.orientation import OrientationSettings, check_orientation

@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptycho._io.unchanged import Snapshot
-from ptycho.cli import _errors, _flags, _import_flags, _inputs, _logging, _paths, _ptychopinn_flags
+from ptycho.cli import (
+    _errors,
+    _flags,
+    _import_flags,
+    _inputs,
+    _logging,
+    _orientation,
+    _paths,
+    _ptychopinn_flags,
+)
 from ptycho.cli._parser import Parser
 
 if TYPE_CHECKING:
@@ -58,6 +67,7 @@ def build_parser(prog: str = "ptycho-reconstruct") -> Parser:
     _flags.add_colour_scale(output)
     _flags.add_phase_limits(output)
     _import_flags.add_import_flags(parser)
+    _orientation.add_flag(parser)
     _flags.add_display_flags(parser)
     return parser
 
@@ -141,6 +151,7 @@ def _reconstruct(
     log.parent.mkdir(parents=True, exist_ok=True)
     with _logging.file_log(log):
         log_start(arguments, inputs)
+        start = _orientation.with_orientation(start, arguments, scan, [arm], settings)
         with _logging.progress_display(arguments) as progress:
             result = compare([arm], scan, settings=settings, progress=progress)
         # Without an image there is nothing to keep.
