@@ -20,6 +20,8 @@ from ptycho.data import (
     simulate,
     simulate_scan,
 )
+from ptycho.demo import demo_scan, model_folder
+from ptycho.models import load_model
 from ptycho.orientation import OrientationFindings, OrientationSettings, Turn, check_orientation
 
 _HEADING = (
@@ -151,10 +153,21 @@ def planted(scan: ScanData, name: str) -> Iterator[str]:
         yield row(name, f"frames {number}", check_orientation(replace(scan, amplitude=frames)))
 
 
+def by_networks() -> Iterator[str]:
+    """Yield the rows of the demo's scan whose positions were turned, by its two networks."""
+    scan = replace(demo_scan(), object_guess=None)
+    for kind in ("pinn", "baseline"):
+        model = load_model(model_folder(kind))
+        for number in range(8):
+            turned_yx = Turn(number).inverse.of_positions(scan.positions_yx)
+            found = check_orientation(replace(scan, positions_yx=turned_yx), model=model)
+            yield row(f"demo, {kind}", f"positions {number}", found)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the table that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("table", choices=("planted", "good"))
+    parser.add_argument("table", choices=("planted", "good", "networks"))
     parser.add_argument("--star", type=Path, help="the Siemens star in tike's layout, for the planted turns")
     parser.add_argument("--seeds", type=int, default=1, help="of the good scans, so many of each kind")
     parser.add_argument("--frames-too", action="store_true", help="turn the frames of the good scans as well")
@@ -167,6 +180,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         if arguments.star is not None:
             for line in planted(read_scan(arguments.star), "Siemens star"):
                 print(line, flush=True)
+        return
+    if arguments.table == "networks":
+        for line in by_networks():
+            print(line, flush=True)
         return
     settings = OrientationSettings(frames_too=arguments.frames_too)
     for seed in range(arguments.seeds):
