@@ -32,6 +32,7 @@ def build_parser(prog: str = "ptycho-inspect") -> Parser:
         help="draw the mean frame, the scan's path with the beam, and the probe",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the files to write if they exist")
+    _flags.add_mask_hot(parser)
     _orientation.add_flag(parser)
     parser.add_argument(
         "--try-orientations",
@@ -53,7 +54,11 @@ def run(arguments: argparse.Namespace) -> int:
             _paths.check_output_file(path, overwrite=arguments.overwrite)
     settings = _import_flags.settings_of(arguments)
     found = inspect_file(
-        arguments.file, importing=settings, partners=arguments.partners, layout=arguments.layout
+        arguments.file,
+        importing=settings,
+        partners=arguments.partners,
+        layout=arguments.layout,
+        mask_hot=arguments.mask_hot,
     )
     found = _with_orientation(found, arguments, settings)
     for line in report_of(found):

@@ -115,7 +115,7 @@ class OrientationFindings:
 
     @property
     def verdict(self) -> Verdict:
-        """ "right" if the scan fits as it is, "turned" if it does not, "unknown" if it fits turned as well.
+        """Whether the scan fits as it is ("right"), only turned ("turned"), or turned as well ("unknown").
 
         Positions and frames that are turned alike are no other way: the image is the same, turned.
         """

@@ -156,3 +156,14 @@ def test_an_estimated_probe_lets_no_orientation_be_told(tmp_path, capsys):
     flags = ["--frames", ":scan/ccd", "--columns", "x,y", "--pixel-size", "25nm"]
     out = _said(capsys, tmp_path / "a.h5", *flags)
     assert "cannot be told: the far field of the probe is flat" in out.partition("notes:")[2]
+
+
+def test_hot_pixels_are_a_doubt_until_they_are_masked(tmp_path, scan, capsys):
+    amplitude = scan.amplitude.copy()
+    amplitude[:, 5, 50] = 40 * amplitude.max()
+    write_npz(tmp_path / "a.npz", replace(scan, amplitude=amplitude))
+    out = _said(capsys, tmp_path / "a.npz")
+    assert "pixels of the detector do not measure" in out.partition("doubts:")[2]
+    out = _said(capsys, tmp_path / "a.npz", "--mask-hot")
+    assert "masked    1 of 4096 pixels" in out
+    assert out.endswith("no doubts\n")
