@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ptycho.data.defects import defects_of
 from ptycho.data.illumination import consistent_probe
 from ptycho.data.overlap import beam_width_px, is_focused_guess
 from ptycho.data.scan import ScanData
@@ -49,7 +50,7 @@ def diffraction_trials(
         Those that are met, by what the others tell of the object.
     settings : OrientationSettings
     """
-    sample = _coarser(consistent_probe(scan))
+    sample = _coarser(consistent_probe(_sound(scan)))
     frames = _distinct_turns(sample.probe) if settings.frames_too else [Turn(0)]
     return [
         OrientationTrial(
@@ -60,6 +61,15 @@ def diffraction_trials(
         for turn in frames
         for positions in all_turns()
     ]
+
+
+def _sound(scan: ScanData) -> ScanData:
+    """Return the scan without its hot and dead pixels: one of them can outshine all that the turns differ in."""
+    defects = defects_of(scan)
+    if not defects:
+        return scan
+    sound = ~defects.bad
+    return scan.with_mask(sound if scan.mask is None else sound & scan.mask)
 
 
 def _coarser(scan: ScanData) -> ScanData:

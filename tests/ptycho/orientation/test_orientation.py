@@ -167,3 +167,10 @@ def test_patches_that_hardly_overlap_tell_nothing(scan):
     found = check_orientation(made, model=OracleModel(made))
     assert "steps of 10" in found.in_words()
     assert "which meet within 16 pixels" in found.in_words()
+
+
+def test_a_hot_pixel_hides_no_turn(scan):
+    amplitude = scan.amplitude.copy()
+    amplitude[:, 5, 26] = 40 * amplitude.max()
+    found = check_orientation(_with_positions_turned(replace(scan, amplitude=amplitude), 6), settings=QUICK)
+    assert [trial.positions for trial in found.fitting] == [Turn(6)]
