@@ -22,6 +22,7 @@ HOMES = {
     "ptycho.evaluation": "evaluation.md",
     "ptycho.image": "image.md",
     "ptycho.models": "models.md",
+    "ptycho.orientation": "orientation.md",
     "ptycho.reconstruction": "reconstruction.md",
     "ptycho.refinement": "refinement.md",
     "ptycho.report": "report.md",

@@ -8,7 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ptycho._checks.quantities import JOULE_PER_EV, PLANCK_TIMES_C_J_M, energy_j, length_m
+from ptycho._checks.quantities import (
+    JOULE_PER_EV,
+    PLANCK_TIMES_C_J_M,
+    electron_wavelength_m,
+    energy_j,
+    length_m,
+)
 
 POSITION_UNITS = ("m", "mm", "um", "nm", "A", "px")
 AXES = ("nyx", "nxy", "yxn", "xyn")
@@ -31,6 +37,8 @@ class Option:
         Text to value; a `ValueError` says what the text must be.
     word : callable
         Value to text, such that `parse` gives the value back.
+    is_alias : bool
+        Whether another option of the same field is the one that is written into recipes.
     """
 
     name: str
@@ -39,6 +47,7 @@ class Option:
     metavar: str | None = None
     parse: Callable[[str], Any] = str
     word: Callable[[Any], str] = str
+    is_alias: bool = False
 
     @property
     def is_place(self) -> bool:
@@ -53,6 +62,10 @@ class Option:
 
 def _wavelength(text: str) -> float:
     return PLANCK_TIMES_C_J_M / length_m(text)
+
+
+def _electron(text: str) -> float:
+    return PLANCK_TIMES_C_J_M / electron_wavelength_m(text)
 
 
 def _number(text: str) -> float:
@@ -216,6 +229,15 @@ OPTIONS: tuple[Option, ...] = (
         metavar="0.155nm",
         parse=_wavelength,
         help="wavelength, instead of --energy",
+        is_alias=True,
+    ),
+    Option(
+        name="electron",
+        field="photon_energy_j",
+        metavar="300keV",
+        parse=_electron,
+        help="kinetic energy of electrons, instead of --energy: their wavelength is what counts",
+        is_alias=True,
     ),
     Option(
         name="distance",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 PLANCK_TIMES_C_J_M = 6.62607015e-34 * 299_792_458.0
 JOULE_PER_EV = 1.602176634e-19
+ELECTRON_REST_ENERGY_J = 510_998.95 * JOULE_PER_EV
 METRES = {
     "m": 1.0,
     "cm": 1e-2,
@@ -19,6 +21,8 @@ METRES = {
     "angstrom": 1e-10,
 }
 JOULES = {"j": 1.0, "ev": JOULE_PER_EV, "kev": 1e3 * JOULE_PER_EV}
+# What accelerates electrons is written as a voltage too.
+_ELECTRON_JOULES = JOULES | {"v": JOULE_PER_EV, "kv": 1e3 * JOULE_PER_EV}
 _LONG_NAMES = {
     "metre": "m",
     "meter": "m",
@@ -74,6 +78,24 @@ def energy_j(text: str) -> float:
     if factor is None or not 0 < number * factor < float("inf"):
         raise ValueError(f"{text!r} is not an energy such as 8keV")
     return number * factor
+
+
+def electron_wavelength_m(text: str) -> float:
+    """Return the wavelength in metres of electrons of a kinetic energy, such as ``300keV`` or ``300kV``.
+
+    It is relativistic: h c / √(E² + 2 E m c²), https://doi.org/10.1007/978-0-387-76501-3, chapter 1.
+
+    Raises
+    ------
+    ValueError
+        It is none, or has no unit.
+    """
+    number, unit = number_and_unit(text, "300keV")
+    factor = None if unit is None else unit_factor(unit, _ELECTRON_JOULES)
+    if factor is None or not 0 < number * factor < float("inf"):
+        raise ValueError(f"{text!r} is not an energy of electrons with its unit, such as 300keV")
+    energy = number * factor
+    return PLANCK_TIMES_C_J_M / math.sqrt(energy * (energy + 2 * ELECTRON_REST_ENERGY_J))
 
 
 def number_and_unit(text: str, example: str) -> tuple[float, str | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ptycho.cli import _flags, _import_flags, _ptychopinn_flags
+from ptycho.cli import _flags, _import_flags, _orientation, _ptychopinn_flags
 from ptycho.cli._parser import Parser
 
 
@@ -23,6 +23,7 @@ def build_parser(prog: str = "compare-models") -> Parser:
     _add_scoring(parser)
     _add_outputs(parser)
     _import_flags.add_import_flags(parser)
+    _orientation.add_flag(parser)
     _flags.add_display_flags(parser)
     return parser
 

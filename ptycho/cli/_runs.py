@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autobatch import DeviceMemory, list_devices
+from ptycho.orientation import OrientationFindings
 from ptycho.report import RunInfo
 from ptycho.report.fingerprints import InputFile, input_files
 
@@ -23,13 +24,14 @@ _MOST_FRAMES = 256
 
 @dataclass(frozen=True)
 class RunStart:
-    """When a run began, on what, and what the probe said of each device then."""
+    """When a run began, on what, what the probe said of each device then, and how the scan is turned if checked."""
 
     started_at: datetime
     clock_s: float
     devices: tuple[DeviceMemory, ...]
     inputs: tuple[InputFile, ...]
     scan: ScanData
+    orientation: OrientationFindings | None = None
 
     @classmethod
     def now(cls, scan: ScanData, inputs: Iterable[tuple[str, Path]]) -> RunStart:
@@ -52,6 +54,7 @@ class RunStart:
             inputs=self.inputs,
             object_pixel_m=None if self.scan.geometry is None else self.scan.geometry.object_pixel_m,
             intensity_per_frame=_intensity_per_frame(self.scan),
+            orientation=self.orientation,
         )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptycho._io.unchanged import Snapshot
-from ptycho.cli import _errors, _flags, _import_flags, _inputs, _logging, _named_inputs, _paths
+from ptycho.cli import _errors, _flags, _import_flags, _inputs, _logging, _named_inputs, _orientation, _paths
 from ptycho.cli._compare_flags import build_parser
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ def _compare(arguments: argparse.Namespace, job: _Job, output: _paths.OutputFold
     log.parent.mkdir(parents=True, exist_ok=True)
     with _logging.file_log(log):
         log_start(arguments, inputs)
+        start = _orientation.with_orientation(start, arguments, job.scan, job.arms, job.settings)
         with _logging.progress_display(arguments) as progress:
             result = _inputs.with_changes(_result(arguments, job, progress), before)
             with progress.stage("files, plots", 1, "steps") as stage:

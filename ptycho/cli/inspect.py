@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptycho.cli import _errors, _flags, _import_flags, _named_inputs, _paths
+from ptycho.cli import _errors, _flags, _import_flags, _named_inputs, _orientation, _paths
 from ptycho.cli._parser import Parser
 
 if TYPE_CHECKING:
-    from ptycho.data import Inspection, ScanData, ScanFigures
+    from ptycho.data import ImportSettings, Inspection, ScanData, ScanFigures
 
 _MOST_DATASETS = 40
 
@@ -31,6 +32,13 @@ def build_parser(prog: str = "ptycho-inspect") -> Parser:
         help="draw the mean frame, the scan's path with the beam, and the probe",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the files to write if they exist")
+    _flags.add_mask_hot(parser)
+    _orientation.add_flag(parser)
+    parser.add_argument(
+        "--try-orientations",
+        action="store_true",
+        help="try those of the frames too, up to eight times the work: for a probe that is no disk",
+    )
     _import_flags.add_import_flags(parser)
     # What is said while it is read is part of what is printed.
     parser.set_defaults(quiet=True)
@@ -47,8 +55,13 @@ def run(arguments: argparse.Namespace) -> int:
             _paths.check_output_file(path, overwrite=arguments.overwrite)
     settings = _import_flags.settings_of(arguments)
     found = inspect_file(
-        arguments.file, importing=settings, partners=arguments.partners, layout=arguments.layout
+        arguments.file,
+        importing=settings,
+        partners=arguments.partners,
+        layout=arguments.layout,
+        mask_hot=arguments.mask_hot,
     )
+    found = _with_orientation(found, arguments, settings)
     for line in report_of(found):
         print(line)
     with _errors.working():
@@ -60,6 +73,25 @@ def run(arguments: argparse.Namespace) -> int:
             plot_scan(found.scan, arguments.plot)
             print(f"drawn: {arguments.plot}")
     return 0
+
+
+def _with_orientation(
+    found: Inspection, arguments: argparse.Namespace, settings: ImportSettings
+) -> Inspection:
+    """Return what was found with what the check of the orientation says, if it is to be made."""
+    wanted = arguments.try_orientations or _orientation.is_wanted(arguments, arguments.file)
+    if found.scan is None or found.refusal is not None or not wanted:
+        return found
+    from ptycho.orientation import OrientationSettings, check_orientation
+
+    turns = check_orientation(
+        found.scan,
+        importing=settings,
+        settings=OrientationSettings(frames_too=arguments.try_orientations),
+    )
+    if turns.verdict == "turned":
+        return replace(found, doubts=(*found.doubts, turns.in_words()))
+    return replace(found, notes=(*found.notes, turns.in_words()))
 
 
 def report_of(found: Inspection) -> Iterator[str]:

@@ -16,6 +16,7 @@ from ptycho.cli import (
     _inputs,
     _logging,
     _named_inputs,
+    _orientation,
     _paths,
     _ptychopinn_flags,
 )
@@ -65,6 +66,7 @@ def build_parser(prog: str = "ptycho-reconstruct") -> Parser:
     _flags.add_colour_scale(output)
     _flags.add_phase_limits(output)
     _import_flags.add_import_flags(parser)
+    _orientation.add_flag(parser)
     _flags.add_display_flags(parser)
     return parser
 
@@ -148,6 +150,7 @@ def _reconstruct(
     log.parent.mkdir(parents=True, exist_ok=True)
     with _logging.file_log(log):
         log_start(arguments, inputs)
+        start = _orientation.with_orientation(start, arguments, scan, [arm], settings)
         with _logging.progress_display(arguments) as progress:
             result = compare([arm], scan, settings=settings, progress=progress)
         # Without an image there is nothing to keep.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptycho._io.unchanged import Snapshot
-from ptycho.cli import _errors, _flags, _import_flags, _inputs, _logging, _named_inputs, _paths
+from ptycho.cli import _errors, _flags, _import_flags, _inputs, _logging, _named_inputs, _orientation, _paths
 from ptycho.cli._parser import Parser
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def build_parser(prog: str = "ptycho-refine") -> Parser:
         "ptycho-reconstruct (default: a flat object)",
     )
     _import_flags.add_import_flags(parser)
+    _orientation.add_flag(parser)
     _add_method(parser.add_argument_group("method (these decide the image)"))
 
     batches = parser.add_argument_group(
@@ -171,6 +172,7 @@ def _refine(
     log.parent.mkdir(parents=True, exist_ok=True)
     with _logging.file_log(log):
         log_start(arguments, inputs)
+        began = _orientation.with_orientation(began, arguments, scan)
         with _logging.progress_display(arguments) as progress:
             run = refine(
                 None if start is None else start.image,

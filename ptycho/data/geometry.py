@@ -17,7 +17,7 @@ class ScanGeometry:
     object_pixel_m : float
         Side of a pixel of the object, in metres.
     photon_energy_j : float, optional
-        Energy of a photon, in joules.
+        Energy of a photon, in joules; for electrons, of a photon of their wavelength.
     detector_distance_m : float, optional
         From the sample to the detector, in metres.
     detector_pixel_m : float, optional

@@ -146,13 +146,14 @@ def inspect_file(
     importing: ImportSettings | None = None,
     partners: Sequence[str | PathLike[str]] = (),
     layout: str | None = None,
+    mask_hot: bool = False,
 ) -> Inspection:
     """Say what a file is, what is in it, and every doubt that the checks have; nothing is written.
 
     Parameters
     ----------
     path : path
-    importing, partners, layout
+    importing, partners, layout, mask_hot
         As in `read_scan`.
 
     Returns
@@ -193,6 +194,7 @@ def inspect_file(
                 layout=layout,
                 labels=False,
                 plausibility=False,
+                mask_hot=mask_hot,
             )
             check_plausible(scan)
         except DataError as error:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ptycho.image.phase import PhaseRamp
     from ptycho.image.placed import PlacedImage
     from ptycho.image.registration import Registration
+    from ptycho.orientation import OrientationFindings
     from ptycho.reconstruction import InferenceRun, StitchingRecord
     from ptycho.refinement import RefinementRun
     from ptycho.report.names import ArmPrefixes
@@ -57,6 +58,8 @@ class RunInfo:
         Side of the object's pixel in metres.
     intensity_per_frame : float, optional
         Mean over frames of the sum of amplitude²: the dose, in photons, where frames are counts.
+    orientation : OrientationFindings, optional
+        How positions and frames are turned, if that was checked.
     """
 
     command: tuple[str, ...] = ()
@@ -66,6 +69,7 @@ class RunInfo:
     inputs: tuple[InputFile, ...] = ()
     object_pixel_m: float | None = None
     intensity_per_frame: float | None = None
+    orientation: OrientationFindings | None = None
 
 
 def run_report(
@@ -106,12 +110,33 @@ def run_report(
             "object_pixel_m": info.object_pixel_m,
             "intensity_per_frame": info.intensity_per_frame,
         },
+        "orientation": None if info.orientation is None else _orientation(info.orientation),
         "window": asdict(result.window),
         "scored_fraction": float(result.scored.mean()),
         "arms": [_arm(arm, prefixes[arm.label]) for arm in result.arms],
         "failures": [_failure(failure) for failure in result.failures],
     }
     return _public(report)
+
+
+def _orientation(found: OrientationFindings) -> dict[str, Any]:
+    return {
+        "verdict": found.verdict,
+        "in_words": found.in_words(),
+        "method": found.method,
+        "n_frames": found.n_frames,
+        "seconds": found.seconds,
+        "sigmas": found.sigmas,
+        "trials": [
+            {
+                "positions": trial.positions.number,
+                "frames": trial.frames.number,
+                "error": trial.error,
+                "fits": trial in found.fitting,
+            }
+            for trial in found.trials
+        ],
+    }
 
 
 def peak_resident_bytes() -> int | None:

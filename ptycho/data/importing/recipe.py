@@ -78,7 +78,7 @@ def write_recipe(
     given = settings.given
     lines = []
     for option in OPTIONS:
-        if option.field not in given or option.name == "wavelength":
+        if option.field not in given or option.is_alias:
             continue
         value = given[option.field]
         if option.metavar is not None and "FILE" in option.metavar:

@@ -77,7 +77,7 @@ class ImportSettings:
     dark, flat : str, optional
         Places of a background that is subtracted and of an efficiency that is divided by.
     photon_energy_j, detector_distance_m, detector_pixel_m, object_pixel_m : float, optional
-        In SI units, before cropping and binning.
+        In SI units, before cropping and binning. For electrons the energy is that of a photon of their wavelength.
     probe : str, optional
         Place of a probe (…, N, N).
 

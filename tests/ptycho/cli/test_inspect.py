@@ -124,3 +124,46 @@ def test_frames_in_matlabs_order_are_named(tmp_path, scan):
     )
     mended = inspect_file(tmp_path / "a.npy", importing=ImportSettings(object_pixel_m=25e-9, axes="yxn"))
     assert mended.scan.n_frames == scan.n_frames
+
+
+def test_turned_positions_of_an_imported_file_are_a_doubt_with_the_flags_that_mend_it(tmp_path, capsys):
+    made = simulate(SimulationSettings(patch_size=32, object_shape_yx=(80, 90), step_px=8.0))
+    counts = np.rint(np.fft.ifftshift(made.amplitude.astype(np.float64) ** 2, axes=(1, 2)))
+    path = tmp_path / "tike.npz"
+    np.savez(path, data=counts[None], scan=made.positions_yx[None, :, ::-1], probe=made.probe)
+    out = _said(capsys, path)
+    doubt = "do not fit the frames as they are, but turned: pass --swap-xy (or, if it is the frames"
+    assert doubt in out.partition("doubts:")[2]
+    mended = _said(capsys, path, "--swap-xy")
+    assert "the positions fit as they are" in mended.partition("notes:")[2]
+    assert mended.endswith("no doubts\n")
+    assert "orientation:" not in _said(capsys, path, "--no-check-orientation")
+
+
+def test_the_orientation_of_our_own_file_is_checked_only_if_that_is_asked_for(tmp_path, capsys):
+    made = simulate(SimulationSettings(patch_size=32, object_shape_yx=(80, 90), step_px=8.0))
+    write_npz(tmp_path / "a.npz", made)
+    assert "orientation:" not in _said(capsys, tmp_path / "a.npz")
+    assert "orientation: of 8 ways" in _said(capsys, tmp_path / "a.npz", "--check-orientation")
+    assert "orientation: of 8 ways" in _said(capsys, tmp_path / "a.npz", "--try-orientations")
+
+
+def test_an_estimated_probe_lets_no_orientation_be_told(tmp_path, capsys):
+    made = simulate(SimulationSettings(patch_size=32, object_shape_yx=(80, 90), step_px=8.0))
+    counts = np.rint(made.amplitude.astype(np.float64) ** 2).astype(np.uint32)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["scan/ccd"], file["scan/positions"] = counts, made.positions_yx * 25e-9
+    flags = ["--frames", ":scan/ccd", "--columns", "x,y", "--pixel-size", "25nm"]
+    out = _said(capsys, tmp_path / "a.h5", *flags)
+    assert "cannot be told: the far field of the probe is flat" in out.partition("notes:")[2]
+
+
+def test_hot_pixels_are_a_doubt_until_they_are_masked(tmp_path, scan, capsys):
+    amplitude = scan.amplitude.copy()
+    amplitude[:, 5, 50] = 40 * amplitude.max()
+    write_npz(tmp_path / "a.npz", replace(scan, amplitude=amplitude))
+    out = _said(capsys, tmp_path / "a.npz")
+    assert "pixels of the detector do not measure" in out.partition("doubts:")[2]
+    out = _said(capsys, tmp_path / "a.npz", "--mask-hot")
+    assert "masked    1 of 4096 pixels" in out
+    assert out.endswith("no doubts\n")

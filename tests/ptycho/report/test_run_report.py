@@ -13,7 +13,9 @@ import psutil
 import pytest
 
 from ptycho.comparison import Failure
+from ptycho.data import ImportSettings
 from ptycho.evaluation import ChannelPair
+from ptycho.orientation import OrientationFindings, OrientationTrial, Turn
 from ptycho.report.fingerprints import InputFile
 from ptycho.report.names import arm_prefixes
 from ptycho.report.run_report import SCHEMA_VERSION, RunInfo, peak_resident_bytes, run_report
@@ -249,3 +251,32 @@ def test_the_documented_schema_version_is_the_one_written():
     described, _ = _described_fields("### `run_report.json`", "\n## ")
     assert f"Schema version {SCHEMA_VERSION};" in described
     assert f"| `schema_version` | {SCHEMA_VERSION};" in described
+
+
+def test_the_orientation_is_told_if_it_was_checked():
+    errors = np.linspace(0.9, 1.1, 20)
+    trials = tuple(
+        OrientationTrial(positions=Turn(number), frames=Turn(0), errors=scale * errors**number)
+        for number, scale in ((5, 0.1), (0, 0.2), (3, 0.3))
+    )
+    found = OrientationFindings(
+        trials=trials, method="model", n_frames=100, seconds=1.5, importing=ImportSettings(flip_x=True)
+    )
+    result = made.comparison(made.model_arm())
+    told = _report(result, RunInfo(orientation=found))["orientation"]
+    assert (told["verdict"], told["method"], told["n_frames"], told["seconds"]) == (
+        "turned",
+        "model",
+        100,
+        1.5,
+    )
+    assert [(trial["positions"], trial["fits"]) for trial in told["trials"]] == [
+        (5, True),
+        (0, False),
+        (3, False),
+    ]
+    # The flip of x that was given, then turn 5: (y, x) goes to (-x, -y).
+    assert "pass --swap-xy --flip-y --flip-x (or" in told["in_words"]
+    excess = np.log(2) - 5 * np.log(errors)
+    assert told["sigmas"] == pytest.approx(excess.mean() / (excess.std(ddof=1) / np.sqrt(20)))
+    assert _report(result)["orientation"] is None

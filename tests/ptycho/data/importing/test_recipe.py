@@ -55,7 +55,7 @@ def test_the_table_has_every_field_and_says_it_both_ways():
     for settings in (EVERYTHING, RASTER):
         for option in OPTIONS:
             value = settings.given.get(option.field)
-            if value is not None and not option.is_switch and option.name != "wavelength":
+            if value is not None and not option.is_switch and not option.is_alias:
                 assert option.parse(option.word(value)) == value
 
 
@@ -66,6 +66,9 @@ def test_the_table_has_every_field_and_says_it_both_ways():
         ("energy", "8000 eV", 1.2817413072e-15),
         ("energy", "8", 1.2817413072e-15),
         ("wavelength", "0.15498nm", 1.28174e-15),
+        # Photons of the wavelengths that electron microscopists tabulate: 1.969 pm and 4.176 pm.
+        ("electron", "300keV", 1.008986e-13),
+        ("electron", "80 kV", 4.757133e-14),
         ("distance", "200cm", 2.0),
         ("detector-pixel", "75 um", 75e-6),
         ("pixel-size", "1e-8", 1e-8),
@@ -84,6 +87,21 @@ def test_a_length_that_is_none_is_refused(text):
     else:
         with pytest.raises(ValueError, match="is not a"):
             option.parse(text)
+
+
+@pytest.mark.parametrize("text", ["300", "-80keV", "0 kV", "2 m", "keV"])
+def test_an_energy_of_electrons_needs_its_unit(text):
+    (option,) = (option for option in OPTIONS if option.name == "electron")
+    with pytest.raises(ValueError, match="is not a"):
+        option.parse(text)
+
+
+def test_a_recipe_keeps_the_wavelength_of_electrons(tmp_path):
+    (option,) = (option for option in OPTIONS if option.name == "electron")
+    settings = ImportSettings(photon_energy_j=option.parse("300keV"))
+    write_recipe(tmp_path / "r.toml", settings)
+    kept = read_recipe(tmp_path / "r.toml").photon_energy_j
+    assert kept == pytest.approx(settings.photon_energy_j, rel=1e-12)
 
 
 def test_a_recipe_of_one_scan_reads_the_next(tmp_path, known):
