@@ -12,12 +12,12 @@ from typing import Literal, Protocol
 from autobatch import NoProgress, Progress
 from autobatch import Stage as ProgressStage
 from ptycho.errors import DataError
-from ptycho.reconstruction._tree import TreeSum
 from ptycho.reconstruction.checkpoint import Checkpointing, ShardStore
 from ptycho.reconstruction.fingerprint import fingerprint_of
 from ptycho.reconstruction.job import BatchObserver, InferenceJob
 from ptycho.reconstruction.results import InferenceRun, ShardingRecord
 from ptycho.reconstruction.shard_sums import ShardSums
+from ptycho.reconstruction.tree import TreeSum
 
 # Whether a shard was done now, was kept by an earlier run, or was done anew because what was kept is damaged.
 Origin = Literal["done", "kept", "redone"]

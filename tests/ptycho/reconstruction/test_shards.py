@@ -9,7 +9,7 @@ from oracle_model import OracleModel, lopsided_scan
 
 from autobatch import BatchCost
 from ptycho.reconstruction import InferenceSettings, reconstruct
-from ptycho.reconstruction._tree import TreeSum, merges_of
+from ptycho.reconstruction.tree import TreeSum, merges_of
 from ptycho.reconstruction.job import InferenceJob
 from ptycho.reconstruction.shard_sums import ShardSums
 from ptycho.reconstruction.sharding import Shards, prepared, shard_of
