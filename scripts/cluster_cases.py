@@ -1,4 +1,4 @@
-"""Runs the demo's scan on a local Dask cluster, kills workers and whole runs, and prints what docs/how-to/cluster.md shows.
+"""Runs the demo's scan on a local Dask cluster, kills workers and runs, and prints what docs/how-to/cluster.md shows.
 
 Usage: python scripts/cluster_cases.py FOLDER [same|killed|starved|resumed|overhead ...]
 """
@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import random
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -22,7 +20,7 @@ import ptycho
 from ptycho.data import write_npz
 from ptycho.demo import demo_scan, model_folder
 from ptycho.distributed import cluster_client, reconstruct_files
-from ptycho.reconstruction import Checkpointing, InferenceRun, InferenceSettings
+from ptycho.reconstruction import InferenceRun, InferenceSettings
 
 SETTINGS = InferenceSettings(
     crop_size=24, shard_size=128, predict_batch_size=32, self_consistency=True, verdict=True
@@ -34,13 +32,17 @@ def bits(run: InferenceRun) -> str:
     """Return a short digest of an image, its coverage and its groups."""
     assert run.half_sets is not None
     arrays = [run.image.values, run.image.coverage, *(group.values for group in run.half_sets.groups)]
-    return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()[:12]
+    return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()[
+        :12
+    ]
 
 
 def same(scan: Path) -> None:
     """1: the same bits on one, two and four workers, and within rounding of a run in one piece."""
     whole = ptycho.reconstruct(
-        ptycho.load_model(MODEL), ptycho.read_scan(scan), InferenceSettings(crop_size=24, self_consistency=True)
+        ptycho.load_model(MODEL),
+        ptycho.read_scan(scan),
+        InferenceSettings(crop_size=24, self_consistency=True),
     )
     for n_workers in (1, 2, 4):
         with cluster_client(f"local:{n_workers}") as client:

@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from distributed import Worker, WorkerPlugin, get_worker
 
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
-from ptycho.models.devices import computing_on
+from ptycho.models.devices import computing_on, placed_on
 from ptycho.models.predictor import PatchPredictor
 from ptycho.reconstruction.checkpoint import ShardStore
 from ptycho.reconstruction.fingerprint import differences, model_fingerprint, scan_fingerprint, versions
@@ -87,6 +87,9 @@ class ShardWorker(WorkerPlugin):
     sent : SentWork
     """
 
+    # While TensorFlow starts, standard error is elsewhere: one worker of a process after the other.
+    _starting: ClassVar = threading.Lock()
+
     def __init__(self, run: str, sent: SentWork) -> None:
         """Open nothing yet."""
         self.name, self._sent = run, sent
@@ -103,7 +106,7 @@ class ShardWorker(WorkerPlugin):
     @cached_property
     def _opened(self) -> ShardedWork:
         sent = self._sent
-        with computing_on(sent.settings.device):
+        with self._starting, computing_on(sent.settings.device):
             model, scan = sent.open_model(), sent.open_scan()
             self._refuse_others(model, scan)
             settings = replace(sent.settings, batch_memo=None)
@@ -170,7 +173,7 @@ def do_shard(run: str, number: int) -> Branch:
     # Told before the work, so that a shard that is begun twice shows.
     worker.log_event(topic_of(run), number)
     work = worker.plugins[run].work()
-    with computing_on(work.job.settings.device):
+    with placed_on(work.job.settings.device):
         sums, origin = shard_of(work, number)
     return Branch(sums=sums, origins={number: origin}, workers=frozenset({worker.address}))
 
@@ -189,5 +192,10 @@ def facts_of_worker(paths: Sequence[str], folder: str | None) -> dict[str, Any]:
     return {
         "versions": versions(),
         "missing": [path for path in paths if not Path(path).exists()],
-        "writes": folder is None or os.access(folder, os.W_OK | os.X_OK),
+        "writes": folder is None or os.access(_existing(Path(folder)), os.W_OK | os.X_OK),
     }
+
+
+def _existing(path: Path) -> Path:
+    """Return the folder that is there, in which the one at `path` would be made."""
+    return next(each for each in (path, *path.parents) if each.exists())

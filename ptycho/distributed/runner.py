@@ -17,7 +17,7 @@ from autobatch import Progress
 from ptycho._error_wording import reason_of
 from ptycho.data import read_scan
 from ptycho.data.scan import ScanData
-from ptycho.distributed._checks import check_workers
+from ptycho.distributed.checking import check_workers
 from ptycho.errors import DataError
 from ptycho.models.loading import load_model
 from ptycho.models.predictor import PatchPredictor
@@ -37,7 +37,6 @@ logger = logging.getLogger(__name__)
 
 # With the first attempt three.
 _RETRIES = 2
-_SECONDS_FOR_A_WORKER = 60.0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -97,7 +96,7 @@ class ClusterRunner:
 
         began = time.perf_counter()
         folder = None if work.store is None else str(work.store.folder)
-        addresses = check_workers(self.client, self.paths, folder, timeout_s=_SECONDS_FOR_A_WORKER)
+        addresses = check_workers(self.client, self.paths, folder)
         whole: Mapping[str, Any] = fingerprint_of(work.job, shard_size=work.shards.size)
         scan = {name: value for name, value in whole["scan"].items() if name != "normalisation"}
         sent = SentWork(
@@ -114,7 +113,14 @@ class ClusterRunner:
             self.client.submit(open_work, run, workers=[address], pure=False, retries=_RETRIES)
             for address in addresses
         ]
-        self.client.gather(opened)
+        for address, future in zip(addresses, opened, strict=True):
+            error: Any = future.exception()
+            if isinstance(error, DataError):
+                raise error
+            if error is not None:
+                raise DataError(
+                    f"the worker {address} could not open model and scan ({reason_of(error)}); see its log."
+                ) from error
         logger.info(
             "%d workers are ready after %.1f s; dashboard: %s",
             len(addresses),

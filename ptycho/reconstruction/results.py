@@ -158,6 +158,15 @@ class InferenceRun:
     judge_s: float = 0.0
     sharding: ShardingRecord | None = None
 
+    @property
+    def seconds_by_stage(self) -> dict[str, float]:
+        """Seconds in the network and on the canvases, added up over workers, and of the whole run by the clock."""
+        return {
+            "predict": self.predict_s,
+            "stitch": self.stitching.seconds,
+            "reconstruct": self.prediction.seconds,
+        }
+
     def as_reconstruction(self, scan: ScanData, *, label: str) -> Reconstruction:
         """Return the image of `scan` as a finished reconstruction, ready for a file or for `compare`.
 

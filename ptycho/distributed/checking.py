@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def check_workers(client: Client, paths: Sequence[str], folder: str | None, *, timeout_s: float) -> list[str]:
+def check_workers(
+    client: Client, paths: Sequence[str], folder: str | None, *, timeout_s: float = 60.0
+) -> list[str]:
     """Refuse workers that could not do the work, and return the addresses of all.
 
     Parameters
