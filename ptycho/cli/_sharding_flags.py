@@ -68,6 +68,13 @@ def check_sharding(arguments: argparse.Namespace) -> None:
         raise UsageError("--resume goes on with a checkpoint, but none is named; add --checkpoint DIR.")
     if arguments.checkpoint is not None:
         _paths.check_output_folder(arguments.checkpoint)
+    draws = getattr(arguments, "n_test_subsample", None) or getattr(arguments, "n_test_groups", None)
+    shared = arguments.checkpoint is not None or arguments.scheduler is not None
+    if draws and shared and arguments.test_subsample_seed is None:
+        raise UsageError(
+            f"{draws} frames are drawn without a seed, which neither workers nor a run that goes on could repeat; add "
+            "--test-subsample-seed 0."
+        )
 
 
 def continues(arguments: argparse.Namespace) -> bool:

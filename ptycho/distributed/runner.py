@@ -62,7 +62,20 @@ class ClusterRunner:
     def run(
         self, work: ShardedWork, *, observer: BatchObserver | None, progress: Progress, label: str
     ) -> tuple[ShardSums, ShardingRecord]:
-        """Return the sums of all patches, and how they came about; see `ptycho.reconstruction.ShardRunner`.
+        """Return the sums of all patches, and how they came about, as `ptycho.reconstruction.ShardRunner` says.
+
+        Parameters
+        ----------
+        work : ShardedWork
+        observer : callable, optional
+            Must be None: patches do not leave the workers.
+        progress : Progress
+            Display that gets one stage called `label`, counting patches.
+        label : str
+
+        Returns
+        -------
+        ShardSums, ShardingRecord
 
         Raises
         ------

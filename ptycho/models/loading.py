@@ -34,7 +34,17 @@ class ModelSource:
     description: NetworkDescription | None = None
 
     def open(self) -> PatchPredictor:
-        """Return the model."""
+        """Open the model, each time anew.
+
+        Returns
+        -------
+        PatchPredictor
+
+        Raises
+        ------
+        FileNotFoundError, DataError
+            As `load_model`.
+        """
         return load_model(self.path, kind=self.kind, description=self.description)
 
 

@@ -114,7 +114,13 @@ class PatchModel(PatchPredictor):
         return f"{self.architecture} {precisions_of(self.network)}"
 
     def weights_digest(self) -> str:
-        """Return the digest of all weights, in Keras's order."""
+        """Return the digest of all weights, in Keras's order.
+
+        Returns
+        -------
+        str
+            In hexadecimal.
+        """
         return digest_of_weights(self.network)
 
     def batch_cost(self, frame_shape: tuple[int, int, int]) -> BatchCost:

@@ -90,7 +90,13 @@ class PatchPredictor(ABC):
         return None
 
     def weights_digest(self) -> str | None:
-        """Return text that tells the weights of this network from all others; None where nothing can tell."""
+        """Return text that tells the weights of this network from all others.
+
+        Returns
+        -------
+        str or None
+            None where nothing can tell.
+        """
         return None
 
     def batch_cost(self, frame_shape: tuple[int, int, int]) -> BatchCost | None:

@@ -17,12 +17,12 @@ from ptycho.reconstruction.results import HalfSets
 from ptycho.reconstruction.settings import InferenceSettings
 from ptycho.stitching import (
     Canvas,
-    CanvasState,
     add_in_batches,
     canvas_around,
     canvas_bytes,
     check_canvas_memory,
 )
+from ptycho.stitching.state import CanvasState
 
 _FIRST_FEW = 5
 

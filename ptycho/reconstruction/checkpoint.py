@@ -22,7 +22,7 @@ from ptycho.reconstruction._canvases import CanvasSums
 from ptycho.reconstruction._record_text import record_of_text, text_of_record
 from ptycho.reconstruction.fingerprint import differences
 from ptycho.reconstruction.shard_sums import ShardSums
-from ptycho.stitching import CanvasState
+from ptycho.stitching.state import CanvasState
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import numpy as np
 from ptycho.stitching import _checks, _cpu
 from ptycho.stitching._backend import PatchSums, make_sums
 from ptycho.stitching._geometry import Placement, place
-from ptycho.stitching._state import CanvasState
+from ptycho.stitching.state import CanvasState
 
 if TYPE_CHECKING:
     from typing_extensions import Self

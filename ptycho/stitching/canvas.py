@@ -14,7 +14,7 @@ from ptycho.stitching import _checks, _cpu, _memory
 from ptycho.stitching._canvas_sums import CanvasSums
 from ptycho.stitching._geometry import canvas_around, place
 from ptycho.stitching._patch_reading import as_array_like
-from ptycho.stitching._state import CanvasState, read_state
+from ptycho.stitching.state import CanvasState, read_state
 
 logger = logging.getLogger(__name__)
 

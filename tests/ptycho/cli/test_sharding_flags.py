@@ -56,7 +56,7 @@ def whole(workplace):
 def test_the_report_tells_how_a_run_was_cut(whole):
     _, sharding = whole
     assert sharding == {
-        "n_shards": 3,
+        "n_shards": 4,
         "shard_size": 20,
         "predict_batch_size": 8,
         "resumed": [],
@@ -77,14 +77,14 @@ def test_a_stopped_run_goes_on_with_resume(workplace, whole, tmp_path, monkeypat
     with monkeypatch.context() as patched:
         patched.setattr(ShardStore, "write", stopped_after_two)
         assert reconstruct(words(workplace, output, "--checkpoint", kept)) == 130
-    assert reconstruct(words(workplace, output, "--checkpoint", kept)) != 0
+    assert reconstruct(words(workplace, tmp_path / "other", "--checkpoint", kept)) != 0
     assert "pass --resume to go on with it, or another --checkpoint." in capsys.readouterr().err
     assert reconstruct(words(workplace, output, "--checkpoint", kept, "--resume")) == 0
     assert image_in(output) == whole[0]
     assert sharding_in(output)["resumed"] == [0, 1]
     # What is finished is resumed as it is, and its results may be replaced.
     assert reconstruct(words(workplace, output, "--checkpoint", kept, "--resume")) == 0
-    assert sharding_in(output)["resumed"] == [0, 1, 2]
+    assert sharding_in(output)["resumed"] == [0, 1, 2, 3]
     assert image_in(output) == whole[0]
 
 
@@ -95,6 +95,12 @@ def test_other_results_are_not_replaced_by_a_run_that_begins(workplace, tmp_path
     flags = ("--checkpoint", tmp_path / "kept", "--resume")
     assert reconstruct(words(workplace, output, *flags)) == 2
     assert "already holds results" in capsys.readouterr().err
+
+
+def test_a_draw_that_nobody_could_repeat_is_refused(workplace, tmp_path, capsys):
+    flags = ("--demo", "--n-test-subsample", "9", "--checkpoint", str(tmp_path / "kept"))
+    assert compare([*flags, "--output_dir", str(tmp_path / "out")]) == 2
+    assert "9 frames are drawn without a seed" in capsys.readouterr().err
 
 
 def test_resume_needs_a_checkpoint(workplace, tmp_path, capsys):
@@ -151,7 +157,16 @@ def test_workers_of_a_cluster_open_model_and_scan_themselves(
 def test_every_arm_of_a_comparison_has_its_own_checkpoint(workplace, tmp_path, threads_for_a_cluster):
     arms = [f"{label}={workplace / 'model'}" for label in ("First net", "second")]
     flags = ["--arm", arms[0], "--arm", arms[1], "--test_data", workplace / "scan.npz"]
-    flags += ["--stitch-crop-size", 16, "--shard-size", 20, "--n-test-subsample", 30]
+    flags += [
+        "--stitch-crop-size",
+        16,
+        "--shard-size",
+        20,
+        "--n-test-subsample",
+        30,
+        "--test-subsample-seed",
+        3,
+    ]
     flags += ["--checkpoint", tmp_path / "kept", "--output_dir", tmp_path / "out", "--scheduler", "local:2"]
     assert compare([str(flag) for flag in flags]) == 0
     assert {folder.name for folder in (tmp_path / "kept").iterdir()} == {"first_net", "second"}

@@ -9,10 +9,10 @@ from oracle_model import OracleModel, lopsided_scan
 
 from autobatch import BatchCost
 from ptycho.reconstruction import InferenceSettings, reconstruct
-from ptycho.reconstruction.tree import TreeSum, merges_of
 from ptycho.reconstruction.job import InferenceJob
 from ptycho.reconstruction.shard_sums import ShardSums
 from ptycho.reconstruction.sharding import Shards, prepared, shard_of
+from ptycho.reconstruction.tree import TreeSum, merges_of
 
 SETTINGS = InferenceSettings(
     crop_size=15, predict_batch_size=16, self_consistency=True, mean_centred=True, verdict=True
