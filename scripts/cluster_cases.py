@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
+import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -22,6 +25,8 @@ from ptycho.data import write_npz
 from ptycho.demo import demo_scan, model_folder
 from ptycho.distributed import cluster_client, reconstruct_files
 from ptycho.reconstruction import InferenceRun, InferenceSettings
+from ptycho.reconstruction.job import InferenceJob
+from ptycho.stitching import Canvas
 
 SETTINGS = InferenceSettings(
     crop_size=24, shard_size=128, predict_batch_size=32, self_consistency=True, verdict=True
