@@ -78,7 +78,7 @@ def starved(scan: Path) -> None:
         Client(cluster) as client,
     ):
         victim = sorted(client.run(os.getpid))[0]  # pyright: ignore[reportArgumentType]
-        run = _with_fault(client, scan, lambda _: client.run(_starve, workers=[victim], wait=False))
+        run = _with_fault(client, scan, lambda _: client.run(_starve, workers=[victim]))
     print(f"one of two workers of 1.6 GB starved by 2 GB of ballast: {_told(run)}")
 
 

@@ -179,7 +179,14 @@ def prepared(job: InferenceJob, checkpoint: Checkpointing | None) -> ShardedWork
     size = job.plan().batches.batch_size
     store = None
     if checkpoint is not None:
-        store = checkpoint.opened(fingerprint_of(job, shard_size=shards.size), predict_batch_size=size)
+        fingerprint = fingerprint_of(job, shard_size=shards.size)
+        if fingerprint["model"]["weights"] is None:
+            logger.warning(
+                "%s is a function, so the checkpoint in %s cannot tell whether it stays the same; see to that",
+                job.model.name,
+                checkpoint.folder,
+            )
+        store = checkpoint.opened(fingerprint, predict_batch_size=size)
         size = store.predict_batch_size
     settings = replace(job.settings, predict_batch_size=size, max_predict_batch_size=None)
     return ShardedWork(job=replace(job, settings=settings), shards=shards, store=store)
