@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ptycho._error_wording import reason_of
@@ -49,7 +49,7 @@ def check_workers(
         raise DataError(
             f"the scheduler at {address} has no worker after {timeout_s:g} s; start some with `dask worker {address}`."
         ) from error
-    found: Mapping[str, Any] = client.run(facts_of_worker, paths, folder, on_error="return")
+    found: Any = client.run(facts_of_worker, paths, folder, on_error="return")
     lacks = [sentence for address, facts in found.items() for sentence in _lacks(address, facts, folder)]
     if lacks:
         raise DataError(" ".join(lacks[:3]))
