@@ -18,6 +18,7 @@ HOMES = {
     "ptycho.data": "data.md",
     "ptycho.demo": "demo.md",
     "ptycho.diffraction": "diffraction.md",
+    "ptycho.distributed": "distributed.md",
     "ptycho.errors": "errors.md",
     "ptycho.evaluation": "evaluation.md",
     "ptycho.image": "image.md",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ptycho.cli import _flags, _import_flags, _orientation, _ptychopinn_flags
+from ptycho.cli import _flags, _import_flags, _orientation, _ptychopinn_flags, _sharding_flags
 from ptycho.cli._parser import Parser
 
 
@@ -69,6 +69,7 @@ def _add_batching(parser: argparse.ArgumentParser) -> None:
             help="older memory knob: an upper limit of the batch",
         )
     _flags.add_memory(group)
+    _sharding_flags.add_sharding(parser)
 
 
 def _add_sampling(parser: argparse.ArgumentParser) -> None:

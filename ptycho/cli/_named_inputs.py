@@ -10,8 +10,17 @@ from ptycho._checks.import_options import OPTIONS
 from ptycho.cli import _import_flags
 from ptycho.cli._errors import UsageError
 
-# Arguments with paths that are written, and which of them are single files.
-_WRITTEN = ("output", "output_dir", "batch_memo", "baseline_debug_dir", "tensorboard", "plot", "save_recipe")
+# Arguments with paths that are written: single files, and all.
+_WRITTEN = (
+    "output",
+    "output_dir",
+    "batch_memo",
+    "baseline_debug_dir",
+    "checkpoint",
+    "tensorboard",
+    "plot",
+    "save_recipe",
+)
 _WRITTEN_FILES = ("output", "plot", "save_recipe")
 _SCANS = ("test_data", "train_data", "input", "file")
 

@@ -165,7 +165,7 @@ def _verdict_table(result: ComparisonResult) -> Table:
     judged = {arm.label: arm.verdict for arm in result.arms if arm.verdict is not None}
     for label, verdict in judged.items():
         misfits = verdict.image, verdict.patches
-        cause = "-" if verdict.cause in ("explained", "unknown") else verdict.cause
+        cause = "-" if verdict.cause == "explained" else verdict.cause
         table.add_row(label, *map(_chi2, misfits), *map(_r_factor, misfits), cause)
     constant = next(iter(judged.values())).constant
     table.add_row("(a constant object)", _chi2(constant), "", _r_factor(constant), "", "")

@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptycho._io.unchanged import Snapshot
-from ptycho.cli import _errors, _flags, _import_flags, _inputs, _logging, _named_inputs, _orientation, _paths
+from ptycho.cli import (
+    _errors,
+    _flags,
+    _inputs,
+    _logging,
+    _named_inputs,
+    _orientation,
+    _paths,
+    _sharding_flags,
+)
 from ptycho.cli._compare_flags import build_parser
 
 if TYPE_CHECKING:
@@ -42,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Compare; the work of `main` once the arguments are parsed."""
     _check_usage(arguments)
     _flags.check_batch_memo(arguments.batch_memo)
+    _sharding_flags.check_sharding(arguments)
     output, dump = _output_folder(arguments), _dump_folder(arguments)
     inputs = _named_inputs.inputs_of(arguments)
     output.check(inputs)
@@ -60,15 +70,16 @@ def run(arguments: argparse.Namespace) -> int:
 
             print_plan(job.arms, job.scan, job.settings)
             return 0
-        with _errors.working(), output.in_use():
-            return _compare(arguments, job, output, before)
+        with _sharding_flags.sharded(arguments, job.arms) as arms, _errors.working(), output.in_use():
+            return _compare(arguments, replace(job, arms=arms), output, before)
 
 
 def _output_folder(arguments: argparse.Namespace) -> _paths.OutputFolder:
     from ptycho.report.names import ARTIFACT_PATTERNS, LOG_FILE, PLOT_PATTERNS
 
     replaces = (*ARTIFACT_PATTERNS, *PLOT_PATTERNS, LOG_FILE)
-    return _paths.OutputFolder(arguments.output_dir, replaces, arguments.overwrite)
+    overwrite = arguments.overwrite or _sharding_flags.continues(arguments)
+    return _paths.OutputFolder(arguments.output_dir, replaces, overwrite)
 
 
 def _compare(arguments: argparse.Namespace, job: _Job, output: _paths.OutputFolder, before: Snapshot) -> int:
@@ -242,15 +253,11 @@ def _plot_options(arguments: argparse.Namespace, result: ComparisonResult) -> Pl
 
 
 def _open(arguments: argparse.Namespace) -> _Job:
+    from ptycho.cli._scans import part_of, whole_scan
     from ptycho.comparison import ComparisonSettings, check_arms
-    from ptycho.data import check_export, subsample
+    from ptycho.data import check_export
 
-    if arguments.demo:
-        from ptycho.demo import demo_scan
-
-        whole = demo_scan()
-    else:
-        whole = _import_flags.read(arguments, arguments.test_data, labels=False)
+    whole = whole_scan(arguments)
     check_export(arguments.export, whole.geometry)
     settings = _flags.settings_from(
         arguments,
@@ -260,8 +267,7 @@ def _open(arguments: argparse.Namespace) -> _Job:
         seed=arguments.test_subsample_seed or 0,
         refinement=_flags.refinement_from(arguments),
     )
-    n_frames = arguments.n_test_subsample or arguments.n_test_groups
-    scan = whole if n_frames is None else subsample(whole, n_frames, seed=arguments.test_subsample_seed)
+    scan = part_of(whole, arguments)
     arms = _arms(arguments, whole, scan)
     if arguments.demo and settings.refinement is None:
         arms = _with_refined_pinn(arms)

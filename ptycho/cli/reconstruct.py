@@ -19,6 +19,7 @@ from ptycho.cli import (
     _orientation,
     _paths,
     _ptychopinn_flags,
+    _sharding_flags,
 )
 from ptycho.cli._parser import Parser
 
@@ -59,6 +60,7 @@ def build_parser(prog: str = "ptycho-reconstruct") -> Parser:
     )
     _flags.add_batch_size(batches, "--predict-batch-size", "frames predicted at once")
     _flags.add_memory(batches)
+    _sharding_flags.add_sharding(parser)
 
     output = parser.add_argument_group("output")
     _flags.add_run_flags(output)
@@ -75,7 +77,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Reconstruct and write; the work of `main` once the arguments are parsed."""
     _flags.check_colour_scale(arguments)
     _flags.check_phase_limits(arguments)
-    output = _paths.OutputFolder(arguments.output_dir, (*_results(), _LOG), arguments.overwrite)
+    _sharding_flags.check_sharding(arguments)
+    overwrite = arguments.overwrite or _sharding_flags.continues(arguments)
+    output = _paths.OutputFolder(arguments.output_dir, (*_results(), _LOG), overwrite)
     inputs = _named_inputs.inputs_of(arguments)
     output.check(inputs)
     before = Snapshot.of(inputs, but=output.path)
@@ -91,8 +95,8 @@ def run(arguments: argparse.Namespace) -> int:
 
             print_plan([arm], scan, settings)
             return 0
-        with _errors.working(), output.in_use():
-            return _reconstruct(arguments, arm, scan, settings, output, before)
+        with _sharding_flags.sharded(arguments, [arm]) as arms, _errors.working(), output.in_use():
+            return _reconstruct(arguments, arms, scan, settings, output, before)
 
 
 def _bytes_to_write(arguments: argparse.Namespace, scan: ScanData, settings: ComparisonSettings) -> int:
@@ -112,6 +116,7 @@ def _results() -> tuple[str, ...]:
 
 
 def _open(arguments: argparse.Namespace) -> tuple[Arm, ScanData, ComparisonSettings]:
+    from ptycho.cli._scans import whole_scan
     from ptycho.comparison import ComparisonSettings, check_arms, load_arm
     from ptycho.data import check_export
     from ptycho.models import is_model
@@ -122,7 +127,7 @@ def _open(arguments: argparse.Namespace) -> tuple[Arm, ScanData, ComparisonSetti
             "baseline_model.h5."
         )
     # A truth is left out: scoring is the business of compare-models, and nothing here may depend on one.
-    scan = replace(_import_flags.read(arguments, arguments.test_data, labels=False), object_guess=None)
+    scan = replace(whole_scan(arguments), object_guess=None)
     check_export(arguments.export, scan.geometry)
     arm = load_arm(arguments.model_dir)
     settings = _flags.settings_from(
@@ -134,7 +139,7 @@ def _open(arguments: argparse.Namespace) -> tuple[Arm, ScanData, ComparisonSetti
 
 def _reconstruct(
     arguments: argparse.Namespace,
-    arm: Arm,
+    arms: Sequence[Arm],
     scan: ScanData,
     settings: ComparisonSettings,
     output: _paths.OutputFolder,
@@ -150,9 +155,9 @@ def _reconstruct(
     log.parent.mkdir(parents=True, exist_ok=True)
     with _logging.file_log(log):
         log_start(arguments, inputs)
-        start = _orientation.with_orientation(start, arguments, scan, [arm], settings)
+        start = _orientation.with_orientation(start, arguments, scan, arms, settings)
         with _logging.progress_display(arguments) as progress:
-            result = compare([arm], scan, settings=settings, progress=progress)
+            result = compare(arms, scan, settings=settings, progress=progress)
         # Without an image there is nothing to keep.
         if not result.arms:
             _errors.raise_failures(result, kept_in=output.path)

@@ -17,15 +17,18 @@ from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
 from ptycho.image.placed import PlacedImage
 from ptycho.models.description import NetworkDescription
+from ptycho.models.loading import ModelSource
 from ptycho.models.networks import ModelKind
 from ptycho.models.own_network import network_of_callable, network_of_keras
 from ptycho.models.predictor import PatchPredictor
 from ptycho.reconstruction import (
     BatchObserver,
     BatchSize,
+    Checkpointing,
     InferencePlan,
     InferenceRun,
     InferenceSettings,
+    ShardRunner,
     check_fits,
     plan_inference,
     reconstruct,
@@ -263,6 +266,10 @@ class ModelArm(Arm):
         In place of that of `ComparisonSettings`, where it is given.
     observer : callable, optional
         Called with what went into and came out of the model, batch by batch (`ptycho.report.patch_dump`).
+    source : ModelSource, optional
+        Where the model came from; workers of a cluster open it there.
+    runner, checkpoint : optional
+        As for `ptycho.reconstruction.reconstruct`.
 
     Raises
     ------
@@ -276,6 +283,9 @@ class ModelArm(Arm):
     max_groups: int | None = None
     refinement: RefinementSettings | None = None
     observer: BatchObserver | None = None
+    source: ModelSource | None = None
+    runner: ShardRunner | None = None
+    checkpoint: Checkpointing | None = None
 
     def __post_init__(self) -> None:
         """Check the sizes too."""
@@ -322,15 +332,14 @@ class ModelArm(Arm):
             observer=self.observer,
             progress=progress,
             label=self.label,
+            runner=self.runner,
+            checkpoint=self.checkpoint,
         )
         if run.collapsed is not None:
             logger.warning("%s has collapsed: %s; its figures mean nothing", self.label, run.collapsed)
-        seconds = {
-            "predict": run.predict_s,
-            "stitch": run.stitching.seconds,
-            "reconstruct": run.prediction.seconds,
-        }
-        return ArmImage(image=run.image, mean_centred=run.mean_centred, inference=run, seconds=seconds)
+        return ArmImage(
+            image=run.image, mean_centred=run.mean_centred, inference=run, seconds=run.seconds_by_stage
+        )
 
     def _own(self, settings: InferenceSettings) -> InferenceSettings:
         """Return the settings of the whole comparison with those of this arm in their place."""

@@ -15,7 +15,7 @@ from ptycho.data.formats import is_reconstruction
 from ptycho.data.scan import ScanData
 from ptycho.image.placed import PlacedImage
 from ptycho.models.description import NetworkDescription
-from ptycho.models.loading import is_model, load_model
+from ptycho.models.loading import ModelSource, is_model, load_model
 from ptycho.models.networks import ModelKind
 from ptycho.reconstruction import BatchSize
 
@@ -72,6 +72,7 @@ def load_arm(
     is_finished = Path(path).is_file() and (is_reconstruction(path) or not is_model(path))
     if role is None and description is None and is_finished:
         return _finished_arm(Path(path), label, [known for known in (scan, subset) if known is not None])
+    source = ModelSource(str(Path(path).resolve()), role, description)
     model = load_model(path, kind=role, description=description)
     return ModelArm(
         label=label or (model.name if model.kind is None else ROLES[model.kind].label),
@@ -80,6 +81,7 @@ def load_arm(
         predict_batch_size=predict_batch_size,
         max_predict_batch_size=max_predict_batch_size,
         max_groups=max_groups,
+        source=source,
     )
 
 

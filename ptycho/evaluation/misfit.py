@@ -10,6 +10,7 @@ from ptycho.evaluation._poisson import PoissonMoments, poisson_moments
 
 N_WORST = 5
 MAP_CELL_PX = 8
+_NUMBERS = ("_squares", "_noise", "_variance", "_energy", "_deviation", "_noise_deviation", "_amplitude")
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,58 @@ class Misfit:
     object_map: np.ndarray
     object_map_origin_yx: tuple[float, float]
     worst_frames: tuple[FrameMisfit, ...]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MisfitTotals:
+    """The numbers that make up `MisfitSums`; those of two sets of frames of one scan add up.
+
+    Attributes
+    ----------
+    n_frames : int
+        Frames that were judged.
+    numbers : (7,) float64
+        Squared differences, their noise and its variance, energy, deviation, that of the noise, and amplitude.
+    detector : (4, N, N) float64
+        Per pixel: squared differences, their scale, energy measured and predicted.
+    cells : (2, h, w) float64
+        Of these the first two, per cell of the object.
+    worst_indices : (k,) int64
+        The frames that fit worst, k <= 5.
+    worst_misfits : (k,) float64
+        How badly.
+    """
+
+    n_frames: int
+    numbers: np.ndarray
+    detector: np.ndarray
+    cells: np.ndarray
+    worst_indices: np.ndarray
+    worst_misfits: np.ndarray
+
+    def plus(self, other: MisfitTotals) -> MisfitTotals:
+        """Return the totals of both sets of frames.
+
+        Parameters
+        ----------
+        other : MisfitTotals
+            Of other frames of the same scan.
+
+        Returns
+        -------
+        MisfitTotals
+        """
+        indices = np.concatenate([self.worst_indices, other.worst_indices])
+        misfits = np.concatenate([self.worst_misfits, other.worst_misfits])
+        worst = np.lexsort((indices, -misfits))[:N_WORST]
+        return MisfitTotals(
+            n_frames=self.n_frames + other.n_frames,
+            numbers=self.numbers + other.numbers,
+            detector=self.detector + other.detector,
+            cells=self.cells + other.cells,
+            worst_indices=indices[worst],
+            worst_misfits=misfits[worst],
+        )
 
 
 class MisfitSums:
@@ -185,6 +238,25 @@ class MisfitSums:
         self._worst = tuple(
             sorted((*self._worst, *found), key=lambda frame: (-frame.misfit, frame.index))[:N_WORST]
         )
+
+    def totals(self) -> MisfitTotals:
+        """Return the numbers that make it up so far; the arrays are its own."""
+        return MisfitTotals(
+            n_frames=self._n_frames,
+            numbers=np.array([getattr(self, name) for name in _NUMBERS]),
+            detector=self._detector,
+            cells=np.stack(self._cells),
+            worst_indices=np.array([frame.index for frame in self._worst], np.int64),
+            worst_misfits=np.array([frame.misfit for frame in self._worst], np.float64),
+        )
+
+    def restore(self, totals: MisfitTotals) -> None:
+        """Take the numbers of `totals`, of the same scan, in place of its own."""
+        self._n_frames, self._detector, self._cells = totals.n_frames, totals.detector, tuple(totals.cells)
+        for name, number in zip(_NUMBERS, totals.numbers.tolist(), strict=True):
+            setattr(self, name, number)
+        worst = zip(totals.worst_indices.tolist(), totals.worst_misfits.tolist(), strict=True)
+        self._worst = tuple(FrameMisfit(index, misfit) for index, misfit in worst)
 
     def result(self) -> Misfit | None:
         """Return the misfit of all frames so far; None if there was none with light."""

@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from ptycho.errors import DataError
 
@@ -49,8 +49,27 @@ def computing_on(device: str | None) -> Iterator[None]:
             f"device is {device} but TensorFlow sees {', '.join(gpus) or 'no GPU'}; "
             "pass --device cpu or auto, or mend the driver and CUDA libraries."
         )
-    with tf.device(f"/{device}" if ":" in device else f"/{device}:0"):
+    with placed_on(device):
         yield
+
+
+def placed_on(device: str | None) -> AbstractContextManager[object]:
+    """Place what the calling thread runs inside the block on a device that `computing_on` has made ready.
+
+    Parameters
+    ----------
+    device : str or None
+        As for `computing_on`.
+
+    Returns
+    -------
+    context manager
+    """
+    if device is None:
+        return nullcontext()
+    import tensorflow as tf
+
+    return tf.device(f"/{device}" if ":" in device else f"/{device}:0")
 
 
 @contextmanager

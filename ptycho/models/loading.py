@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
@@ -14,6 +15,37 @@ from ptycho.models.networks import ModelKind
 from ptycho.models.own_network import is_own_network, load_own_network
 from ptycho.models.patch_model import PatchModel
 from ptycho.models.predictor import PatchPredictor
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a model came from, so that another process can open it.
+
+    Attributes
+    ----------
+    path : str
+    kind : {"pinn", "baseline"}, optional
+    description : NetworkDescription, optional
+        All three as for `load_model`.
+    """
+
+    path: str
+    kind: ModelKind | None = None
+    description: NetworkDescription | None = None
+
+    def open(self) -> PatchPredictor:
+        """Open the model, each time anew.
+
+        Returns
+        -------
+        PatchPredictor
+
+        Raises
+        ------
+        FileNotFoundError, DataError
+            As `load_model`.
+        """
+        return load_model(self.path, kind=self.kind, description=self.description)
 
 
 def is_model(path: str | os.PathLike[str]) -> bool:

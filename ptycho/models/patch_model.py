@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -112,6 +113,16 @@ class PatchModel(PatchPredictor):
         """The architecture, and the precision that it computes in."""
         return f"{self.architecture} {precisions_of(self.network)}"
 
+    def weights_digest(self) -> str:
+        """Return the digest of all weights, in Keras's order.
+
+        Returns
+        -------
+        str
+            In hexadecimal.
+        """
+        return digest_of_weights(self.network)
+
     def batch_cost(self, frame_shape: tuple[int, int, int]) -> BatchCost:
         """Return what the tensors of the network's graph take.
 
@@ -184,3 +195,22 @@ def collapse_reason(patches: np.ndarray) -> str | None:
     if len(patches) > 1 and between < COLLAPSED_BELOW:
         return f"it puts out the same patch for every frame (spread {between:.2%} of the modulus)"
     return None
+
+
+def digest_of_weights(network: keras.Model) -> str:
+    """Return the SHA-256 of all weights of a network, with their shapes and types.
+
+    Parameters
+    ----------
+    network : keras.Model
+
+    Returns
+    -------
+    str
+        In hexadecimal.
+    """
+    hasher = hashlib.sha256()
+    for weights in network.get_weights():
+        hasher.update(repr((weights.shape, weights.dtype.str)).encode())
+        hasher.update(np.ascontiguousarray(weights).data)
+    return hasher.hexdigest()

@@ -89,6 +89,16 @@ class PatchPredictor(ABC):
         """Text that is the same for networks whose batches take the same memory; None where nothing can tell."""
         return None
 
+    def weights_digest(self) -> str | None:
+        """Return text that tells the weights of this network from all others.
+
+        Returns
+        -------
+        str or None
+            None where nothing can tell.
+        """
+        return None
+
     def batch_cost(self, frame_shape: tuple[int, int, int]) -> BatchCost | None:
         """Return an estimate of the memory that a batch takes, None to have the first batches measured.
 

@@ -1,9 +1,10 @@
-"""The canvases that one stream of patches fills: the image in four groups, and PtychoPINN's own if asked for."""
+"""The canvases that a stream of patches fills: the image in four groups, and PtychoPINN's own if asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -14,7 +15,14 @@ from ptycho.image.placed import PlacedImage
 from ptycho.reconstruction._half_sets import N_GROUPS, draw_groups
 from ptycho.reconstruction.results import HalfSets
 from ptycho.reconstruction.settings import InferenceSettings
-from ptycho.stitching import Canvas, add_in_batches, canvas_around, canvas_bytes, check_canvas_memory
+from ptycho.stitching import (
+    Canvas,
+    add_in_batches,
+    canvas_around,
+    canvas_bytes,
+    check_canvas_memory,
+)
+from ptycho.stitching.state import CanvasState
 
 _FIRST_FEW = 5
 
@@ -67,6 +75,58 @@ class CanvasLayout:
         """The image, in pixels of the object."""
         return object_window(self.centres_yx, self.crop_size)
 
+    @cached_property
+    def group_of(self) -> np.ndarray:
+        """Which of the groups each patch of the run belongs to, (n,) uint8; drawn once, however it is cut."""
+        if not self.self_consistency:
+            return np.zeros(len(self.centres_yx), np.uint8)
+        return draw_groups(self.centres_yx, seed=self.seed)
+
+    @property
+    def n_parts(self) -> int:
+        """Number of canvases whose sum is the image."""
+        return N_GROUPS if self.self_consistency else 1
+
+    @property
+    def centred_place(self) -> tuple[tuple[int, int], tuple[float, float]]:
+        """Shape and origin of the canvas about the mean position."""
+        return canvas_around(self.centres_yx, crop_size=self.crop_size)
+
+    def window_of(self, start: int, stop: int) -> Rectangle:
+        """Return the part of the image under patches number `start` to ``stop - 1``, in pixels of the object.
+
+        Parameters
+        ----------
+        start, stop : int
+
+        Returns
+        -------
+        Rectangle
+        """
+        return object_window(self.centres_yx[start:stop], self.crop_size)
+
+    def centred_place_of(self, start: int, stop: int) -> tuple[tuple[int, int], tuple[float, float]]:
+        """Return shape and origin of the part of the canvas about the mean position under some patches.
+
+        Parameters
+        ----------
+        start, stop : int
+            Numbers of the first patch and of the one behind the last.
+
+        Returns
+        -------
+        shape_yx : (int, int)
+        origin_yx : (float, float)
+            A whole number of pixels from that of the whole canvas.
+        """
+        (height, width), origin_yx = self.centred_place
+        part = object_window(self.centres_yx[start:stop] - origin_yx, self.crop_size)
+        # A patch may lie beyond the border by rounding, and needs no row behind the last if it lies right on it.
+        rows = max(part.row_start, 0), min(part.row_stop, height)
+        columns = max(part.column_start, 0), min(part.column_stop, width)
+        shape_yx = rows[1] - rows[0], columns[1] - columns[0]
+        return shape_yx, (origin_yx[0] + rows[0], origin_yx[1] + columns[0])
+
     @property
     def n_bytes(self) -> int:
         """Most memory that the sums and weights take at once: groups are added up into one more canvas."""
@@ -96,11 +156,13 @@ class CanvasLayout:
 
 
 class CanvasSet:
-    """Adds every patch once to each canvas that wants it.
+    """Adds every patch of a part of the run once to each canvas that wants it.
 
     Parameters
     ----------
     layout : CanvasLayout
+    start, stop : int
+        Numbers of the first patch and of the one behind the last.
 
     Raises
     ------
@@ -108,10 +170,10 @@ class CanvasSet:
         If a canvas would not fit into memory.
     """
 
-    def __init__(self, layout: CanvasLayout) -> None:
-        """Make the empty canvases."""
-        layout.check_memory()
-        self._layout, window = layout, layout.window
+    def __init__(self, layout: CanvasLayout, start: int, stop: int) -> None:
+        """Make the empty canvases, no larger than the patches need."""
+        self._layout, self._start, self._stop = layout, start, stop
+        window = layout.window_of(start, stop)
         # Predictions arrive on the host; adding them there costs less than carrying them back to a card, and
         # leaves its memory to the network.
         self._parts = [
@@ -122,35 +184,19 @@ class CanvasSet:
                 backend="cpu",
                 overlap_variance=layout.self_consistency,
             )
-            for _ in range(N_GROUPS if layout.self_consistency else 1)
+            for _ in range(layout.n_parts)
         ]
-        self._group_of = (  # (n,) uint8, which of the parts a patch enters
-            draw_groups(layout.centres_yx, seed=layout.seed)
-            if layout.self_consistency
-            else np.zeros(len(layout.centres_yx), np.uint8)
-        )
-        self._centred = (
-            Canvas.around(layout.centres_yx, crop_size=layout.crop_size, backend="cpu")
-            if layout.mean_centred
-            else None
-        )
-
-    def warm_up(self) -> None:
-        """Load the compiled loops, which the first time compiles them, so that nobody takes it for stitching."""
-        layout, centre_yx = self._layout, np.zeros((1, 2))
-        side = layout.crop_size
-        twin = CanvasSet(CanvasLayout(centre_yx, side, layout.self_consistency, layout.mean_centred))
-        for canvas in (*twin._parts, twin._centred):
-            if canvas is not None:
-                canvas.add(np.zeros((1, side, side), np.complex64), centre_yx)
-        twin.finish()
+        self._centred = None
+        if layout.mean_centred:
+            shape_yx, origin_yx = layout.centred_place_of(start, stop)
+            self._centred = Canvas(shape_yx, crop_size=layout.crop_size, origin_yx=origin_yx, backend="cpu")
 
     def add(
         self, start: int, patches: np.ndarray, *, batch_size: int | Literal["auto"]
     ) -> Iterator[BatchRun]:
-        """Add the patches from number `start` on, and give how the batches of each canvas went."""
+        """Add the patches from number `start` of the run on, and give how the batches of each canvas went."""
         positions_yx = self._layout.centres_yx[start : start + len(patches)]
-        group_of = self._group_of[start : start + len(patches)]
+        group_of = self._layout.group_of[start : start + len(patches)]
         wanted = [
             (canvas, np.flatnonzero(group_of == number) if len(self._parts) > 1 else slice(None))
             for number, canvas in enumerate(self._parts)
@@ -163,31 +209,85 @@ class CanvasSet:
                     canvas, patches[mine], positions_yx[mine], batch_size=batch_size, warn=False
                 )
 
-    def finish(self) -> tuple[PlacedImage, HalfSets | None, int]:
-        """Return the image, its halves, and how many patches were rejected; nothing may be added any more."""
-        groups = [_image_of(canvas) for canvas in self._parts] if len(self._parts) > 1 else None
-        first_rejected = self._first_rejected()
-        whole = self._parts[0]
-        for other in self._parts[1:]:
-            whole.merge(other)
-        whole.first_rejected = first_rejected
-        whole.warn_of_rejected()
-        half_sets = None if groups is None else HalfSets(tuple(groups), whole.overlap_variance())
-        return _image_of(whole), half_sets, whole.n_rejected
+    def sums(self) -> CanvasSums:
+        """Return what has been added so far; the arrays are the canvases' own."""
+        return CanvasSums(
+            parts=tuple(
+                replace(canvas.state(), first_rejected=self._in_run(canvas.first_rejected, number))
+                for number, canvas in enumerate(self._parts)
+            ),
+            centred=None if self._centred is None else self._centred.state(),
+        )
 
-    def mean_centred_image(self) -> np.ndarray | None:
-        """Return the image (S, S) complex64 as `reassemble_position` makes it, None if it was not asked for."""
-        return None if self._centred is None else self._centred.image()
+    def _in_run(self, indices: tuple[int, ...], number: int) -> tuple[int, ...]:
+        """Return numbers of patches of the run, from those that a canvas has counted by itself."""
+        mine = np.flatnonzero(self._layout.group_of[self._start : self._stop] == number)
+        return tuple(int(mine[index]) + self._start for index in indices)
 
-    def _first_rejected(self) -> tuple[int, ...]:
-        """Indices in the stream of patches, from those that each canvas has counted by itself."""
-        found = [
-            int(np.flatnonzero(self._group_of == number)[index])
-            for number, canvas in enumerate(self._parts)
-            for index in canvas.first_rejected
-        ]
-        # Each canvas remembers its first few; beyond as many, the merged list would have gaps.
-        return tuple(sorted(found)[:_FIRST_FEW])
+
+@dataclass(frozen=True, eq=False)
+class CanvasSums:
+    """The sums of the canvases of some patches of a run; those of all its parts add up to the image.
+
+    Attributes
+    ----------
+    parts : tuple of CanvasState
+        One, or one for each group, on the object's pixel grid.
+    centred : CanvasState, optional
+        On the grid of the canvas about the mean position.
+    """
+
+    parts: tuple[CanvasState, ...]
+    centred: CanvasState | None
+
+    def plus(self, other: CanvasSums) -> CanvasSums:
+        """Return the sums of both; the order of the two is that of the additions."""
+        centred = None
+        if self.centred is not None and other.centred is not None:
+            centred = self.centred.joined(other.centred)
+        parts = tuple(mine.joined(theirs) for mine, theirs in zip(self.parts, other.parts, strict=True))
+        return CanvasSums(parts, centred)
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all arrays."""
+        states = [*self.parts, *([] if self.centred is None else [self.centred])]
+        return sum(array.nbytes for state in states for array in state.fields().values())
+
+
+def finished_images(sums: CanvasSums) -> tuple[PlacedImage, HalfSets | None, int]:
+    """Return the image, its groups, and how many patches were rejected; the sums may be used up by it."""
+    parts = [Canvas.of_state(state, backend="cpu") for state in sums.parts]
+    groups = [_image_of(canvas) for canvas in parts] if len(parts) > 1 else None
+    whole = parts[0]
+    for other in parts[1:]:
+        whole.merge(other)
+    # Each canvas remembers its first few; beyond as many, the merged list would have gaps.
+    whole.first_rejected = tuple(sorted(i for state in sums.parts for i in state.first_rejected)[:_FIRST_FEW])
+    whole.warn_of_rejected()
+    half_sets = None if groups is None else HalfSets(tuple(groups), whole.overlap_variance())
+    return _image_of(whole), half_sets, whole.n_rejected
+
+
+def mean_centred_image(sums: CanvasSums, layout: CanvasLayout) -> np.ndarray | None:
+    """Return the image (S, S) complex64 as `reassemble_position` makes it, None if it was not asked for."""
+    if sums.centred is None:
+        return None
+    return Canvas.of_state(sums.centred.on(*layout.centred_place), backend="cpu").image()
+
+
+def warm_up(layout: CanvasLayout) -> None:
+    """Load the compiled loops, which the first time compiles them, so that nobody takes it for stitching."""
+    side = layout.crop_size
+    small = replace(layout, centres_yx=np.zeros((1, 2)))
+    canvases = CanvasSet(small, 0, 1)
+    # Every canvas gets a patch, so that all kinds of sums are made.
+    for canvas in (*canvases._parts, canvases._centred):
+        if canvas is not None:
+            canvas.add(np.zeros((1, side, side), np.complex64), small.centres_yx)
+    sums = canvases.sums()
+    finished_images(sums)
+    mean_centred_image(sums, small)
 
 
 def _image_of(canvas: Canvas) -> PlacedImage:

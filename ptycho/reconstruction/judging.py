@@ -12,7 +12,7 @@ from ptycho.data.scan import ScanData
 from ptycho.diffraction import SplineObject, expected_amplitude, far_field_intensity, spread_under_frames
 from ptycho.errors import DataError
 from ptycho.evaluation import Misfit
-from ptycho.evaluation.misfit import MisfitSums
+from ptycho.evaluation.misfit import MisfitSums, MisfitTotals
 from ptycho.image.placed import PlacedImage
 
 # A frame is judged by an image that holds so much of what its probe lit.
@@ -50,6 +50,10 @@ class PatchJudge:
         """Return the misfit of all patches so far."""
         return self._sums.result()
 
+    def totals(self) -> MisfitTotals:
+        """Return the numbers of all patches so far; those of other patches of the scan add up with them."""
+        return self._sums.totals()
+
     def _within_trust(self, patches: np.ndarray) -> np.ndarray:
         """Return patches whose pixels outside the trusted square have the mean of those within, as lit by the probe."""
         inside = patches[:, self._trusted, self._trusted]
@@ -59,6 +63,23 @@ class PatchJudge:
         filled = np.broadcast_to(means[:, None, None], patches.shape).astype(np.complex64)
         filled[:, self._trusted, self._trusted] = inside
         return filled
+
+
+def misfit_of(scan: ScanData, totals: MisfitTotals) -> Misfit | None:
+    """Return the misfit that `totals` of frames of `scan` amount to; None if there was none with light.
+
+    Parameters
+    ----------
+    scan : ScanData
+    totals : MisfitTotals
+
+    Returns
+    -------
+    Misfit or None
+    """
+    sums = misfit_sums(scan)
+    sums.restore(totals)
+    return sums.result()
 
 
 def misfit_sums(scan: ScanData) -> MisfitSums:

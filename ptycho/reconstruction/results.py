@@ -86,6 +86,34 @@ class StitchingRecord:
     seconds: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class ShardingRecord:
+    """How the shards of a run were put together.
+
+    Attributes
+    ----------
+    n_shards : int
+        Their number.
+    shard_size : int
+        Patches of each but the last.
+    predict_batch_size : int
+        Frames predicted at once, fixed for the run.
+    resumed : tuple of int
+        Shards that an earlier run had finished.
+    redone : tuple of int
+        Shards that were begun more than once: a worker was lost, or what a checkpoint held was damaged.
+    workers : tuple of str
+        Addresses of the workers that did shards; empty for a run in this process.
+    """
+
+    n_shards: int
+    shard_size: int
+    predict_batch_size: int
+    resumed: tuple[int, ...] = ()
+    redone: tuple[int, ...] = ()
+    workers: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class InferenceRun:
     """A reconstruction by a model, and how its batches went.
@@ -114,6 +142,8 @@ class InferenceRun:
         asked for, and for groups, whose patches are not those of frames.
     judge_s : float
         Seconds that this took.
+    sharding : ShardingRecord or None
+        How the shards were put together; None for a run in one piece.
     """
 
     image: PlacedImage
@@ -126,6 +156,16 @@ class InferenceRun:
     collapsed: str | None = None
     patch_misfit: Misfit | None = None
     judge_s: float = 0.0
+    sharding: ShardingRecord | None = None
+
+    @property
+    def seconds_by_stage(self) -> dict[str, float]:
+        """Seconds in the network and on the canvases, added up over workers, and of the whole run by the clock."""
+        return {
+            "predict": self.predict_s,
+            "stitch": self.stitching.seconds,
+            "reconstruct": self.prediction.seconds,
+        }
 
     def as_reconstruction(self, scan: ScanData, *, label: str) -> Reconstruction:
         """Return the image of `scan` as a finished reconstruction, ready for a file or for `compare`.

@@ -42,6 +42,10 @@ class InferenceSettings:
         predicted or stitched twice for it, but the canvas takes ten times its memory.
     verdict : bool
         Recompute each frame from its own patch and compare the two: `InferenceRun.patch_misfit`.
+    shard_size : int, optional
+        Groups of frames whose sums are made on their own and then added up, as a tree of fixed shape: the image has
+        the same bits wherever and in whatever order the shards are done. None is one shard, or, on a cluster and
+        with a checkpoint, a size that depends on the number of groups alone.
     mean_centred : bool
         Stitch every patch a second time, onto the canvas of `reassemble_position`: `InferenceRun.mean_centred`.
 
@@ -62,6 +66,7 @@ class InferenceSettings:
     seed: int = 0
     self_consistency: bool = False
     verdict: bool = False
+    shard_size: int | None = None
     mean_centred: bool = False
 
     def __post_init__(self) -> None:
@@ -79,7 +84,7 @@ class InferenceSettings:
             mean_centred=fields.flag(self.mean_centred, "mean_centred"),
             **{
                 name: fields.whole_number(value, name, at_least=1)
-                for name in ("max_predict_batch_size", "n_groups", "max_groups")
+                for name in ("max_predict_batch_size", "n_groups", "max_groups", "shard_size")
                 if (value := getattr(self, name)) is not None
             },
         )

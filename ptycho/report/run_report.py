@@ -191,11 +191,12 @@ def _failure(failure: Failure) -> dict[str, str]:
 def _inference(run: InferenceRun | None) -> dict[str, Any]:
     """Return how a model's batches went; the same keys without values for a finished reconstruction."""
     if run is None:
-        return dict.fromkeys(("prediction", "stitching", "n_rejected_patches"))
+        return dict.fromkeys(("prediction", "stitching", "n_rejected_patches", "sharding"))
     return {
         "prediction": run.prediction.as_dict(),
         "stitching": _stitching(run.stitching),
         "n_rejected_patches": run.stitching.n_rejected,
+        "sharding": None if run.sharding is None else asdict(run.sharding),
     }
 
 

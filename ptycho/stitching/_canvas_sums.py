@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ptycho.stitching import _checks, _cpu
 from ptycho.stitching._backend import PatchSums, make_sums
 from ptycho.stitching._geometry import Placement, place
-from ptycho.stitching._state import CanvasState
+from ptycho.stitching.state import CanvasState
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _REMEMBERED_INDICES = 5
 
@@ -87,6 +90,38 @@ class CanvasSums:
     def device(self) -> str | None:
         """Where the sums live, as `autobatch.run_in_batches` spells it."""
         return self._sums.device
+
+    @classmethod
+    def of_state(
+        cls, state: CanvasState, *, backend: str | None = None, n_threads: int | None = None
+    ) -> Self:
+        """Return the canvas that a state was taken from.
+
+        Parameters
+        ----------
+        state : CanvasState
+            Its arrays become those of the canvas.
+        backend : {None, "cpu", "tensorflow"}
+            As for `Canvas`.
+        n_threads : int, optional
+            As for `Canvas`.
+
+        Returns
+        -------
+        Canvas
+        """
+        # Not by the constructor, which asks for the memory of a canvas: this one is there already.
+        canvas = cls.__new__(cls)
+        height, width = state.values.shape
+        canvas.crop_size, canvas.shape_yx, canvas.origin_yx = (
+            state.crop_size,
+            (height, width),
+            state.origin_yx,
+        )
+        canvas._n_threads = _checks.check_threads(n_threads)
+        canvas._make_sums(backend, state.values.dtype, overlap_variance=state.squares is not None)
+        canvas._set_state(state)
+        return canvas
 
     def state(self) -> CanvasState:
         """Return the sums and counts; the arrays are the canvas' own."""

@@ -14,7 +14,7 @@ from ptycho.stitching import _checks, _cpu, _memory
 from ptycho.stitching._canvas_sums import CanvasSums
 from ptycho.stitching._geometry import canvas_around, place
 from ptycho.stitching._patch_reading import as_array_like
-from ptycho.stitching._state import CanvasState, read_state
+from ptycho.stitching.state import CanvasState, read_state
 
 logger = logging.getLogger(__name__)
 
@@ -319,9 +319,7 @@ class Canvas(CanvasSums):
         states = sorted((shard.state() for shard in shards), key=CanvasState.digest)
         if not states:
             raise ValueError("there are 0 shards but at least one is needed.")
-        return cls._from_state(
-            functools.reduce(CanvasState.plus, states[1:], states[0].copy()), backend, None
-        )
+        return cls.of_state(functools.reduce(CanvasState.plus, states[1:], states[0].copy()), backend=backend)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the canvas to an NPZ file, atomically; adding may go on after `load`.
@@ -365,7 +363,7 @@ class Canvas(CanvasSums):
         DataError
             If it is damaged, of another kind or version, or inconsistent in itself.
         """
-        return cls._from_state(read_state(path), backend, n_threads)
+        return cls.of_state(read_state(path), backend=backend, n_threads=n_threads)
 
     def warn_of_rejected(self, *, since: int = 0) -> None:
         """Log a warning if more than `since` patches have been left out as not finite.
@@ -383,18 +381,3 @@ class Canvas(CanvasSums):
                 self.n_added + self.n_rejected,
                 ", ".join(map(str, self.first_rejected)),
             )
-
-    @classmethod
-    def _from_state(cls, state: CanvasState, backend: str | None, n_threads: int | None) -> Canvas:
-        # Not by the constructor, which asks for the memory of a canvas: this one is there already.
-        canvas = cls.__new__(cls)
-        height, width = state.values.shape
-        canvas.crop_size, canvas.shape_yx, canvas.origin_yx = (
-            state.crop_size,
-            (height, width),
-            state.origin_yx,
-        )
-        canvas._n_threads = _checks.check_threads(n_threads)
-        canvas._make_sums(backend, state.values.dtype, overlap_variance=state.squares is not None)
-        canvas._set_state(state)
-        return canvas

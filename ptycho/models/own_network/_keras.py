@@ -20,6 +20,7 @@ from ptycho.models.description import NetworkDescription
 from ptycho.models.networks import shapes_alone
 from ptycho.models.own_network._network import OwnNetwork
 from ptycho.models.own_network._seen import FrameLayout, Seen, SeenOutput, described
+from ptycho.models.patch_model import digest_of_weights
 
 if TYPE_CHECKING:
     import keras
@@ -74,6 +75,7 @@ def network_of_keras(
         assumptions=assumptions,
         memory_key=_memory_key(model),
         estimate=lambda frame_shape: _estimate(model, layout, frame_shape),
+        identity=lambda: digest_of_weights(model),
     )
 
 

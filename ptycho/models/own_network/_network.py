@@ -36,6 +36,8 @@ class OwnNetwork(PatchPredictor):
         Takes (N, N, C) and returns what a batch costs, None if it cannot say.
     is_oom : callable, optional
         Says of an error of `compute` whether it means a want of memory.
+    identity : callable, optional
+        Returns text that tells its weights from all others.
     """
 
     compute: Compute
@@ -45,6 +47,11 @@ class OwnNetwork(PatchPredictor):
     memory_key: str | None = None
     estimate: Callable[[tuple[int, int, int]], BatchCost | None] | None = None
     is_oom: Callable[[BaseException], bool] | None = None
+    identity: Callable[[], str] | None = None
+
+    def weights_digest(self) -> str | None:
+        """Return what tells its weights from all others; None for a function, which nothing tells."""
+        return None if self.identity is None else self.identity()
 
     def batch_cost(self, frame_shape: tuple[int, int, int]) -> BatchCost | None:
         """Return the estimate of what a batch costs; None where there is none."""

@@ -57,13 +57,15 @@ def network_of_onnx(
     def compute(frames: np.ndarray) -> list[np.ndarray]:
         return session.run(None, {inputs[0].name: layout.entering(frames).astype(dtype, copy=False)})
 
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return OwnNetwork(
         compute=compute,
         description=completed,
         name=name,
         assumptions=assumptions,
-        memory_key=hashlib.sha256(path.read_bytes()).hexdigest(),
+        memory_key=digest,
         is_oom=_is_oom,
+        identity=lambda: digest,
     )
 
 

@@ -6,6 +6,7 @@ calls something is refused by its name.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,17 @@ def network_of_saved_model(
         description=completed,
         name=name,
         assumptions=assumptions,
+        identity=lambda: _digest_of_files(path),
     )
+
+
+def _digest_of_files(folder: Path) -> str:
+    hasher = hashlib.sha256()
+    for file in sorted(folder.rglob("*")):
+        if file.is_file():
+            hasher.update(repr((file.relative_to(folder).as_posix(), file.stat().st_size)).encode())
+            hasher.update(file.read_bytes())
+    return hasher.hexdigest()
 
 
 def _place(key: str) -> tuple[int, str]:

@@ -27,6 +27,8 @@ NEEDED = {
     "ptycho-simulate": ["o.npz"],
     "ptycho-convert": ["i.npz", "o.npz"],
     "ptycho-inspect": ["i.npz"],
+    "ptycho-refine": ["--test_data", "t", "--output_dir", "o"],
+    "ptycho-report": ["d"],
 }
 OTHER_FLAGS = ForeignFlags(
     {

@@ -42,7 +42,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(scan, tmp_path, monk
         file.write(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr("ptycho.stitching._state.write_archive", fail)
+    monkeypatch.setattr("ptycho.stitching.state.write_archive", fail)
     with pytest.raises(OSError, match="disk full"):
         canvas.save(tmp_path / "kept.npz")
     assert [path.name for path in tmp_path.iterdir()] == ["kept.npz"]

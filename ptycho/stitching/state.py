@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ _VERSION = 1
 _ARRAYS = {"values": "values", "corner_weights": "splats", "squares": "squares"}
 _NOTES = ("format", "version", "crop_size", "origin_yx", "counts", "first_rejected")
 _MAX_NOTE_BYTES = 1 << 20
+# Origins are sums of float64; two on one grid may differ from it by rounding.
+_SAME_GRID_PX = 1e-6
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -116,8 +119,21 @@ class CanvasState:
             raise ValueError(
                 'the canvas holds sums that overflowed; stitch again with accumulate="float64", or scale the patches.'
             )
+        with replacing(Path(path)) as file:
+            write_archive(file, self.fields().items())
+            file.flush()
+            os.fsync(file.fileno())
+
+    def fields(self) -> dict[str, np.ndarray]:
+        """Return the arrays that a file of this state holds, by their names there; `of_fields` is the way back.
+
+        Returns
+        -------
+        dict of str to array
+            Those of the sums are the state's own.
+        """
         arrays = {_ARRAYS[name]: array for name, array in self._arrays().items()}
-        fields = arrays | {
+        return arrays | {
             "format": np.array(_FORMAT),
             "version": np.array(_VERSION),
             "crop_size": np.array(self.crop_size),
@@ -125,10 +141,111 @@ class CanvasState:
             "counts": np.array([self.n_added, self.n_rejected], np.int64),
             "first_rejected": np.array(self.first_rejected, np.int64),
         }
-        with replacing(Path(path)) as file:
-            write_archive(file, fields.items())
-            file.flush()
-            os.fsync(file.fileno())
+
+    @classmethod
+    def of_fields(cls, fields: Mapping[str, np.ndarray], path: str | os.PathLike[str]) -> CanvasState:
+        """Return the state that `fields` came from, which are not trusted.
+
+        Parameters
+        ----------
+        fields : mapping of str to array
+        path : path
+            Where they were read, for messages.
+
+        Returns
+        -------
+        CanvasState
+
+        Raises
+        ------
+        DataError
+            They are of another kind or version, or inconsistent in themselves.
+        """
+        if not _is_canvas(fields):
+            raise DataError(f"{path} is not a canvas file; pass a file written by Canvas.save().")
+        try:
+            version = _whole(fields["version"])
+            state = _as_state(fields) if version == _VERSION else None
+        except (KeyError, IndexError, OverflowError, TypeError, ValueError) as error:
+            raise DataError(
+                f"{path} lacks a field or holds one that does not fit ({error}); save the canvas again."
+            ) from error
+        if state is None:
+            raise DataError(
+                f"{path} has version {version} but this program reads version {_VERSION}; "
+                "read it with the program that wrote it."
+            )
+        _check(state, path)
+        return state
+
+    def on(self, shape_yx: tuple[int, int], origin_yx: tuple[float, float]) -> CanvasState:
+        """Return the same sums on a larger canvas with the same grid of pixels.
+
+        Parameters
+        ----------
+        shape_yx : (int, int)
+            Rows and columns.
+        origin_yx : (float, float)
+            Object (row, column) of its pixel (0, 0), a whole number of pixels from that of this one.
+
+        Returns
+        -------
+        CanvasState
+            Itself if it is such a canvas.
+
+        Raises
+        ------
+        ValueError
+            Its pixels lie between those of this canvas, or it does not hold all of them.
+        """
+        if (shape_yx, origin_yx) == (self.values.shape, self.origin_yx):
+            return self
+        exact = np.subtract(self.origin_yx, origin_yx)
+        top, left = np.round(exact).astype(int)
+        height, width = self.values.shape
+        if np.abs(exact - (top, left)).max() > _SAME_GRID_PX:
+            raise ValueError(
+                f"the canvases begin at {self.origin_yx} and {origin_yx}, which is no whole number of pixels apart; "
+                "make them on one grid."
+            )
+        if min(top, left) < 0 or top + height > shape_yx[0] or left + width > shape_yx[1]:
+            raise ValueError(
+                f"a canvas of {height}x{width} pixels from {self.origin_yx} does not lie on one of "
+                f"{shape_yx[0]}x{shape_yx[1]} from {origin_yx}; make that larger."
+            )
+        lost = np.subtract(shape_yx, self.values.shape)
+
+        def spread(array: np.ndarray) -> np.ndarray:
+            larger = np.zeros(np.add(array.shape, lost), array.dtype)
+            larger[top : top + array.shape[0], left : left + array.shape[1]] = array
+            return larger
+
+        spreads = {name: spread(array) for name, array in self._arrays().items()}
+        return replace(self, origin_yx=origin_yx, **spreads)
+
+    def joined(self, other: CanvasState) -> CanvasState:
+        """Return the sum of two states on the smallest canvas that holds both.
+
+        Parameters
+        ----------
+        other : CanvasState
+            Its pixels lie on those of this one, or beside them.
+
+        Returns
+        -------
+        CanvasState
+
+        Raises
+        ------
+        ValueError
+            Their pixels lie between each other's, or crop size, precision or the presence of squares differ.
+        """
+        corners = self.origin_yx, other.origin_yx
+        ends = [np.add(state.origin_yx, state.values.shape) for state in (self, other)]
+        low_y, low_x = (min(pair) for pair in zip(*corners, strict=True))
+        height, width = np.round(np.max(ends, axis=0) - (low_y, low_x)).astype(int).tolist()
+        place = (height, width), (low_y, low_x)
+        return self.on(*place).plus(other.on(*place))
 
     def _arrays(self) -> dict[str, np.ndarray]:
         found = {name: getattr(self, name) for name in _ARRAYS}
@@ -156,22 +273,7 @@ def read_state(path: str | os.PathLike[str]) -> CanvasState:
                 fields |= {name: archive.read(name) for name in _ARRAYS.values() if name in archive}
     except DataError as error:
         raise DataError(f"{path} is not a readable canvas file ({error}); save the canvas again.") from error
-    if not _is_canvas(fields):
-        raise DataError(f"{path} is not a canvas file; pass a file written by Canvas.save().")
-    try:
-        version = _whole(fields["version"])
-        state = _as_state(fields) if version == _VERSION else None
-    except (KeyError, IndexError, OverflowError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{path} lacks a field or holds one that does not fit ({error}); save the canvas again."
-        ) from error
-    if state is None:
-        raise DataError(
-            f"{path} has version {version} but this program reads version {_VERSION}; "
-            "read it with the program that wrote it."
-        )
-    _check(state, path)
-    return state
+    return CanvasState.of_fields(fields, path)
 
 
 def _is_note(archive: Archive, name: str) -> bool:
@@ -181,11 +283,11 @@ def _is_note(archive: Archive, name: str) -> bool:
     )
 
 
-def _is_canvas(fields: dict[str, np.ndarray]) -> bool:
+def _is_canvas(fields: Mapping[str, np.ndarray]) -> bool:
     return str(fields.get("format")) == _FORMAT
 
 
-def _as_state(fields: dict[str, np.ndarray]) -> CanvasState:
+def _as_state(fields: Mapping[str, np.ndarray]) -> CanvasState:
     origin_y, origin_x = (float(x) for x in fields["origin_yx"])
     return CanvasState(
         crop_size=_whole(fields["crop_size"]),

@@ -1,0 +1,140 @@
+"""Flags for runs in shards: their size, the cluster that does them, and the folder that keeps them."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ptycho.cli import _flags, _paths
+from ptycho.cli._errors import UsageError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from ptycho.comparison import Arm, ModelArm
+
+
+def add_sharding(parser: argparse.ArgumentParser) -> None:
+    """Add ``--shard-size``, ``--scheduler``, ``--checkpoint`` and ``--resume``."""
+    group = parser.add_argument_group("shards (docs/how-to/cluster.md)")
+    group.add_argument(
+        "--shard-size",
+        type=_flags.positive_int,
+        metavar="N",
+        help="patches whose sums are made on their own; it decides the image's last bits (default: one piece, or with "
+        "--scheduler or --checkpoint a 64th of the scan, 1,024 at least)",
+    )
+    group.add_argument(
+        "--scheduler",
+        type=_scheduler,
+        metavar="local:N|tcp://HOST:PORT|FILE.json",
+        help="do the shards on a Dask cluster: N workers of one thread each on this machine, a scheduler's address, "
+        "or the file that it has written (default: here, in this process)",
+    )
+    group.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="DIR",
+        help="keep every finished shard in this folder, for --resume",
+    )
+    group.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run whose --checkpoint this is, and replace what it left in the output folder",
+    )
+
+
+def _scheduler(text: str) -> str:
+    from ptycho.distributed import check_scheduler
+    from ptycho.errors import SettingsError
+
+    try:
+        return check_scheduler(text)
+    except SettingsError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is none of local:N, an address such as tcp://host:8786, and FILE.json"
+        ) from None
+
+
+def check_sharding(arguments: argparse.Namespace) -> None:
+    """Refuse what cannot be kept or gone on with; nothing is created."""
+    if arguments.resume and arguments.checkpoint is None:
+        raise UsageError("--resume goes on with a checkpoint, but none is named; add --checkpoint DIR.")
+    if arguments.checkpoint is not None:
+        _paths.check_output_folder(arguments.checkpoint)
+    draws = getattr(arguments, "n_test_subsample", None) or getattr(arguments, "n_test_groups", None)
+    shared = arguments.checkpoint is not None or arguments.scheduler is not None
+    if draws and shared and arguments.test_subsample_seed is None:
+        raise UsageError(
+            f"{draws} frames are drawn without a seed, which neither workers nor a run that goes on could repeat; add "
+            "--test-subsample-seed 0."
+        )
+
+
+def continues(arguments: argparse.Namespace) -> bool:
+    """Return whether there is an earlier run to go on with, whose results may be replaced."""
+    from ptycho.reconstruction.checkpoint import MANIFEST
+
+    return arguments.resume and any(arguments.checkpoint.glob(f"*/{MANIFEST}"))
+
+
+@contextmanager
+def sharded(arguments: argparse.Namespace, arms: Sequence[Arm]) -> Iterator[Sequence[Arm]]:
+    """Give the arms with the cluster and the checkpoints that the flags ask for; what workers lack is told here."""
+    from ptycho.comparison import ModelArm
+    from ptycho.reconstruction import Checkpointing
+
+    if arguments.checkpoint is not None:
+        folders = _folders(arms, arguments.checkpoint.resolve())
+        arms = [
+            replace(arm, checkpoint=Checkpointing(folder, arguments.resume))
+            if isinstance(arm, ModelArm)
+            else arm
+            for arm, folder in zip(arms, folders, strict=True)
+        ]
+    if arguments.scheduler is None:
+        yield arms
+        return
+    from ptycho.distributed import cluster_client
+
+    with cluster_client(arguments.scheduler) as client:
+        yield _on_cluster(arguments, arms, client)
+
+
+def _on_cluster(arguments: argparse.Namespace, arms: Sequence[Arm], client: Client) -> list[Arm]:
+    from ptycho.cli._scans import scan_again, sent
+    from ptycho.comparison import ModelArm
+    from ptycho.distributed import ClusterRunner, check_workers
+
+    values = sent(arguments)
+    scans = [str(values["test_data"])] if values["test_data"] is not None else []
+
+    def runner(arm: ModelArm) -> ClusterRunner:
+        assert arm.source is not None  # a command loads its models from files
+        return ClusterRunner(
+            client=client,
+            open_model=arm.source.open,
+            open_scan=partial(scan_again, values),
+            paths=(arm.source.path, *scans),
+        )
+
+    placed = [replace(arm, runner=runner(arm)) if isinstance(arm, ModelArm) else arm for arm in arms]
+    paths = {path for arm in placed if isinstance(arm, ModelArm) and arm.runner for path in runner(arm).paths}
+    folder = None if arguments.checkpoint is None else str(arguments.checkpoint.resolve())
+    check_workers(client, sorted(paths), folder)
+    return placed
+
+
+def _folders(arms: Sequence[Arm], folder: Path) -> list[Path]:
+    """Return a folder for each arm, called like it."""
+    names: list[str] = []
+    for arm in arms:
+        name = re.sub(r"[^\w.-]+", "_", arm.label).strip("._").lower() or "arm"
+        names.append(name if name not in names else f"{name}-{len(names)}")
+    return [folder / name for name in names]

@@ -1,0 +1,174 @@
+"""`--shard-size`, `--checkpoint`, `--resume` and `--scheduler` from the outside."""
+
+import json
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from ptycho.cli.compare_models import main as compare
+from ptycho.cli.reconstruct import main as reconstruct
+from ptycho.data import SimulationSettings, simulate, write_npz
+from ptycho.models.bundle import save_bundle
+from ptycho.models.networks import Architecture, build_network
+from ptycho.models.patch_model import PatchModel
+from ptycho.reconstruction.checkpoint import ShardStore
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sharding")
+    scan = simulate(SimulationSettings(object_shape_yx=(120, 140), n_lines=12, step_px=9.0, seed=4))
+    write_npz(folder / "scan.npz", scan)
+    architecture = Architecture(kind="baseline", patch_size=64, n_filters_scale=0.25)
+    save_bundle(folder / "model", PatchModel(build_network(architecture), architecture))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def plain_pictures(pictures):
+    """Nothing is drawn."""
+
+
+def words(folder, output, *flags):
+    fixed = ("--model_dir", folder / "model", "--test_data", folder / "scan.npz", "--output_dir", output)
+    sizes = ("--stitch-crop-size", 16, "--shard-size", 20, "--predict-batch-size", 8)
+    return [str(word) for word in (*fixed, *sizes, *flags)]
+
+
+def image_in(output):
+    with np.load(output / "reconstruction.npz") as archive:
+        return archive["reconstructed_object"].tobytes()
+
+
+def sharding_in(output):
+    (arm,) = json.loads((output / "run_report.json").read_text())["arms"]
+    return arm["sharding"]
+
+
+@pytest.fixture(scope="module")
+def whole(workplace):
+    output = workplace / "whole"
+    assert reconstruct(words(workplace, output, "--quiet")) == 0
+    return image_in(output), sharding_in(output)
+
+
+def test_the_report_tells_how_a_run_was_cut(whole):
+    _, sharding = whole
+    assert sharding == {
+        "n_shards": 4,
+        "shard_size": 20,
+        "predict_batch_size": 8,
+        "resumed": [],
+        "redone": [],
+        "workers": [],
+    }
+
+
+def test_a_stopped_run_goes_on_with_resume(workplace, whole, tmp_path, monkeypatch, capsys):
+    output, kept = tmp_path / "out", tmp_path / "kept"
+    write = ShardStore.write
+
+    def stopped_after_two(self, number, sums):
+        if number == 2:
+            raise KeyboardInterrupt
+        write(self, number, sums)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ShardStore, "write", stopped_after_two)
+        assert reconstruct(words(workplace, output, "--checkpoint", kept)) == 130
+    assert reconstruct(words(workplace, tmp_path / "other", "--checkpoint", kept)) != 0
+    assert "pass --resume to go on with it, or another --checkpoint." in capsys.readouterr().err
+    assert reconstruct(words(workplace, output, "--checkpoint", kept, "--resume")) == 0
+    assert image_in(output) == whole[0]
+    assert sharding_in(output)["resumed"] == [0, 1]
+    # What is finished is resumed as it is, and its results may be replaced.
+    assert reconstruct(words(workplace, output, "--checkpoint", kept, "--resume")) == 0
+    assert sharding_in(output)["resumed"] == [0, 1, 2, 3]
+    assert image_in(output) == whole[0]
+
+
+def test_other_results_are_not_replaced_by_a_run_that_begins(workplace, tmp_path, capsys):
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / "reconstruction.npz").write_text("of another run")
+    flags = ("--checkpoint", tmp_path / "kept", "--resume")
+    assert reconstruct(words(workplace, output, *flags)) == 2
+    assert "already holds results" in capsys.readouterr().err
+
+
+def test_a_draw_that_nobody_could_repeat_is_refused(workplace, tmp_path, capsys):
+    flags = ("--demo", "--n-test-subsample", "9", "--checkpoint", str(tmp_path / "kept"))
+    assert compare([*flags, "--output_dir", str(tmp_path / "out")]) == 2
+    assert "9 frames are drawn without a seed" in capsys.readouterr().err
+
+
+def test_resume_needs_a_checkpoint(workplace, tmp_path, capsys):
+    assert reconstruct(words(workplace, tmp_path / "out", "--resume")) == 2
+    assert "add --checkpoint DIR." in capsys.readouterr().err
+
+
+def test_a_scheduler_is_named_right(workplace, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        reconstruct(words(workplace, tmp_path / "out", "--scheduler", "10.0.0.1:8786"))
+    assert "none of local:N, an address such as tcp://host:8786, and FILE.json" in capsys.readouterr().err
+
+
+def test_a_scheduler_file_that_is_missing_is_told_before_any_work(workplace, tmp_path, capsys):
+    pytest.importorskip("distributed")
+    output = tmp_path / "out"
+    assert reconstruct(words(workplace, output, "--scheduler", tmp_path / "scheduler.json")) == 2
+    assert "does not exist; start the scheduler with --scheduler-file" in capsys.readouterr().err
+    assert not output.exists()
+
+
+@pytest.fixture
+def threads_for_a_cluster(monkeypatch):
+    """`local:2` as threads of this process, which start at once."""
+    distributed = pytest.importorskip("distributed")
+
+    @contextmanager
+    def client_of(scheduler):
+        assert scheduler == "local:2"
+        with (
+            distributed.LocalCluster(
+                n_workers=2,
+                threads_per_worker=1,
+                processes=False,
+                dashboard_address="127.0.0.1:0",
+                memory_limit=None,
+            ) as cluster,
+            distributed.Client(cluster) as client,
+        ):
+            yield client
+
+    monkeypatch.setattr("ptycho.distributed.cluster_client", client_of)
+
+
+def test_workers_of_a_cluster_open_model_and_scan_themselves(
+    workplace, whole, tmp_path, threads_for_a_cluster
+):
+    output = tmp_path / "out"
+    assert reconstruct(words(workplace, output, "--scheduler", "local:2")) == 0
+    assert image_in(output) == whole[0]
+    assert len(sharding_in(output)["workers"]) >= 1
+
+
+def test_every_arm_of_a_comparison_has_its_own_checkpoint(workplace, tmp_path, threads_for_a_cluster):
+    arms = [f"{label}={workplace / 'model'}" for label in ("First net", "second")]
+    flags = ["--arm", arms[0], "--arm", arms[1], "--test_data", workplace / "scan.npz"]
+    flags += [
+        "--stitch-crop-size",
+        16,
+        "--shard-size",
+        20,
+        "--n-test-subsample",
+        30,
+        "--test-subsample-seed",
+        3,
+    ]
+    flags += ["--checkpoint", tmp_path / "kept", "--output_dir", tmp_path / "out", "--scheduler", "local:2"]
+    assert compare([str(flag) for flag in flags]) == 0
+    assert {folder.name for folder in (tmp_path / "kept").iterdir()} == {"first_net", "second"}
+    report = json.loads((tmp_path / "out" / "run_report.json").read_text())
+    assert [arm["sharding"]["n_shards"] for arm in report["arms"]] == [2, 2]

@@ -1,0 +1,218 @@
+"""Shards on the workers of a cluster of Dask's: the same bits, and one sentence for whatever is lacking."""
+
+import os
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import pytest
+from oracle_model import OracleModel, lopsided_scan
+
+from autobatch import BatchCost
+from autobatch.testing import inject_oom
+from ptycho.distributed import ClusterRunner, check_scheduler, check_workers, cluster_client
+from ptycho.errors import DataError, SettingsError
+from ptycho.reconstruction import Checkpointing, InferenceSettings, reconstruct
+
+distributed = pytest.importorskip("distributed")
+
+SETTINGS = InferenceSettings(
+    crop_size=15,
+    predict_batch_size=16,
+    self_consistency=True,
+    mean_centred=True,
+    verdict=True,
+    shard_size=40,
+)
+
+
+@dataclass
+class CheapOracle(OracleModel):
+    """Knows its cost; may refuse a frame."""
+
+    refuses: int = -1
+
+    def batch_cost(self, frame_shape):
+        return BatchCost(bytes_per_item=1 << 16)
+
+    def predict_batch(self, frames, offsets_yx=None):
+        if self.refuses >= 0:
+            wanted = self.scan.amplitude[self.refuses] * np.float32(self.scan.normalisation)
+            if any(np.array_equal(frame[..., 0], wanted) for frame in frames):
+                raise OSError(5, "the disk is on fire", "/data/scan.npz")
+        return super().predict_batch(frames, offsets_yx)
+
+
+@pytest.fixture(scope="module")
+def scan():
+    return lopsided_scan()
+
+
+@pytest.fixture(scope="module")
+def client():
+    """Two workers that are threads of this process."""
+    with (
+        distributed.LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=False,
+            dashboard_address="127.0.0.1:0",
+            memory_limit=None,
+        ) as cluster,
+        distributed.Client(cluster) as found,
+    ):
+        yield found
+
+
+@pytest.fixture
+def runner(client, scan):
+    return ClusterRunner(client=client, open_model=partial(CheapOracle, scan), open_scan=lopsided_scan)
+
+
+@pytest.fixture(scope="module")
+def whole(scan):
+    return reconstruct(CheapOracle(scan), scan, SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def expected(whole):
+    return bits_of(whole)
+
+
+def bits_of(run):
+    arrays = [run.image.values, run.image.coverage, run.mean_centred, run.half_sets.overlap_variance]
+    arrays += [run.patch_misfit.detector_map, run.patch_misfit.object_map]
+    return b"".join(array.tobytes() for array in arrays) + repr(run.patch_misfit.worst_frames).encode()
+
+
+def run_on(runner, scan, settings=SETTINGS, **others):
+    return reconstruct(runner.open_model(), scan, settings, runner=runner, **others)
+
+
+def test_workers_make_the_same_bits_as_one_process(runner, scan, expected):
+    run = run_on(runner, scan)
+    assert bits_of(run) == expected
+    assert run.sharding.n_shards == 8
+    assert len(run.sharding.workers) == 2
+    assert run.sharding.redone == run.sharding.resumed == ()
+    assert sum(run.prediction.batch_sizes) == scan.n_frames
+
+
+def test_a_cluster_goes_on_with_what_another_run_has_kept(runner, scan, tmp_path, expected):
+    reconstruct(runner.open_model(), scan, SETTINGS, checkpoint=Checkpointing(tmp_path))
+    for number in (1, 4, 5):
+        (tmp_path / f"shard-{number:07d}.npz").unlink()
+    damaged = tmp_path / "shard-0000003.npz"
+    damaged.write_bytes(damaged.read_bytes()[:-100])
+    run = run_on(runner, scan, checkpoint=Checkpointing(tmp_path, resume=True))
+    assert bits_of(run) == expected
+    assert run.sharding.resumed == (0, 2, 6, 7)
+    assert run.sharding.redone == (3,)
+
+
+def test_memory_that_runs_out_costs_a_batch_size_and_no_worker(runner, scan, whole):
+    with inject_oom(at=[1], form="memory_error", label="patches"):
+        run = run_on(runner, scan)
+    assert run.prediction.n_oom == 1
+    # The stand-in's patches do not depend on the batch.
+    np.testing.assert_array_equal(run.image.values, whole.image.values)
+    assert run.sharding.redone == ()
+
+
+def test_a_shard_that_fails_three_times_ends_the_run_with_its_number_and_the_cause(runner, scan):
+    refusing = replace(runner, open_model=partial(CheapOracle, scan, refuses=95))
+    with pytest.raises(
+        DataError, match=r"shard 2 \(patches 80 to 119\) failed 3 times: .*the disk is on fire"
+    ):
+        run_on(refusing, scan)
+
+
+def test_a_worker_that_opens_another_scan_is_refused(runner, scan):
+    other = replace(runner, open_scan=partial(lopsided_scan, seed=4))
+    with pytest.raises(DataError, match=r"opened another model or scan, which differs in scan\.frames"):
+        run_on(other, scan)
+
+
+def test_a_model_that_a_worker_cannot_open_is_told_before_any_shard(runner, scan):
+    lacking = ClusterRunner(
+        client=runner.client, open_model=partial(np.load, "/nowhere/model.npy"), open_scan=lopsided_scan
+    )
+    with pytest.raises(DataError, match=r"could not open model and scan \(.*No such file"):
+        reconstruct(runner.open_model(), scan, SETTINGS, runner=lacking)
+
+
+def test_patches_on_workers_cannot_be_looked_at(runner, scan):
+    with pytest.raises(DataError, match="drop --baseline-debug-dir, or --scheduler"):
+        run_on(runner, scan, observer=lambda *_: None)
+
+
+def test_a_file_that_workers_do_not_see_is_named(client, tmp_path):
+    with pytest.raises(
+        DataError, match=r"does not see .*gone\.npz; put it on storage that all machines have"
+    ):
+        check_workers(client, [str(tmp_path), str(tmp_path / "gone.npz")], None)
+
+
+def test_a_worker_with_another_version_is_named(client, monkeypatch):
+    from ptycho.distributed import checking
+
+    monkeypatch.setattr(checking, "versions", lambda: {"numpy": "0.9"})
+    with pytest.raises(
+        DataError, match=rf"has numpy {np.__version__} but 0\.9 is used here; install the same"
+    ):
+        check_workers(client, [], None)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.getuid() == 0, reason="the superuser may write everywhere")
+def test_a_checkpoint_that_workers_cannot_write_is_named(client, tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(DataError, match="cannot write to"):
+        check_workers(client, [], str(tmp_path))
+
+
+def test_workers_that_can_do_the_work_are_listed(client, tmp_path):
+    assert len(check_workers(client, [str(tmp_path)], str(tmp_path / "made" / "later"))) == 2
+
+
+def test_a_scheduler_without_workers_is_told():
+    with (
+        distributed.LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as cluster,
+        distributed.Client(cluster) as lonely,
+        pytest.raises(DataError, match=r"has no worker after 0\.2 s; start some with `dask worker "),
+    ):
+        check_workers(lonely, [], None, timeout_s=0.2)
+
+
+@pytest.mark.parametrize(
+    "name", ["local:1", "local:12", "tcp://10.0.0.1:8786", "tls://head:8786", "/shared/scheduler.json"]
+)
+def test_schedulers_that_are_known(name):
+    assert check_scheduler(name) == name
+
+
+@pytest.mark.parametrize("name", ["local", "local:0", "local:x", "10.0.0.1:8786", "scheduler.yaml", ""])
+def test_other_schedulers_are_refused(name):
+    with pytest.raises(SettingsError, match=r"must be local:N, an address such as tcp://host:8786, or"):
+        check_scheduler(name)
+
+
+def test_a_scheduler_file_that_is_not_there_is_told(tmp_path):
+    missing = tmp_path / "scheduler.json"
+    with pytest.raises(DataError, match=r"scheduler\.json does not exist; start the scheduler with"):
+        cluster_client(str(missing)).__enter__()
+
+
+def test_a_local_cluster_listens_on_loopback_alone_with_workers_of_one_thread(monkeypatch):
+    asked = {}
+
+    def started(**arguments):
+        asked.update(arguments)
+        raise NotImplementedError
+
+    monkeypatch.setattr(distributed, "LocalCluster", started)
+    with pytest.raises(NotImplementedError):
+        cluster_client("local:3").__enter__()
+    assert (asked["n_workers"], asked["threads_per_worker"], asked["processes"]) == (3, 1, True)
+    assert asked["host"] == "127.0.0.1"
+    assert asked["dashboard_address"] == "127.0.0.1:0"
+    assert asked["env"]["TF_NUM_INTRAOP_THREADS"] == "1"
