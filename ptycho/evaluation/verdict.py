@@ -20,7 +20,7 @@ APART = 3.0
 # of the light is unexplained. A wrong object leaves hundredths of the light of a bright pixel unexplained.
 REGION_SHARE, REGION_PIXELS, REGION_EXCESS = 0.5, 0.05, 0.3
 
-Cause = Literal["explained", "network", "positions", "detector", "unknown"]
+Cause = Literal["explained", "network", "positions", "image", "detector", "unknown"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -39,7 +39,7 @@ class Verdict:
         Share of the scan's frames behind `image`.
     counted : bool
         Whether the frames are photon counts; if not, only R-factors are known.
-    cause : {"explained", "network", "positions", "detector", "unknown"}
+    cause : {"explained", "network", "positions", "image", "detector", "unknown"}
         Which part is to blame, in a word that programs can read.
     diagnosis : str
         The same as a sentence.
@@ -160,16 +160,20 @@ def _diagnosis(image: Misfit | None, patches: Misfit | None, constant: Misfit) -
     regions = [region_of_detector(misfit) for misfit in known]
     if all(regions):
         top, bottom, left, right = regions[0] or (0, 0, 0, 0)
+        lies = (
+            f"pixel ({top}, {left})"
+            if (top, left) == (bottom, right)
+            else f"rows {top} to {bottom}, columns {left} to {right}"
+        )
         return "detector", (
-            f"Most of the misfit lies in rows {top} to {bottom}, columns {left} to {right} of the detector: suspect "
-            "its mask, a beam stop or bad pixels."
+            f"Most of the misfit lies in {lies} of the detector: suspect its mask, a beam stop or bad pixels."
         )
     return _blame(image, patches, constant)
 
 
 def _blame(image: Misfit | None, patches: Misfit | None, constant: Misfit) -> tuple[Cause, str]:
     if patches is None:
-        return "network", (
+        return "image", (
             "The image does not explain the frames: it is another object's, or its probe or positions are wrong."
         )
     if (

@@ -25,7 +25,7 @@ class Judgement:
     ----------
     label : str
     cause : str
-        ``explained``, ``network``, ``positions``, ``detector``, ``unknown``, or "" where it was not judged.
+        ``explained``, ``network``, ``positions``, ``image``, ``detector``, ``unknown``, or "" where it was not judged.
     diagnosis : str
         A sentence.
     figures : tuple of (str, str)

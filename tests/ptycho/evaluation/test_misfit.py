@@ -194,7 +194,7 @@ STOPPED = made(9.0, 0.03, excess=np.s_[3:6, 4:8])
         (GOOD, BAD, "network", "suspect the network"),
         (STOPPED, STOPPED, "detector", r"rows 3 to 5, columns 4 to 7 of the detector"),
         (STOPPED, None, "detector", "its mask, a beam stop or bad pixels"),
-        (BAD, None, "network", "another object's"),
+        (BAD, None, "image", "another object's"),
         (GOOD, None, "explained", "image explains the frames"),
         (None, GOOD, "explained", "patches explain the frames"),
         (None, None, "unknown", "no frame could be recomputed"),
