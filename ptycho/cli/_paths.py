@@ -79,11 +79,14 @@ class OutputFolder:
         Glob patterns, relative to the folder, of every file that the run may write or remove.
     overwrite : bool
         Whether such files may be there already.
+    instead : str
+        What may be done about them where they may not, beside another folder.
     """
 
     path: Path
     replaces: tuple[str, ...]
     overwrite: bool
+    instead: str = "pass --overwrite to replace them"
 
     def check(self, inputs: Iterable[Path], *, flag: str = "--output_dir") -> None:
         """Refuse a folder that cannot be made, that holds results unprotected, or in which an input would be lost."""
@@ -98,8 +101,7 @@ class OutputFolder:
         if there and not self.overwrite:
             names = sorted(str(path.relative_to(self.path)) for path in there)
             raise UsageError(
-                f"{self.path} already holds results ({', '.join(names)}); pass --overwrite to replace them, "
-                f"or another {flag}."
+                f"{self.path} already holds results ({', '.join(names)}); {self.instead}, or another {flag}."
             )
 
     @contextmanager

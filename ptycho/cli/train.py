@@ -83,8 +83,8 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     there.add_argument(
         "--resume",
         action="store_true",
-        help="go on from the checkpoint in the output folder; begin with the first epoch if there is none, so that one "
-        "command does for the first job and for those that follow it",
+        help="go on from the checkpoint in the output folder; begin with the first epoch if there is neither one nor a "
+        "model, so that one command does for the first job and for those that follow it",
     )
     _flags.add_device_flag(parser)
 
@@ -209,10 +209,7 @@ def _add_watching(group: argparse._ActionsContainer) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train and write; the work of `main` once the arguments are parsed."""
-    from ptycho.models.bundle import BUNDLE_FILES
-
-    may_be_there = arguments.overwrite or arguments.resume
-    output = _paths.OutputFolder(arguments.output_dir, (*BUNDLE_FILES, *_TRAINING_FILES), may_be_there)
+    output = _output(arguments)
     inputs = _named_inputs.inputs_of(arguments)
     output.check([*inputs, *_files_of_start(arguments)])
     before = Snapshot.of(inputs, but=output.path)
@@ -236,6 +233,24 @@ def run(arguments: argparse.Namespace) -> int:
             code = _train(arguments, scans, architecture, start, settings)
             _inputs.refuse_changes(before, kept_in=output.path)
             return code
+
+
+def _output(arguments: argparse.Namespace) -> _paths.OutputFolder:
+    """Return the folder: what is in it is gone on from, begun anew when asked, and else left alone."""
+    from ptycho.models.bundle import BUNDLE_FILES
+
+    folder, may_be_there = arguments.output_dir, arguments.overwrite or arguments.resume
+    files = (*BUNDLE_FILES, *_TRAINING_FILES)
+    if (folder / _CHECKPOINT).exists():
+        instead = "pass --resume to go on with its training, --overwrite to begin anew"
+        return _paths.OutputFolder(folder, files, may_be_there, instead)
+    if arguments.resume:
+        # A table of losses alone is what a training leaves that was stopped before it kept its state.
+        instead = (
+            f"there is no {_CHECKPOINT} to go on from: pass --overwrite in place of --resume to begin anew"
+        )
+        return _paths.OutputFolder(folder, BUNDLE_FILES, False, instead)
+    return _paths.OutputFolder(folder, files, may_be_there)
 
 
 def _train(

@@ -18,7 +18,7 @@ from ptycho.data.scan import ScanData
 from ptycho.errors import DataError, SettingsError
 from ptycho.models._checkpoint import CHECKPOINT, check_same, load_checkpoint
 from ptycho.models._record import conditions_of
-from ptycho.models.bundle import bundle_files, save_bundle
+from ptycho.models.bundle import bundle_files, is_bundle, save_bundle
 from ptycho.models.networks import Architecture, Precision
 from ptycho.models.patch_model import PatchModel
 
@@ -182,7 +182,7 @@ def train(
         ``checkpoint.npz``. Without one nothing is written.
     resume : bool
         Go on from the state in `folder`, to the same weights as without the stop, bit for bit on a CPU; begin anew
-        if there is none. `callbacks` begin anew.
+        if there is neither one nor a finished model. `callbacks` begin anew.
     callbacks : sequence of keras.callbacks.Callback
         Called as Keras does, after the training's own, with a model of which the network is a part.
     origin : TrainingOrigin, optional
@@ -256,7 +256,8 @@ def check_folder(
     SettingsError
         There is no folder to go on from.
     DataError
-        The folder holds a state that is not to be gone on from, a damaged one, or that of another training.
+        The folder holds a state that is not to be gone on from, a damaged one, or that of another training; or a
+        finished model without the state that is to be gone on from.
     """
     if folder is None:
         if resume:
@@ -266,6 +267,11 @@ def check_folder(
         return
     path = folder / CHECKPOINT
     if not path.exists():
+        if resume and is_bundle(folder):
+            raise DataError(
+                f"{folder} holds a finished model but no {CHECKPOINT} to go on from; name another folder, or pass "
+                "resume=False to begin anew."
+            )
         return
     if not resume:
         raise DataError(

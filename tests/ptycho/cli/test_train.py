@@ -63,6 +63,24 @@ def test_a_model_is_not_replaced_unasked(scan, tmp_path, capsys):
     assert (tmp_path / "bundle.json").read_text() == "precious"
 
 
+def test_a_finished_model_without_a_state_is_not_replaced_by_going_on(scan, tmp_path, capsys):
+    (tmp_path / "bundle.json").write_text("precious")
+    assert main(_arguments(scan, tmp_path, "--resume", "--no-checkpoint")) == 2
+    assert (
+        "(bundle.json); there is no checkpoint.npz to go on from: pass --overwrite" in capsys.readouterr().err
+    )
+    assert (tmp_path / "bundle.json").read_text() == "precious"
+
+
+def test_a_training_that_was_killed_is_to_go_on_rather_than_to_begin_anew(scan, tmp_path, capsys):
+    (tmp_path / "checkpoint.npz").write_bytes(b"precious")
+    assert main(_arguments(scan, tmp_path)) == 2
+    assert (
+        "(checkpoint.npz); pass --resume to go on with its training, --overwrite to begin anew, or another"
+        in capsys.readouterr().err
+    )
+
+
 def test_ctrl_c_keeps_the_best_epoch_and_says_so(scan, tmp_path, monkeypatch, capsys, without_graphs):
     original = _callbacks.Report.on_epoch_begin
 

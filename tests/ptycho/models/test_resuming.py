@@ -150,6 +150,10 @@ def test_other_data_and_another_network_are_refused(scan, copied):
 def test_a_state_is_neither_lost_nor_looked_for_nowhere(scan, copied):
     with pytest.raises(DataError, match=r"holds the state of a training .* pass resume=True"):
         train([scan], ARCHITECTURE, settings=SETTINGS, folder=copied)
+    (copied / "checkpoint.npz").unlink()
+    (copied / "bundle.json").write_text("precious")
+    with pytest.raises(DataError, match=r"a finished model but no checkpoint\.npz to go on from"):
+        train([scan], ARCHITECTURE, settings=SETTINGS, folder=copied, resume=True)
     with pytest.raises(SettingsError, match="resume is True but folder is None"):
         train([scan], ARCHITECTURE, settings=SETTINGS, resume=True)
 
