@@ -197,15 +197,12 @@ def _label(start: FinishedArm | None, settings: RefinementSettings) -> str:
 
 def _result(run: RefinementRun, scan: ScanData, start: FinishedArm | None) -> ComparisonResult:
     """Return the image it began with, if any, and the refined one in one frame, all that the frames saw."""
-    from ptycho.comparison import ComparisonSettings, FinishedArm, compare
+    from ptycho.comparison import ComparisonSettings, RefinedArm, compare
 
-    label = _label(start, run.settings)
-    refined = FinishedArm(label=label, image=replace(run.image, coverage=None), seconds=run.seconds)
+    refined = RefinedArm(label=_label(start, run.settings), run=run)
     arms = [refined] if start is None else [start, refined]
     settings = ComparisonSettings(crop_size=scan.patch_size, register="none", refinement=run.settings)
-    result = compare(arms, scan, settings=settings)
-    *before, last = result.arms
-    return replace(result, arms=(*before, replace(last, kind="refined", refinement=run)))
+    return compare(arms, scan, settings=settings)
 
 
 def _keep(

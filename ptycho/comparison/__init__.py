@@ -9,6 +9,7 @@ from ptycho.comparison.arms import ArmImage as ArmImage
 from ptycho.comparison.arms import FinishedArm as FinishedArm
 from ptycho.comparison.arms import ModelArm as ModelArm
 from ptycho.comparison.opening import load_arm as load_arm
+from ptycho.comparison.refined import RefinedArm as RefinedArm
 from ptycho.comparison.results import ArmResult as ArmResult
 from ptycho.comparison.results import ComparisonResult as ComparisonResult
 from ptycho.comparison.results import Failure as Failure

@@ -12,6 +12,7 @@ import numpy as np
 
 from autobatch import Progress
 from ptycho.comparison.arms import Arm, ArmImage
+from ptycho.comparison.refined import RefinedArm
 from ptycho.comparison.results import ArmResult
 from ptycho.comparison.settings import ComparisonSettings
 from ptycho.data.scan import ScanData
@@ -24,7 +25,7 @@ from ptycho.evaluation import (
     pass_verdict,
     probe_overlap,
 )
-from ptycho.image.cropping import Rectangle, object_window
+from ptycho.image.cropping import Rectangle
 from ptycho.image.placed import PlacedImage
 from ptycho.image.registration import Registration, register
 from ptycho.reconstruction import HalfSets, judge_constant, judge_image
@@ -85,7 +86,9 @@ class Placer:
         if consistency is not None:
             seconds["consistency"] = time.perf_counter() - began
         began = time.perf_counter()
-        verdict = self._verdict(arm, made, aligned, registration) if self.settings.verdict else None
+        verdict = None
+        if self.settings.verdict:
+            verdict = self._where_frames_lie(made)._verdict(arm, made, aligned, registration)
         if verdict is not None:
             judged_s = 0.0 if made.inference is None else made.inference.judge_s
             seconds["verdict"] = judged_s + time.perf_counter() - began
@@ -137,6 +140,13 @@ class Placer:
     def _constant(self) -> Misfit:
         """What the frames say of an object that is the same everywhere; for all arms alike."""
         return judge_constant(self.scan)
+
+    def _where_frames_lie(self, made: ArmImage) -> Placer:
+        """Return the same with the positions that were refined with the image, if they were."""
+        run = made.refinement
+        if run is None or not run.settings.refine_positions:
+            return self
+        return replace(self, scan=replace(self.scan, positions_yx=run.positions_yx, object_guess=None))
 
     def _verdict(
         self, arm: Arm, made: ArmImage, aligned: PlacedImage, registration: Registration | None
@@ -213,22 +223,8 @@ class _Making:
         label = refined_label(self._arm.label, settings)
         run = refine(self._made.image, placer.scan, settings, progress=placer.progress, label=label)
         self._made = None
-        # As large as a stitched image; PtychoPINN's convention takes what it is given for the whole.
-        stitched = run.image.in_window(object_window(placer.scan.positions_yx, placer.settings.crop_size))
-        image = ArmImage(
-            # The light on a pixel is no number of patches.
-            image=replace(run.image, coverage=None),
-            mean_centred=stitched.values,
-            refinement=run,
-            seconds={"reconstruct": run.seconds},
-            probe=run.probe if settings.refine_probe else None,
-        )
-        if settings.refine_positions:
-            placer = replace(
-                placer, scan=replace(placer.scan, positions_yx=run.positions_yx, object_guess=None)
-            )
-        placed = placer.result(self._arm, image)
-        return replace(placed, label=label, role=None, kind="refined", probe_overlap=None)
+        arm = RefinedArm(label=label, run=run, made_of=self._arm.assumptions)
+        return placer.result(arm, arm.make_image(placer.scan, placer.settings, placer.progress))
 
 
 def labels_of(arm: Arm, settings: ComparisonSettings) -> list[str]:

@@ -1,6 +1,7 @@
 """`ptycho-refine` from the outside: what it writes, says and refuses."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from ptycho.image import PlacedImage
 from ptycho.models.bundle import save_bundle
 from ptycho.models.networks import Architecture, build_network
 from ptycho.models.patch_model import PatchModel
+from ptycho.reconstruction import judge_image
 from ptycho.refinement import RefinementSettings, refine
 
 
@@ -89,6 +91,23 @@ def test_a_flat_object_and_all_that_can_be_refined(workplace, tmp_path, capsys, 
     assert 0.01 < np.ptp(moved, axis=0).max() <= 3
     assert np.abs(found.probe - scan.probe).max() > 0.01 * np.abs(scan.probe).max()
     assert capsys.readouterr().out == ""
+
+
+def test_what_was_refined_with_the_image_judges_it(workplace, tmp_path, pictures):
+    scan = read_npz(workplace / "scan.npz")
+    rng = np.random.default_rng(2)
+    wrong = replace(scan, positions_yx=scan.positions_yx + rng.uniform(-1, 1, scan.positions_yx.shape))
+    write_npz(tmp_path / "scan.npz", replace(wrong, object_guess=None))
+    flags = ("--sweeps", "6", "--refine-probe", "--refine-positions", "--mini-batch", "4")
+    assert main(_arguments(tmp_path, tmp_path / "out", *flags)) == 0
+    settings = RefinementSettings(sweeps=6, refine_probe=True, refine_positions=True, mini_batch=4)
+    run = refine(None, wrong, settings)
+    moved = replace(wrong, positions_yx=run.positions_yx)
+    expected = judge_image(moved, run.image, probe=run.probe)
+    others = judge_image(wrong, run.image, probe=run.probe), judge_image(moved, run.image)
+    (arm,) = json.loads((tmp_path / "out" / "run_report.json").read_text())["arms"]
+    assert arm["verdict"]["image"]["r_factor"] == pytest.approx(expected.r_factor, rel=1e-4)
+    assert all(abs(other.r_factor / expected.r_factor - 1) > 1e-2 for other in others)
 
 
 def test_a_dry_run_says_what_it_would_do_and_writes_nothing(workplace, tmp_path, capsys):
