@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ptycho._io.unchanged import Snapshot
 from ptycho.cli import _errors, _flags, _import_flags, _inputs, _logging, _named_inputs, _orientation, _paths
 from ptycho.cli._parser import Parser
+from ptycho.errors import DataError
 
 if TYPE_CHECKING:
     from ptycho.cli._runs import RunStart
@@ -82,19 +83,18 @@ def _add_method(group: argparse._ActionsContainer) -> None:
         "--max-position-shift",
         dest="max_position_shift_px",
         type=_flags.positive,
-        default=8.0,
+        # Left out it is no argument, so that one that is given is seen, and the settings have the default.
+        default=argparse.SUPPRESS,
         metavar="PX",
-        help="furthest that a position may be moved along an axis (default 8)",
+        help="with --refine-positions: furthest that a position may be moved along an axis (default 8)",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Refine and write; the work of `main` once the arguments are parsed."""
-    from ptycho.refinement import RefinementSettings
-
     _flags.check_colour_scale(arguments)
     _flags.check_phase_limits(arguments)
-    settings = _flags.settings_from(arguments, RefinementSettings)
+    settings = _settings(arguments)
     output = _paths.OutputFolder(arguments.output_dir, (*_results(), _LOG), arguments.overwrite)
     inputs = _named_inputs.inputs_of(arguments)
     output.check(inputs)
@@ -105,6 +105,19 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     with _computing(settings), _errors.working(), output.in_use():
         return _refine(arguments, scan, start, settings, output, before)
+
+
+def _settings(arguments: argparse.Namespace) -> RefinementSettings:
+    from ptycho.refinement import RefinementSettings
+
+    settings = _flags.settings_from(arguments, RefinementSettings)
+    if "max_position_shift_px" in arguments and not settings.refine_positions:
+        raise _errors.UsageError(
+            "--max-position-shift limits what --refine-positions does, which is not given; add it, or drop the limit."
+        )
+    if arguments.image is None:
+        settings.check_from_flat()
+    return settings
 
 
 def _computing(settings: RefinementSettings) -> AbstractContextManager[None]:
@@ -137,7 +150,11 @@ def _open(arguments: argparse.Namespace) -> tuple[ScanData, FinishedArm | None]:
             f"{arguments.image} is a model but --image takes a finished image; run "
             f"ptycho-reconstruct --model_dir {arguments.image} --refine {arguments.sweeps}."
         )
-    start.check(scan)
+    if start.image.origin_yx is None:
+        raise DataError(
+            f"{start.label} {start.why_unplaced}, so that {arguments.image} cannot be held against the frames; pass a "
+            "reconstruction of these frames with their positions_yx."
+        )
     return scan, start
 
 

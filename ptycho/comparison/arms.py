@@ -362,11 +362,14 @@ class FinishedArm(Arm):
         How long it took, as its file says.
     probe : (N, N) complex64, optional
         The illumination that was reconstructed with it: object and probe explain the frames together.
+    why_unplaced : str
+        Why it is not known where the image lies, if it is not.
     """
 
     image: PlacedImage
     seconds: float | None = None
     probe: np.ndarray | None = None
+    why_unplaced: str = "does not say where its image lies"
 
     @property
     def kind(self) -> ArmKind:
@@ -387,8 +390,8 @@ class FinishedArm(Arm):
         """
         if self.image.origin_yx is None and scan.object_guess is None:
             raise DataError(
-                f"{self.label} does not say where its image lies and the scan has no objectGuess to register it to; "
-                "leave it out, or give a reconstruction with positions_yx."
+                f"{self.label} {self.why_unplaced}, and there is no objectGuess to register it to; "
+                "leave it out, or give a reconstruction of these frames with their positions_yx."
             )
 
     def plan(self, scan: ScanData, settings: InferenceSettings) -> None:

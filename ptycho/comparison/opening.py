@@ -93,5 +93,9 @@ def _finished_arm(path: Path, label: str | None, scans: Sequence[ScanData]) -> F
     else:
         image = PlacedImage.of_coverage(finished.object, finished.coverage, origin_yx)
     return FinishedArm(
-        label=label or finished.label, image=image, seconds=finished.seconds, probe=finished.probe
+        label=label or finished.label,
+        image=image,
+        seconds=finished.seconds,
+        probe=finished.probe,
+        why_unplaced=finished.why_unplaced(*scans),
     )

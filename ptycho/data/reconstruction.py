@@ -87,13 +87,32 @@ class Reconstruction:
                 shift_y, shift_x = -_common_shift(scan, self.positions_yx)
                 return float(shift_y), float(shift_x)
         logger.warning(
-            "%s has %d positions but the scan has %s, so where its image lies is unknown; pass the reconstruction "
-            "of these very frames",
+            "%s %s, so where its image lies is unknown; pass the reconstruction of these very frames",
             self.label,
-            len(self.positions_yx),
-            " or ".join(dict.fromkeys(str(scan.n_frames) for scan in scans)),
+            self.why_unplaced(*scans),
         )
         return None
+
+    def why_unplaced(self, *scans: ScanData) -> str:
+        """Return why `origin_in` of the same scans is None, to be said after the label.
+
+        Parameters
+        ----------
+        *scans : ScanData
+
+        Returns
+        -------
+        str
+        """
+        if self.positions_yx is None or not scans:
+            return "does not say where its image lies"
+        numbers = " or ".join(dict.fromkeys(str(scan.n_frames) for scan in scans))
+        return f"has {len(self.positions_yx)} positions but the scan has {numbers}"
+
+
+def is_reconstruction_npz(archive: Archive) -> bool:
+    """Return whether an archive is what `write_reconstruction` writes."""
+    return all(name in archive for name in _REQUIRED)
 
 
 def read_reconstruction_npz(path: str | PathLike[str]) -> Reconstruction:

@@ -18,7 +18,7 @@ from ptycho.refinement._cpu_sums import CpuSums
 from ptycho.refinement._mini_batch import MiniBatch, Wishes
 from ptycho.refinement._state import RefinementState
 from ptycho.refinement.results import RefinementRun, SweepRecord
-from ptycho.refinement.settings import RefinementSettings
+from ptycho.refinement.settings import SWEEPS_TO_SETTLE, RefinementSettings
 
 if TYPE_CHECKING:
     from ptycho.refinement._tensorflow_sums import TensorFlowSums
@@ -31,8 +31,6 @@ _LIT_ABOVE = 0.5
 _FRAMES_FOR_SCALE = 64
 # A graph holds windows, rows, patches, waves, and as many when they are spread, with the places of each number.
 _IMAGES_IN_GRAPH = 24
-# A flat object has no structure by which to tell where a frame lies: the object alone is improved at first.
-_SWEEPS_TO_SETTLE = 2
 
 
 def refine(
@@ -71,6 +69,8 @@ def refine(
 
     Raises
     ------
+    SettingsError
+        A flat object leaves no sweep for probe or positions (`RefinementSettings.check_from_flat`).
     DataError
         It is not known where the image lies, or it covers nothing that a frame saw.
     autobatch.DoesNotFitError
@@ -86,6 +86,8 @@ def refine(
     (True, 3)
     """
     settings = settings or RefinementSettings()
+    if image is None:
+        settings.check_from_flat()
     _check_probe(scan)
     start, given, origin_yx = _start(image, scan, settings)
     scale = _scale(start, origin_yx, scan)
@@ -187,7 +189,7 @@ class _Sweeper:
     def sweep(self, stage: Stage) -> SweepRecord:
         """Use every frame once, in a new order."""
         began, state = time.perf_counter(), self._state
-        state.object_alone = self._given is None and self._n_sweeps < _SWEEPS_TO_SETTLE
+        state.object_alone = self._given is None and self._n_sweeps < SWEEPS_TO_SETTLE
         order, step = self._rng.permutation(len(state.misfit)), self._settings.mini_batch
         batch_sizes: dict[int, None] = {}
         n_oom = 0

@@ -8,6 +8,9 @@ from typing import Literal
 from ptycho._checks import fields
 from ptycho.errors import SettingsError
 
+# A flat object has no structure by which to tell where a frame lies: the object alone is improved at first.
+SWEEPS_TO_SETTLE = 2
+
 
 @dataclass(frozen=True, kw_only=True)
 class RefinementSettings:
@@ -73,6 +76,22 @@ class RefinementSettings:
             raise SettingsError(
                 f"device is {self.device!r} but probe and positions are refined on the CPU only; drop the device, or "
                 "refine_probe and refine_positions."
+            )
+
+    def check_from_flat(self) -> None:
+        """Refuse to begin with a flat object if no sweep is left for what is to be refined beside it.
+
+        Raises
+        ------
+        SettingsError
+            Probe or positions are to be refined, in too few sweeps.
+        """
+        wanted = [name for name in ("refine_probe", "refine_positions") if getattr(self, name)]
+        if wanted and self.sweeps <= SWEEPS_TO_SETTLE:
+            raise SettingsError(
+                f"sweeps is {self.sweeps} but must be at least {SWEEPS_TO_SETTLE + 1} with {' and '.join(wanted)}, "
+                f"for from a flat object the first {SWEEPS_TO_SETTLE} improve the object alone; give more, or an image "
+                "to begin with."
             )
 
     @property

@@ -30,7 +30,7 @@ from ptycho.data.importing.guessing import FLAGS_OF, guess, guess_lengths
 from ptycho.data.importing.named import named_parts
 from ptycho.data.importing.places import Sources
 from ptycho.data.importing.settings import ImportSettings
-from ptycho.data.reconstruction import Reconstruction, read_reconstruction_npz
+from ptycho.data.reconstruction import Reconstruction, is_reconstruction_npz, read_reconstruction_npz
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
 
@@ -297,6 +297,11 @@ def _format_of(container: Any, path: str | PathLike[str]) -> Format:
 
 
 def _unknown(container: Any, path: str | PathLike[str]) -> DataError:
+    if isinstance(container, Archive) and is_reconstruction_npz(container):
+        return DataError(
+            f"{path} is a finished image, without frames, where a scan is wanted; name the scan that it was made of, "
+            "and the image with --image (ptycho refine), --arm LABEL=PATH (ptycho compare) or --object (ptycho convert)."
+        )
     guessed = guess(container)
     remedy = "say what holds what by --frames FILE:DATASET and --positions FILE:DATASET"
     if guessed.frames is not None:

@@ -115,7 +115,7 @@ def test_quiet_says_nothing(tike, tmp_path, capsys):
         (("tike.npz", "none/out.npz"), "none does not exist"),
         (("tike.npz", "tike.npz/out.npz"), "is a file but the output needs a folder"),
         (("tike.npz", "out.npz", "--from", "npz"), "has no diffraction frames; it holds data, scan, probe"),
-        (("epie.npz", "out.npz"), "which is no scan that is known here"),
+        (("epie.npz", "out.npz"), "is a finished image, without frames, where a scan is wanted"),
         (("epie.npz", "out.npz", "--from", "tike"), "has no data, scan, probe"),
         (("tike.npz", "out.npz", "--object", "tike.npz"), "has no reconstructed_object"),
         (("tike.npz", "out.npz", "--object", "none.npz"), "none.npz: No such file"),

@@ -140,6 +140,40 @@ def test_an_image_of_unknown_place_is_refused(workplace, tmp_path, capsys):
     assert "lost does not say where its image lies" in capsys.readouterr().err
 
 
+def test_an_image_of_another_scan_is_told_by_the_number_of_positions(workplace, tmp_path, capsys):
+    guess = read_reconstruction(workplace / "guess.npz")
+    fewer = replace(guess, positions_yx=guess.positions_yx[:-3])
+    write_reconstruction(tmp_path / "other.npz", fewer)
+    assert main(_arguments(workplace, tmp_path / "out", "--image", tmp_path / "other.npz")) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    n = len(guess.positions_yx)
+    assert f"guess has {n - 3} positions but the scan has {n}, so that {tmp_path / 'other.npz'}" in error
+    assert "objectGuess" not in error
+
+
+def test_an_image_in_place_of_the_scan_is_told_from_one(workplace, tmp_path, capsys):
+    words = ["--test_data", workplace / "guess.npz", "--output_dir", tmp_path / "out"]
+    assert main([str(word) for word in words]) == 2
+    assert "guess.npz is a finished image, without frames" in (error := capsys.readouterr().err)
+    assert "--image" in error
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--refine-probe", "--sweeps", 2), "sweeps is 2 but must be at least 3 with refine_probe"),
+        (("--refine-positions",), "sweeps is 1 but must be at least 3 with refine_positions"),
+        (("--max-position-shift", 2), "--max-position-shift limits what --refine-positions does"),
+    ],
+)
+def test_a_flag_that_would_do_nothing_is_refused(workplace, tmp_path, capsys, flags, words):
+    assert main(_arguments(workplace, tmp_path / "out", "--dry-run", *flags)) == 2
+    assert words in capsys.readouterr().err
+    if "--max-position-shift" not in flags:
+        image = ("--image", workplace / "guess.npz")
+        assert main(_arguments(workplace, tmp_path / "out", "--dry-run", *image, *flags)) == 0
+
+
 def test_an_alpha_above_one_is_refused_before_any_work(workplace, tmp_path, capsys):
     assert main(_arguments(workplace, tmp_path / "out", "--alpha", "2")) == 2
     assert "alpha is 2.0 but must be" in capsys.readouterr().err

@@ -265,3 +265,10 @@ def test_positions_move_no_further_than_they_may(scan, guess):
     settings = RefinementSettings(sweeps=5, mini_batch=4, refine_positions=True, max_position_shift_px=0.5)
     run = refine(guess, moved, settings)
     assert np.abs(run.positions_yx - moved.positions_yx).max() == pytest.approx(0.5)
+
+
+def test_a_flat_object_leaves_a_sweep_for_what_is_refined_beside_it(scan):
+    with pytest.raises(
+        SettingsError, match="sweeps is 2 but must be at least 3 with refine_probe and refine_pos"
+    ):
+        refine(None, scan, RefinementSettings(sweeps=2, refine_probe=True, refine_positions=True))
