@@ -39,7 +39,7 @@ class NetworkDescription:
     Raises
     ------
     SettingsError
-        A field is of another type, misspelt or out of its range.
+        A field is of another type, misspelt or out of its range, or the trusted crop is larger than a patch.
     """
 
     outputs: tuple[str, ...] = ("complex",)
@@ -63,6 +63,22 @@ class NetworkDescription:
                 if (value := getattr(self, name)) is not None
             },
         )
+        if self.patch_size is not None:
+            self.check_crop_fits(self.patch_size)
+
+    def check_crop_fits(self, patch_size: int) -> None:
+        """Refuse a trusted crop that is larger than patches of `patch_size` pixels.
+
+        Raises
+        ------
+        SettingsError
+            It is.
+        """
+        if self.trusted_crop_size is not None and self.trusted_crop_size > patch_size:
+            raise SettingsError(
+                f"trusted_crop_size is {self.trusted_crop_size} but must be at most {patch_size}, the side of a patch; "
+                "leave it out if all of the patch means the object."
+            )
 
     @property
     def n_channels(self) -> int:

@@ -42,6 +42,8 @@ def check_fits(model: PatchPredictor, scan: ScanData) -> None:
     ------
     DataError
         Frames have another size, or there are too few of them to form a group.
+    SettingsError
+        The model is described with a trusted crop that is larger than they are.
     """
     if model.patch_size not in (None, scan.patch_size):
         raise DataError(
@@ -49,6 +51,7 @@ def check_fits(model: PatchPredictor, scan: ScanData) -> None:
             f"{model.name} was trained on {model.patch_size}x{model.patch_size}; "
             "use a model of the same size, or crop the frames."
         )
+    model.description.check_crop_fits(scan.patch_size)
     # A group is drawn from the neighbours of a scan point, itself left out.
     n_needed = 1 if model.gridsize == 1 else model.gridsize**2 + 1
     if scan.n_frames < n_needed:

@@ -300,7 +300,8 @@ def _unknown(container: Any, path: str | PathLike[str]) -> DataError:
     if isinstance(container, Archive) and is_reconstruction_npz(container):
         return DataError(
             f"{path} is a finished image, without frames, where a scan is wanted; name the scan that it was made of, "
-            "and the image with --image (ptycho refine), --arm LABEL=PATH (ptycho compare) or --object (ptycho convert)."
+            "and pass the image with --image (ptycho refine), --arm LABEL=PATH (ptycho compare) or --object (ptycho "
+            "convert)."
         )
     guessed = guess(container)
     remedy = "say what holds what by --frames FILE:DATASET and --positions FILE:DATASET"

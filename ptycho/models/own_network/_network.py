@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptycho._error_wording import expected_errors, statement_of
+from ptycho._error_wording import statement_of
 from ptycho.errors import DataError
 from ptycho.models.description import NetworkDescription
 from ptycho.models.own_network._images import images_in
@@ -65,10 +65,8 @@ class OwnNetwork(PatchPredictor):
         """Return what the network makes of frames, as one or two images (B, N, N, C or 1)."""
         try:
             given = self.compute(frames)
-        except expected_errors():
-            raise
         except Exception as error:
-            # Whatever another framework raises is this arm's failure alone; its causes tell whether memory ran out.
+            # Whatever it raises is this arm's failure and no word of ours; its causes tell whether memory ran out.
             raise DataError(
                 f"{self.name} failed on frames of shape {frames.shape} ({type(error).__name__}: "
                 f"{statement_of(error)}); call it on such an array of float32 to see where."

@@ -11,6 +11,7 @@ from ptychopinn_files import baseline_description, pinn_description, write_bundl
 from autobatch.testing import inject_oom
 from ptycho.comparison import Arm, ComparisonSettings, compare, load_arm, plan_arm
 from ptycho.data import SimulationSettings, extract_patches, simulate
+from ptycho.errors import SettingsError
 from ptycho.models import NetworkDescription
 from ptycho.report import write_artifacts
 from ptycho.stitching import reassemble_position
@@ -179,6 +180,12 @@ def test_frames_of_another_size_are_refused_before_any_work(scan):
     arm = Arm.from_callable("small", Oracle(scan), NetworkDescription(patch_size=32))
     with pytest.raises(Exception, match=r"frames of 64x64 pixels but the small was trained on 32x32"):
         compare([arm], scan, settings=SETTINGS)
+
+
+def test_a_trusted_crop_larger_than_the_frames_is_refused_before_any_work(scan):
+    arm = Arm.from_callable("own", np.asarray, NetworkDescription(trusted_crop_size=scan.patch_size + 1))
+    with pytest.raises(SettingsError, match=f"trusted_crop_size is .* at most {scan.patch_size}"):
+        arm.check(scan)
 
 
 def test_a_crop_beyond_what_a_network_is_trusted_for_is_warned_of(scan, caplog):

@@ -105,6 +105,14 @@ def test_the_patches_of_a_group_are_merged_as_those_of_a_pinn_are():
         ),
         (lambda x: [np.repeat(x, 3, -1)] * 2, r"of shape \(3, 16, 16, 3\) .* check its gridsize"),
         (lambda x: x.missing, r"own failed on frames of shape \(3, 16, 16, 1\) \(AttributeError: "),
+        (
+            lambda x: x.reshape(7),
+            r"own failed on frames of shape \(3, 16, 16, 1\) \(ValueError: cannot reshape",
+        ),
+        (
+            lambda x: np.load("/no/such/weights"),
+            r"own failed on frames .*\(FileNotFoundError: .*no/such/weights",
+        ),
     ],
 )
 def test_what_is_no_patch_is_told_in_a_sentence(give, complaint):
@@ -129,6 +137,10 @@ def test_what_is_no_function_is_refused():
         ({"gridsize": 1.5}, "gridsize is 1.5 but must be a whole number"),
         ({"patch_size": 0}, "patch_size is 0 but must be"),
         ({"trusted_crop_size": True}, "trusted_crop_size is True but must be"),
+        (
+            {"trusted_crop_size": 99, "patch_size": 64},
+            "trusted_crop_size is 99 but must be at most 64, the side",
+        ),
     ],
 )
 def test_a_description_checks_its_fields(wrong, complaint):
