@@ -20,6 +20,7 @@ from ptycho.errors import DataError
 
 CHECKPOINT = "checkpoint.npz"
 _VERSION = 1
+_ANEW = "or begin anew with --overwrite."
 _GROUPS = ("weights", "best_weights", "optimizer")
 
 
@@ -35,6 +36,8 @@ class Checkpoint:
         One value per epoch that is done.
     weights, best_weights, optimizer : tuple of arrays
         The network's after the last and after the best epoch, and all of the optimiser's, in Keras's order.
+    files : tuple of str
+        That of each scan, as it was named; empty if that is not known.
     """
 
     conditions: dict[str, Any]
@@ -42,6 +45,7 @@ class Checkpoint:
     weights: tuple[np.ndarray, ...]
     best_weights: tuple[np.ndarray, ...]
     optimizer: tuple[np.ndarray, ...]
+    files: tuple[str, ...] = ()
 
     @property
     def n_epochs(self) -> int:
@@ -50,7 +54,12 @@ class Checkpoint:
 
     def save(self, path: Path) -> None:
         """Replace the file at `path`, which holds the older state or this one at any time."""
-        description = {"version": _VERSION, "conditions": self.conditions, "history": self.history}
+        description = {
+            "version": _VERSION,
+            "conditions": self.conditions,
+            "history": self.history,
+            "files": self.files,
+        }
         arrays = {
             f"{group}_{number}": array
             for group in _GROUPS
@@ -68,6 +77,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
     DataError
         It is damaged, or from another version.
     """
+    try:
+        return _load(path)
+    except DataError as error:
+        raise DataError(f"{str(error).rstrip('.')}, {_ANEW}") from error
+
+
+def _load(path: Path) -> Checkpoint:
     with open_archive(path) as archive:
         archive.require(["description"])
         try:
@@ -76,20 +92,19 @@ def load_checkpoint(path: Path) -> Checkpoint:
             history = {
                 str(name): [float(x) for x in losses] for name, losses in description["history"].items()
             }
+            files = tuple(map(str, description.get("files", ())))
             lengths = {len(losses) for losses in history.values()}
             if len(lengths) != 1 or not {"loss", "val_loss"} <= history.keys():
                 raise ValueError(f"it has {len(lengths)} numbers of epochs for {sorted(history)}")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(
-                f"{path} describes no state of a training ({error}); copy it again, or remove it and train anew."
-            ) from error
+            raise DataError(f"{path} describes no state of a training ({error}); copy it again.") from error
         if version != _VERSION:
             raise DataError(
                 f"{path} has version {version} but this program reads {_VERSION}; go on with the program that wrote "
-                "it, or remove it and train anew."
+                "it."
             )
         groups = {group: _arrays(archive, group) for group in _GROUPS}
-    return Checkpoint(conditions=conditions, history=history, **groups)
+    return Checkpoint(conditions=conditions, history=history, files=files, **groups)
 
 
 def _arrays(archive: Archive, group: str) -> tuple[np.ndarray, ...]:
@@ -112,7 +127,7 @@ def check_fits(variables: Sequence[Any], numbers: Sequence[np.ndarray], path: Pa
     if shapes != found:
         raise DataError(
             f"{path} holds {len(found)} arrays where the training has {len(shapes)}, or some of other shapes; copy it "
-            "again, or remove it and train anew."
+            f"again, {_ANEW}"
         )
 
 
@@ -133,6 +148,24 @@ def check_same(found: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) 
                 f"the training in {path.parent} began with {name} {_short(before)} and cannot go on with "
                 f"{_short(now)}; give the same, or begin anew in another folder or with --overwrite."
             )
+
+
+def check_same_scans(found: Checkpoint, wanted: Sequence[str], files: Sequence[str], path: Path) -> None:
+    """Refuse scans of other fingerprints than those of `found`, by the names of their `files`; without, say nothing.
+
+    Raises
+    ------
+    DataError
+        Names the files, if they are known.
+    """
+    if found.conditions.get("scans") == list(wanted) or not (found.files and files):
+        return
+    before, now = ", ".join(found.files), ", ".join(files)
+    said = f"and cannot go on with {now}" if before != now else "but with other contents, or read otherwise"
+    raise DataError(
+        f"the training in {path.parent} began with {before} {said}; give the same, or begin anew in another folder or "
+        "with --overwrite."
+    )
 
 
 def _short(value: Any) -> str:

@@ -55,7 +55,14 @@ def fit(
         beside: list[keras.callbacks.Callback] = [course]
         if folder is not None:
             conditions = {**conditions_of(architecture, settings, start), "scans": fingerprints}
-            journal = Journal(folder, trainer, course, conditions, with_checkpoint=settings.checkpoint)
+            journal = Journal(
+                folder,
+                trainer,
+                course,
+                conditions,
+                files=origin.files,
+                with_checkpoint=settings.checkpoint,
+            )
             if resume:
                 journal.take_up()
             beside.append(AfterEpoch(journal.write))
@@ -181,31 +188,47 @@ def _fit(
     """Train to the end, give the trainer its best weights, and return whether Ctrl-C was the end."""
     interrupted = False
     done = course.n_epochs
-    with (progress or NoProgress()).stage(label, settings.epochs * training.n_items, "frames") as stage:
-        stage.advance(min(done, settings.epochs) * training.n_items)
-        report = Report(trainer, stage, training.n_items, settings)
-        if done < settings.epochs and not course.is_over:
-            try:
-                trainer.fit(
-                    training,
-                    validation_data=validation,
-                    initial_epoch=done,
-                    epochs=settings.epochs,
-                    shuffle=False,
-                    callbacks=[
-                        keras.callbacks.TerminateOnNaN(),
-                        BeforeEpoch(training.begin),
-                        *callbacks,
-                        report,
-                    ],
-                    verbose=0,  # pyright: ignore[reportArgumentType]
-                )
-            except KeyboardInterrupt:
-                if course.best_weights is None:
-                    raise
-                interrupted = True
+    if (reason := _why_done(course, settings)) is not None:
+        logger.info("there was nothing to do: %s", reason)
+        trainer.set_weights(course.best_weights)
+        return interrupted
+    # Epochs of an earlier run took none of this one's time, so that they would be no part of its rate.
+    n_left = (settings.epochs - done) * training.n_items
+    with (progress or NoProgress()).stage(label, n_left, "frames") as stage:
+        try:
+            trainer.fit(
+                training,
+                validation_data=validation,
+                initial_epoch=done,
+                epochs=settings.epochs,
+                shuffle=False,
+                callbacks=[
+                    keras.callbacks.TerminateOnNaN(),
+                    BeforeEpoch(training.begin),
+                    *callbacks,
+                    Report(trainer, stage, training.n_items, settings),
+                ],
+                verbose=0,  # pyright: ignore[reportArgumentType]
+            )
+        except KeyboardInterrupt:
+            if course.best_weights is None:
+                raise
+            interrupted = True
     trainer.set_weights(course.best_weights)
     return interrupted
+
+
+def _why_done(course: Course, settings: TrainingSettings) -> str | None:
+    """Return why a training that goes on is at its end already, None if it is not."""
+    done = course.n_epochs
+    if done >= settings.epochs:
+        return f"the training has {done} epochs and no more than {settings.epochs} are wanted; ask for more"
+    if course.is_over:
+        return (
+            f"the validation loss has not improved for {settings.stop_patience} epochs, at the end of {done}; give the "
+            "training more patience"
+        )
+    return None
 
 
 def _collapse(model: PatchModel, validation: _Batches) -> str | None:

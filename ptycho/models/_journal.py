@@ -13,7 +13,14 @@ import keras
 
 from ptycho._io.atomic import replacing
 from ptycho.models._callbacks import Course
-from ptycho.models._checkpoint import CHECKPOINT, Checkpoint, check_fits, check_same, load_checkpoint
+from ptycho.models._checkpoint import (
+    CHECKPOINT,
+    Checkpoint,
+    check_fits,
+    check_same,
+    check_same_scans,
+    load_checkpoint,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -28,10 +35,11 @@ class Journal:
         course: Course,
         conditions: dict[str, Any],
         *,
+        files: tuple[str, ...],
         with_checkpoint: bool,
     ) -> None:
         self._folder, self._trainer, self._course = folder, trainer, course
-        self._conditions, self._with_checkpoint = conditions, with_checkpoint
+        self._conditions, self._files, self._with_checkpoint = conditions, files, with_checkpoint
 
     def write(self) -> None:
         """Write what is known after an epoch; each file is there whole, as of this epoch or the one before."""
@@ -44,6 +52,7 @@ class Journal:
                 weights=tuple(self._trainer.get_weights()),
                 best_weights=tuple(self._course.best_weights or ()),
                 optimizer=tuple(variable.numpy() for variable in self._trainer.optimizer.variables),
+                files=self._files,
             )
             state.save(self._folder / CHECKPOINT)
         write_losses(self._folder / LOSSES, history)
@@ -61,6 +70,7 @@ class Journal:
             logger.info("there is no %s to go on from; training begins with the first epoch", path)
             return
         state = load_checkpoint(path)
+        check_same_scans(state, self._conditions["scans"], self._files, path)
         check_same(state.conditions, self._conditions, path)
         variables = self._trainer.optimizer.variables
         check_fits(variables, state.optimizer, path)

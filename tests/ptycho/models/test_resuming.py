@@ -7,11 +7,12 @@ import keras
 import numpy as np
 import pytest
 
+from autobatch import NoProgress
 from ptycho.data import SimulationSettings, simulate
 from ptycho.errors import DataError, SettingsError
 from ptycho.models._checkpoint import load_checkpoint
 from ptycho.models.networks import Architecture
-from ptycho.models.training import TrainingSettings, train
+from ptycho.models.training import TrainingOrigin, TrainingSettings, train
 
 ARCHITECTURE = Architecture(kind="baseline", patch_size=16, n_filters_scale=0.25)
 # A rate that makes the loss go up and down, so that it is halved on the way.
@@ -87,6 +88,42 @@ def test_a_stopped_training_ends_with_the_same_bits_as_one_that_was_not(scan, st
     assert len(set(straight.history["learning_rate"])) > 1
 
 
+class Counting(NoProgress):
+    """Notes how long its stages are to be, and how far they came."""
+
+    def __init__(self):
+        self.totals, self.done = [], 0
+
+    def stage(self, label, total, unit="items"):
+        self.totals.append(total)
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+    def advance(self, n_items=1):
+        self.done += n_items
+
+    def note(self, text):
+        pass
+
+
+def test_the_display_counts_the_frames_of_this_run_alone(scan, copied, without_graphs):
+    progress, settings = Counting(), replace(SETTINGS, epochs=4)
+    train([scan], ARCHITECTURE, settings=settings, folder=copied, resume=True, progress=progress)
+    (total,) = progress.totals
+    assert 0 < total == progress.done < scan.n_frames
+
+
+def test_a_training_at_its_end_says_that_there_was_nothing_to_do(scan, copied, without_graphs, caplog):
+    with caplog.at_level("INFO", logger="ptycho"):
+        train([scan], ARCHITECTURE, settings=replace(SETTINGS, epochs=1), folder=copied, resume=True)
+    assert "nothing to do: the training has 3 epochs and no more than 1 are wanted" in caplog.text
+
+
 def test_one_that_has_come_to_its_end_gives_its_best_weights_again(scan, copied, without_graphs):
     done = load_checkpoint(copied / "checkpoint.npz")
     result = train([scan], ARCHITECTURE, settings=replace(SETTINGS, epochs=3), folder=copied, resume=True)
@@ -156,6 +193,29 @@ def test_a_state_is_neither_lost_nor_looked_for_nowhere(scan, copied):
         train([scan], ARCHITECTURE, settings=SETTINGS, folder=copied, resume=True)
     with pytest.raises(SettingsError, match="resume is True but folder is None"):
         train([scan], ARCHITECTURE, settings=SETTINGS, resume=True)
+
+
+def test_other_data_is_told_by_the_names_of_its_files(scan, tmp_path, without_graphs):
+    settings = replace(SETTINGS, epochs=1)
+
+    def run(amplitude, file):
+        given = {"settings": settings, "folder": tmp_path, "origin": TrainingOrigin(files=(file,))}
+        train([replace(scan, amplitude=amplitude)], ARCHITECTURE, resume=True, **given)
+
+    run(scan.amplitude, "a.npz")
+    dimmer = scan.amplitude * np.float32(0.5)
+    with pytest.raises(DataError, match=r"began with a\.npz and cannot go on with b\.npz; give the same"):
+        run(dimmer, "b.npz")
+    with pytest.raises(DataError, match=r"began with a\.npz but with other contents"):
+        run(dimmer, "a.npz")
+    run(scan.amplitude, "moved/a.npz")
+
+
+def test_a_state_that_is_cut_off_says_the_way_out(scan, copied):
+    path = copied / "checkpoint.npz"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(DataError, match=r"is truncated: .* or begin anew with --overwrite"):
+        train([scan], ARCHITECTURE, settings=SETTINGS, folder=copied, resume=True)
 
 
 @pytest.mark.parametrize(
