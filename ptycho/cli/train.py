@@ -221,12 +221,13 @@ def run(arguments: argparse.Namespace) -> int:
     from ptycho.models.training import TrainingSettings, check_folder, check_trainable
 
     # All that is known without TensorFlow, which takes its time to load.
-    check_trainable(scans, _architecture(arguments, scans[0].patch_size, None))
+    files = list(map(str, arguments.train_data))
+    check_trainable(scans, _architecture(arguments, scans[0].patch_size, None), files=files)
     settings = _flags.settings_from(arguments, TrainingSettings)
     with computing_on(arguments.device):
         start = _start(arguments)
         architecture = _architecture(arguments, scans[0].patch_size, start)
-        check_trainable(scans, architecture, start=start)
+        check_trainable(scans, architecture, start=start, files=files)
         if arguments.resume:
             check_folder(arguments.output_dir, architecture, settings, start=start, resume=True)
         with _errors.working(), output.in_use():

@@ -119,9 +119,12 @@ def load_model(
         )
     model = _opened(path, kind, description)
     if kind is not None and model.kind != kind:
+        elsewhere = (
+            f"ask for a {model.kind}" if model.kind else "pass it to ptycho compare with --arm LABEL=PATH"
+        )
         raise DataError(
             f"{path} holds a {model.kind or 'network of its own kind'} but a {kind} is wanted; name another folder, "
-            "or leave open which it is (in compare-models: --arm LABEL=PATH)."
+            f"or {elsewhere}."
         )
     return model
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -205,7 +205,8 @@ def train(
         Ctrl-C before the first epoch was done.
     """
     settings = settings or TrainingSettings()
-    check_trainable(scans, architecture, start=start)
+    origin = origin or TrainingOrigin()
+    check_trainable(scans, architecture, start=start, files=origin.files)
     place = None if folder is None else Path(folder)
     check_folder(place, architecture, settings, start=start, resume=resume)
 
@@ -219,7 +220,7 @@ def train(
         folder=place,
         resume=resume,
         callbacks=callbacks,
-        origin=origin or TrainingOrigin(),
+        origin=origin,
         progress=progress,
     )
 
@@ -309,7 +310,11 @@ def save_training(folder: str | os.PathLike[str], result: TrainingResult) -> lis
 
 
 def check_trainable(
-    scans: Sequence[ScanData], architecture: Architecture, *, start: PatchModel | None = None
+    scans: Sequence[ScanData],
+    architecture: Architecture,
+    *,
+    start: PatchModel | None = None,
+    files: Sequence[str] = (),
 ) -> None:
     """Refuse scans that a network of `architecture` cannot be trained on; computes nothing.
 
@@ -319,6 +324,8 @@ def check_trainable(
     architecture : Architecture
     start : PatchModel, optional
         The network to begin with.
+    files : sequence of str
+        What the scans are called in messages; else by their number.
 
     Raises
     ------
@@ -328,21 +335,47 @@ def check_trainable(
     """
     if not scans:
         raise DataError("no training scan was given; name at least one file.")
-    for number, scan in enumerate(scans):
+    names = files or [f"training scan {number}" for number in range(len(scans))]
+    for name, scan in zip(names, scans, strict=True):
         if scan.patch_size != architecture.patch_size:
             raise DataError(
-                f"training scan {number} has frames of {scan.patch_size} pixels but the network takes "
-                f"{architecture.patch_size}; train on scans of one size."
+                f"{name} has frames of {scan.patch_size} pixels but the network takes {architecture.patch_size}; "
+                f"{_remedy_for_size(scan, start)}."
             )
         if architecture.is_supervised and scan.labels is None and scan.object_guess is None:
             raise DataError(
-                f"training scan {number} has neither labels (Y) nor an objectGuess, and the {architecture.kind} "
+                f"{name} has neither labels (Y) nor an objectGuess, and the {architecture.kind} "
                 "learns from them; merge a reconstruction with `ptycho-convert --object`, or train the pinn."
             )
     if sum(scan.n_frames for scan in scans) < 2 * architecture.n_channels:
         raise DataError("the training scans hold too few frames to learn from; give at least a few hundred.")
     if start is not None and start.architecture != architecture:
-        raise DataError(
-            f"the network to begin with is {start.architecture} but {architecture} is to be trained; train the "
-            "architecture of ptycho.models.as_trainable(start), and begin with that."
+        raise DataError(_other_network(start, architecture))
+
+
+def _remedy_for_size(scan: ScanData, start: PatchModel | None) -> str:
+    if start is None:
+        return "train on scans of one size"
+    return (
+        f"begin with a network for {scan.patch_size}, or leave out --init-from to begin with random weights"
+    )
+
+
+def _other_network(start: PatchModel, architecture: Architecture) -> str:
+    """Return in a sentence how `start` differs from the network that is to be trained."""
+    if not isinstance(start.architecture, Architecture):
+        return (
+            f"the network to begin with is {start.architecture}, which is not trained here as it is; begin with "
+            "ptycho.models.as_trainable(start)."
         )
+    before, wanted = asdict(start.architecture), asdict(architecture)
+    name = next(name for name in wanted if before[name] != wanted[name])
+    remedy = (
+        f"leave out --{name.replace('_', '-')}"
+        if name in ("gridsize", "n_filters_scale")
+        else "ask for the same"
+    )
+    return (
+        f"the network to begin with has {name} {before[name]} but one of {wanted[name]} is to be trained; {remedy}, or "
+        "begin with random weights."
+    )

@@ -220,8 +220,29 @@ def test_a_model_to_begin_with_gives_network_and_weights_and_tensorboard_is_fed(
 def test_a_network_of_other_size_is_not_begun_with(scan, trained, tmp_path, capsys):
     words = _arguments(scan, tmp_path / "run", "--n-filters-scale", 0.5, "--init-from", trained[0])
     assert main(words) == 2
-    assert "the network to begin with is Architecture(" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert (
+        "begin with has n_filters_scale 0.25 but one of 0.5 is to be trained; leave out --n-filters-scale"
+        in error
+    )
     assert not (tmp_path / "run").exists()
+
+
+def test_a_network_for_other_frames_or_of_another_kind_is_not_begun_with(trained, tmp_path, capsys):
+    path = tmp_path / "larger.npz"
+    settings = SimulationSettings(patch_size=32, object_shape_yx=(60, 60), n_lines=12, n_positions=6, seed=1)
+    write_npz(path, simulate(settings))
+    words = [word for word in _arguments(path, tmp_path / "run") if word not in ("--n-filters-scale", "0.25")]
+    words += ["--init-from", str(trained[0])]
+    assert main(words) == 2
+    assert f"{path} has frames of 32 pixels but the network takes 16; begin with a network for 32" in (
+        capsys.readouterr().err
+    )
+    words[words.index("baseline")] = "pinn"
+    assert main(words) == 2
+    assert "holds a baseline but a pinn is wanted; name another folder, or ask for a baseline." in (
+        capsys.readouterr().err
+    )
 
 
 def test_a_model_to_begin_with_is_not_written_over(scan, trained, capsys):
