@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from known_scan import correlation, forward
 
+from ptycho._io.hdf5 import open_hdf5
 from ptycho.data import ImportSettings, ScanGeometry, read_scan, write_npz
+from ptycho.data.importing.guessing import guess_lengths
 from ptycho.errors import DataError, SettingsError
 
 
@@ -77,6 +79,42 @@ def test_lengths_are_found_by_name_with_their_units(tmp_path, known):
         file["entry/energy"].attrs["units"] = "keV"
         file["setup"].attrs["pixel_size_um"] = 75.0
     _assert_read(read_scan(path, importing=ImportSettings(frames=":entry/ccd")), known)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"z/pixel_m": 64.6e-9},
+        {"z/pixel_size_um": 0.2},
+        {"z/sample_pixel_um": 0.2, "z/object/pixel_size_m": 64.6e-9},
+        {"z/pixel_size_um": 10.0, "ring_energy_ev": 6e9, "threshold_energy_ev": 4000.0, "distance": 0.3},
+    ],
+)
+def test_the_detectors_pixel_is_that_whose_name_says_so(tmp_path, known, others):
+    lengths = {
+        "det/photon_energy_ev": known.energy_ev,
+        "det/det_distance_m": known.distance_m,
+        "det/detector_pixel_m": known.detector_pixel_m,
+    }
+    _write(tmp_path / "a.h5", known, **others, **lengths)
+    with open_hdf5(tmp_path / "a.h5") as file:
+        found = guess_lengths(file)
+    assert {name: place for name, (_, place) in found.items() if name.startswith(("photon", "detector"))} == {
+        "photon_energy_j": "det/photon_energy_ev",
+        "detector_distance_m": "det/det_distance_m",
+        "detector_pixel_m": "det/detector_pixel_m",
+    }
+    assert found["detector_pixel_m"][0] == pytest.approx(known.detector_pixel_m)
+
+
+def test_pixels_that_fit_equally_well_are_asked_for(tmp_path, known):
+    path = _write(tmp_path / "a.h5", known, **{"a/pixel_m": 75e-6, "b/pixel_m": 55e-6})
+    lengths = {**_lengths(known), "detector_pixel_m": None}
+    with pytest.raises(DataError, match=r"lacks detector pixel \(--detector-pixel 75um\)"):
+        read_scan(path, importing=ImportSettings(frames=":entry/ccd", **lengths))
+    _write(tmp_path / "b.h5", known, **{"x_pixel_m": 75e-6, "y_pixel_m": 75e-6, "pixel_m": 64e-9})
+    with open_hdf5(tmp_path / "b.h5") as file:
+        assert guess_lengths(file) == {"detector_pixel_m": (75e-6, "x_pixel_m")}
 
 
 def test_all_that_is_missing_is_asked_for_in_one_sentence(tmp_path, known):
