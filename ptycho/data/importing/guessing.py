@@ -6,9 +6,9 @@ import logging
 import math
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from ptycho.data.formats._containers import NpyFile, TextTable
 from ptycho.data.formats._matlab import MatFile
 from ptycho.data.formats._quantities import metres_per, photon_energy_j
 from ptycho.errors import DataError
+
+if TYPE_CHECKING:
+    from ptycho.data.importing.settings import ImportSettings
 
 logger = logging.getLogger(__name__)
 
@@ -96,18 +99,26 @@ class Guess:
         """The flags that name what was found."""
         return " ".join(f"--{name} :{path}" for name, path in self.found.items())
 
-    def lacking(self, lengths: dict[str, tuple[float, str]]) -> list[str]:
+    def without_named(self, settings: ImportSettings) -> Guess:
+        """Return what is not named by `settings`."""
+        named = {name for name in self.found if getattr(settings, name) is not None}
+        if settings.names_positions:
+            named |= {"positions", "y", "x"}
+        return replace(self, **dict.fromkeys(named))
+
+    def lacking(self, lengths: dict[str, tuple[float, str]], settings: ImportSettings) -> list[str]:
         """Return what a scan would lack if all was right, with the flags that tell it; `lengths` are those guessed."""
         needed = {
             "photon energy": "photon_energy_j",
             "detector distance": "detector_distance_m",
             "detector pixel": "detector_pixel_m",
         }
-        names = [name for name, field in needed.items() if field not in lengths]
-        names = [] if "object_pixel_m" in lengths else names
-        if self.positions is None and self.x is None:
+        known = {*lengths, *settings.given}
+        names = [name for name, field in needed.items() if field not in known]
+        names = [] if "object_pixel_m" in known else names
+        if self.positions is None and self.x is None and not settings.names_positions:
             names = ["positions", *names]
-        asks = [ASK_FOR_COLUMNS] if self.positions is not None else []
+        asks = [ASK_FOR_COLUMNS] if self.positions is not None and settings.columns is None else []
         return [f"{name} ({FLAGS_OF[name]})" for name in names] + asks
 
 

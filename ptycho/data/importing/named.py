@@ -82,12 +82,7 @@ def named_parts(settings: ImportSettings, sources: Sources, known: Parts | None)
 def _guessed(settings: ImportSettings, sources: Sources) -> Guess:
     container = sources.container(sources.source)
     shape = None if settings.frames is None else sources.frames(settings.frames, "--frames").shape
-    found = guess(container, shape=shape)
-    taken = {"frames"} if settings.frames is not None else set()
-    if settings.names_positions:
-        taken |= {"positions", "y", "x"}
-    taken |= {name for name in ("mask", "probe") if getattr(settings, name) is not None}
-    found = replace(found, **dict.fromkeys(taken))
+    found = guess(container, shape=shape).without_named(settings)
     for name, path in found.found.items():
         logger.info("%s: --%s is taken to be :%s", sources.source.name, name, path or sources.source.name)
     return found

@@ -112,7 +112,7 @@ def test_pixels_that_fit_equally_well_are_asked_for(tmp_path, known):
     lengths = {**_lengths(known), "detector_pixel_m": None}
     with pytest.raises(DataError, match=r"lacks detector pixel \(--detector-pixel 75um\)"):
         read_scan(path, importing=ImportSettings(frames=":entry/ccd", **lengths))
-    _write(tmp_path / "b.h5", known, **{"x_pixel_m": 75e-6, "y_pixel_m": 75e-6, "pixel_m": 64e-9})
+    _write(tmp_path / "b.h5", known, x_pixel_m=75e-6, y_pixel_m=75e-6, pixel_m=64e-9)
     with open_hdf5(tmp_path / "b.h5") as file:
         assert guess_lengths(file) == {"detector_pixel_m": (75e-6, "x_pixel_m")}
 
