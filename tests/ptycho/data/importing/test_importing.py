@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 
 import h5py
 import numpy as np
@@ -12,6 +13,7 @@ from known_scan import correlation, forward
 from ptycho._io.hdf5 import open_hdf5
 from ptycho.data import ImportSettings, ScanGeometry, read_scan, write_npz
 from ptycho.data.importing.guessing import guess_lengths
+from ptycho.data.importing.windows import window_of
 from ptycho.errors import DataError, SettingsError
 
 
@@ -352,6 +354,36 @@ def test_a_window_that_leaves_the_frames_is_refused_with_one_that_fits(tmp_path,
     )
     with pytest.raises(DataError, match=r"does not lie on frames .*; pass --crop 12 or less"):
         read_scan(path, importing=settings)
+
+
+@pytest.mark.parametrize(
+    ("shape", "centre", "crop", "size", "advice"),
+    [
+        ((64, 64), (100, 32), None, 1, "--centre in rows 1 to 63 and columns 1 to 63."),
+        ((64, 60), (-40, 32), 32, 1, "--centre in rows 1 to 63 and columns 1 to 59."),
+        ((64, 64), (2, 32), None, 3, "--centre in rows 3 to 61 and columns 3 to 61."),
+        ((64, 64), None, None, 100, "pass --bin 32 or less."),
+        ((64, 64), (20, 32), 64, 2, "pass --crop 40 or less (in steps of 4), or another --centre."),
+        ((64, 64), (61, 32), 64, 3, "pass --crop 6 or less (in steps of 6), or another --centre."),
+    ],
+)
+def test_what_is_told_of_a_window_that_does_not_fit_works(shape, centre, crop, size, advice):
+    with pytest.raises(DataError) as refused:
+        window_of(shape, centre, crop, size)
+    assert str(refused.value).endswith(advice)
+    numbers = [int(number) for number in re.findall(r"-?\d+", advice)]
+    if "--crop" in advice:
+        assert window_of(shape, centre, numbers[0], size).side == numbers[0]
+    elif "--bin" in advice:
+        assert window_of(shape, centre, crop, numbers[0]).bin == numbers[0]
+    else:
+        for centre_yx in ((numbers[0], numbers[2]), (numbers[1], numbers[3])):
+            assert window_of(shape, centre_yx, None, size).side >= 2 * size
+
+
+def test_the_largest_window_is_taken_where_none_is_told():
+    assert window_of((60, 60), (31, 31), None, 3) == window_of((60, 60), (31, 31), 60, 3)
+    assert window_of((61, 64), (20, 32), None, 1).side == 40
 
 
 def test_a_known_format_takes_the_settings_too(tmp_path, known):
