@@ -268,6 +268,32 @@ def test_pixels_beyond_the_limits_are_masked(tmp_path, known):
     assert masked.tolist() == [[4, 5], [6, 2]]
 
 
+@pytest.mark.parametrize(
+    ("settings", "cause"),
+    [
+        ({"max_count": -1.0}, "--max-count -1"),
+        ({"min_count": 1e9, "bin": 2}, "--min-count 1e+09 before bins of 2"),
+        ({"mask": ":none", "mask_means": "good"}, "the mask (--mask, or the file's own)"),
+        ({"flat": ":none"}, "--flat, where the flat field is not above 0"),
+    ],
+)
+def test_what_masks_every_pixel_is_named(tmp_path, known, settings, cause):
+    path = _write(tmp_path / "a.h5", known, none=np.zeros((known.side, known.side)))
+    n_pixels = known.side**2
+    n_left = n_pixels // settings.get("bin", 1) ** 2
+    with pytest.raises(DataError) as refused:
+        read_scan(path, importing=ImportSettings(frames=":entry/ccd", **settings, **_lengths(known)))
+    assert f"{n_left} of {n_left} pixels are masked ({n_pixels} by {cause})" in str(refused.value)
+
+
+def test_a_pixel_without_efficiency_is_masked(tmp_path, known):
+    flat = np.ones((known.side, known.side))
+    flat[3, 4], flat[5, 6] = 0, np.nan
+    path = _write(tmp_path / "a.h5", known, flat=flat)
+    settings = ImportSettings(frames=":entry/ccd", flat=":flat", **_lengths(known))
+    assert np.argwhere(~read_scan(path, importing=settings).mask).tolist() == [[3, 4], [5, 6]]
+
+
 def _whole(known):
     """A scan of an empty object: each frame is the probe's own far field."""
     empty = np.ones((60, 70), complex)
