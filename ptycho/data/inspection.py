@@ -184,7 +184,7 @@ def inspect_file(
     ('npz', 6, ())
     """
     source, settings = Path(path), importing or ImportSettings()
-    with open_container(source) as container:
+    with open_container(source, neighbours=True) as container:
         facts = _facts(container, settings)
     facts["layout"] = layout or _layout(source)
     notes: list[str] = []
