@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -420,6 +421,51 @@ def test_a_known_format_takes_the_settings_too(tmp_path, known):
     )
     assert scan.positions_yx[0, 1] > scan.positions_yx[1, 1]
     assert scan.geometry.object_pixel_m == pytest.approx(known.pixel_m / 2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"columns": "y,x"}, "--columns y,x has no effect"),
+        ({"snake": True}, "--snake has no effect without --grid"),
+        ({"mask_means": "good"}, "--mask-means good has no effect without a mask"),
+        ({"flip_x": True}, ""),
+    ],
+)
+def test_a_flag_without_effect_is_named_once(tmp_path, known, caplog, settings, said):
+    _, path = _own(tmp_path, known)
+    read_scan(path, importing=ImportSettings(**settings))
+    warnings = [record.getMessage() for record in caplog.records if "no effect" in record.getMessage()]
+    assert len(warnings) == bool(said)
+    assert said in "".join(warnings)
+
+
+@pytest.mark.parametrize("pixel_m", [None, 25e-9])
+def test_an_energy_alone_leaves_the_pixel_of_the_object_and_says_so(tmp_path, known, caplog, pixel_m):
+    scan, path = _own(tmp_path, known)
+    geometry = None if pixel_m is None else ScanGeometry(object_pixel_m=pixel_m)
+    write_npz(path, replace(scan, geometry=geometry))
+    read = read_scan(path, importing=ImportSettings(photon_energy_j=known.energy_j))
+    (said,) = [record.getMessage() for record in caplog.records if "--energy" in record.getMessage()]
+    assert (
+        "changes no pixel of the object, which does not follow without --distance and --detector-pixel"
+        in said
+    )
+    assert (read.geometry and read.geometry.object_pixel_m) == pixel_m
+
+
+@pytest.mark.parametrize(("factor", "n_warnings"), [(1.005, 0), (1.02, 1)])
+def test_a_pixel_of_the_object_that_contradicts_the_lengths_is_told(
+    tmp_path, known, caplog, factor, n_warnings
+):
+    path = _write(tmp_path / "a.h5", known)
+    given = factor * known.pixel_m
+    settings = ImportSettings(frames=":entry/ccd", object_pixel_m=given, **_lengths(known))
+    assert read_scan(path, importing=settings).geometry.object_pixel_m == pytest.approx(given)
+    said = [record.getMessage() for record in caplog.records if "--pixel-size is" in record.getMessage()]
+    assert len(said) == n_warnings
+    for one in said:
+        assert f"--pixel-size is {given * 1e9:.4g} nm but {known.pixel_m * 1e9:.4g} nm follow" in one
 
 
 def test_a_probe_of_another_file_is_used(tmp_path, known):
