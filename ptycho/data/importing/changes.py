@@ -42,7 +42,7 @@ def with_lengths(parts: Parts, settings: ImportSettings) -> Parts:
 
 
 _FLAGS = {
-    "photon_energy_j": "--energy (or --wavelength)",
+    "photon_energy_j": "--energy (--wavelength, --electron)",
     "detector_distance_m": "--distance",
     "detector_pixel_m": "--detector-pixel",
 }
