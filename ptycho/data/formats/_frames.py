@@ -274,7 +274,7 @@ def _nothing_left(stack: FrameStack, marks: dict[str, np.ndarray], n_pixels: int
     causes = ", ".join(f"{count} by {cause}" for cause, count in counted.items() if count)
     binned = "" if stack.bin == 1 else f" before bins of {stack.bin}"
     return DataError(
-        f"{stack.name}: {n_pixels} of {n_pixels} pixels are masked ({causes}{binned}), so nothing is left to read; "
+        f"{n_pixels} of {n_pixels} pixels of {stack.name} are masked ({causes}{binned}), so nothing is left to read; "
         "leave out or change what masks the most."
     )
 

@@ -302,7 +302,7 @@ def _unknown(container: Any, path: str | PathLike[str]) -> DataError:
     guessed = guess(container)
     remedy = "say what holds what by --frames FILE:DATASET and --positions FILE:DATASET"
     if guessed.frames is not None:
-        lacking = guessed.lacking(guess_lengths(container), ImportSettings())
+        lacking = guessed.lacking(guess_lengths(container))
         more = f" with what is missing, {', '.join(lacking)}" if lacking else ""
         remedy = f"if they are what their names say, pass {guessed.flags}{more}"
     return DataError(

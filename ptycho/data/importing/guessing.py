@@ -106,19 +106,18 @@ class Guess:
             named |= {"positions", "y", "x"}
         return replace(self, **dict.fromkeys(named))
 
-    def lacking(self, lengths: dict[str, tuple[float, str]], settings: ImportSettings) -> list[str]:
+    def lacking(self, lengths: dict[str, tuple[float, str]]) -> list[str]:
         """Return what a scan would lack if all was right, with the flags that tell it; `lengths` are those guessed."""
         needed = {
             "photon energy": "photon_energy_j",
             "detector distance": "detector_distance_m",
             "detector pixel": "detector_pixel_m",
         }
-        known = {*lengths, *settings.given}
-        names = [name for name, field in needed.items() if field not in known]
-        names = [] if "object_pixel_m" in known else names
-        if self.positions is None and self.x is None and not settings.names_positions:
+        names = [name for name, field in needed.items() if field not in lengths]
+        names = [] if "object_pixel_m" in lengths else names
+        if self.positions is None and self.x is None:
             names = ["positions", *names]
-        asks = [ASK_FOR_COLUMNS] if self.positions is not None and settings.columns is None else []
+        asks = [ASK_FOR_COLUMNS] if self.positions is not None else []
         return [f"{name} ({FLAGS_OF[name]})" for name in names] + asks
 
 

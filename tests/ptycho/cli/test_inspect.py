@@ -137,10 +137,9 @@ def test_the_refusal_is_told_whatever_flags_are_given(tmp_path, scan, capsys):
     out = _said(capsys, tmp_path / "a.h5", *given, "--position-units", "px")
     assert f": there are {scan.n_frames} frames but {scan.n_frames - 1} positions" in out
     assert "to read it" not in out
-    with h5py.File(tmp_path / "a.h5", "r+") as file:
-        file["probe"] = scan.probe
-    out = _said(capsys, tmp_path / "a.h5", *given[:4])
-    assert "names say: --probe :probe\n  and photon energy (--energy 8keV)\n" in out
+    out = _said(capsys, tmp_path / "a.h5", *given[:2])
+    assert "a.h5 lacks positions (--positions FILE:DATASET" in out.partition("refused: ")[2]
+    assert "to read it" not in out
 
 
 def test_hot_pixels_are_masked_as_its_own_doubt_says(tmp_path, scan, capsys):

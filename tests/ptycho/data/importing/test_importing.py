@@ -284,7 +284,9 @@ def test_what_masks_every_pixel_is_named(tmp_path, known, settings, cause):
     n_left = n_pixels // settings.get("bin", 1) ** 2
     with pytest.raises(DataError) as refused:
         read_scan(path, importing=ImportSettings(frames=":entry/ccd", **settings, **_lengths(known)))
-    assert f"{n_left} of {n_left} pixels are masked ({n_pixels} by {cause})" in str(refused.value)
+    assert f"{n_left} of {n_left} pixels of entry/ccd in {path} are masked ({n_pixels} by {cause})" in str(
+        refused.value
+    )
 
 
 def test_a_pixel_without_efficiency_is_masked(tmp_path, known):
