@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from itertools import chain, islice
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ptycho._io.damage import HDF5_DAMAGE
 from ptycho._io.hdf5_filters import refuse_unread_filters
+from ptycho._io.hdf5_partners import beside, virtual_partner
 from ptycho._io.packing import FRAMES
 from ptycho._io.regular import refuse_special
 from ptycho.errors import DataError
@@ -173,7 +174,10 @@ class Hdf5File:
                 yield path, found.shape, _plain(found.dtype)
 
     def dead_links(self) -> Iterator[tuple[str, str]]:
-        """Yield the path of each soft link that leads nowhere in this file, and where it says it leads."""
+        """Yield the path of each link that leads nowhere, and where it says it leads.
+
+        What lies in a file beside is looked for only if neighbours are followed; otherwise that file must be there.
+        """
         import h5py
 
         for path in self._paths():
@@ -182,6 +186,8 @@ class Hdf5File:
             link = group.get(key, getlink=True) if isinstance(group, h5py.Group) else None
             if isinstance(link, h5py.SoftLink) and self._find_or_none(path) is None:
                 yield path, str(link.path)
+            elif isinstance(link, h5py.ExternalLink) and self._is_dead(link, path):
+                yield path, f"{link.path} in {link.filename}"
 
     def attribute_names(self) -> Iterator[tuple[str, str]]:
         """Yield path and name of the attributes of the root and of the groups of the file."""
@@ -204,6 +210,15 @@ class Hdf5File:
                 yield path
                 if path.count("/") < _MAX_HOPS and not self._is_link(path) and self.shape(path) is None:
                     waiting.append(path)
+
+    def _is_dead(self, link: h5py.ExternalLink, path: str) -> bool:
+        if not beside(self.path, link.filename).is_file():
+            return True
+        try:
+            return self._stack is not None and self._find(path) is None
+        except DataError:
+            # The file is there but damaged, which is told when it is read.
+            return False
 
     def _find_or_none(self, path: str) -> Any:
         try:
@@ -261,22 +276,21 @@ class Hdf5File:
         return node
 
     def _partner(self, filename: str, path: str) -> Hdf5File:
-        # Paths of the machine that wrote the file say nothing here: the file's own name does.
-        beside = self.path.parent / PureWindowsPath(str(filename)).name
         if self._stack is None or self._depth >= _MAX_HOPS:
             raise DataError(
                 f"{path} in {self.name} is an external link to {filename}, which is not followed; copy what it "
                 "leads to into one file."
             )
-        if not beside.is_file():
+        partner = beside(self.path, filename)
+        if not partner.is_file():
             raise DataError(
-                f"{path} in {self.name} is a link to {beside.name}, which is not beside it; copy {beside.name} "
-                f"into {beside.parent}."
+                f"{path} in {self.name} is a link to {partner.name}, which is not beside it; copy {partner.name} into "
+                f"{self.path.parent.absolute()}."
             )
-        if beside not in self._partners:
-            root = self._stack.enter_context(opened_hdf5(beside, str(beside)))
-            self._partners[beside] = Hdf5File(root, beside, self._stack, self._depth + 1)
-        return self._partners[beside]
+        if partner not in self._partners:
+            root = self._stack.enter_context(opened_hdf5(partner, str(partner)))
+            self._partners[partner] = Hdf5File(root, partner, self._stack, self._depth + 1)
+        return self._partners[partner]
 
     def _checked(self, path: str) -> h5py.Dataset:
         """Return the dataset at `path` if its numbers are all within reach, of a plain type and no bomb."""
@@ -322,13 +336,7 @@ class Hdf5File:
             if source.file_name == ".":
                 total += self._refuse_missing_source(self, source.dset_name, path, depth)
             else:
-                beside = self.path.parent / source.file_name
-                if beside.parent != self.path.parent or not beside.is_file():
-                    raise DataError(
-                        f"{path} in {self.name} takes frames from {source.file_name}, which is not a file beside it "
-                        f"(they would read as zeros); copy it into {self.path.parent}."
-                    )
-                with open_hdf5(beside) as partner:
+                with open_hdf5(virtual_partner(self.path, source.file_name, path)) as partner:
                     total += self._refuse_missing_source(partner, source.dset_name, path, depth)
         return total
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ptycho._io.unchanged import Snapshot
 from ptycho.cli import _errors, _flags, _import_flags, _inputs, _named_inputs, _paths
 from ptycho.cli._parser import Parser
+from ptycho.cli._showing import in_one_line
 
 if TYPE_CHECKING:
     from ptycho.data import ScanData
@@ -72,7 +73,7 @@ def convert(arguments: argparse.Namespace) -> int:
         write_npz(target, scan)
         _inputs.refuse_changes(before, kept_in=target)
     if not arguments.quiet:
-        print(_summary(target, arguments.layout or _format_name(source), scan))
+        print(in_one_line(_summary(target, arguments.layout or _format_name(source), scan)))
     return 0
 
 

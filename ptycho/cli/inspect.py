@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from ptycho.cli import _errors, _flags, _import_flags, _named_inputs, _orientation, _paths
 from ptycho.cli._parser import Parser
+from ptycho.cli._showing import in_one_line
 
 if TYPE_CHECKING:
-    from ptycho.data import ImportSettings, Inspection, ScanData, ScanFigures
+    from ptycho.data import ImportSettings, Inspection, Reconstruction, ScanData, ScanFigures
 
 _MOST_DATASETS = 40
 
@@ -63,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     found = _with_orientation(found, arguments, settings)
     for line in report_of(found):
-        print(line)
+        print(in_one_line(line))
     with _errors.working():
         if arguments.save_recipe is not None:
             write_recipe(arguments.save_recipe, settings, scan=arguments.file)
@@ -71,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
             from ptycho.report import plot_scan
 
             plot_scan(found.scan, arguments.plot)
-            print(f"drawn: {arguments.plot}")
+            print(in_one_line(f"drawn: {arguments.plot}"))
     return 0
 
 
@@ -96,27 +97,40 @@ def _with_orientation(
 
 def report_of(found: Inspection) -> Iterator[str]:
     """Yield the lines that are printed."""
-    title = f"format {found.layout}" if found.layout else "of no format that is known here"
-    yield f"{found.path}: {found.kind}, {title}"
+    yield f"{found.path}: {found.kind}, {_title(found)}"
     if found.scan is None or found.layout is None:
         yield from _datasets(found)
     for path, target in found.dead_links:
         yield f"  dead link: {path} leads to {target}, which does not exist"
     if found.reconstruction is not None:
-        image, probe = found.reconstruction.object, found.reconstruction.probe
-        by = found.reconstruction.label
-        yield f"  a finished reconstruction by {by}: object {_sides(image.shape)}, probe {_sides(probe.shape)}"
+        yield _finished(found.reconstruction)
     if found.scan is not None and found.figures is not None:
         yield from _scan(found.scan, found.figures)
     yield from _said("notes", found.notes)
     yield from _said("doubts", found.doubts)
-    if found.refusal is not None and (found.layout is not None or found.scan is not None or not found.flags):
+    if found.refusal is not None:
         yield f"refused: {found.refusal}"
-    if found.scan is None and found.layout is None and found.flags:
+    if found.scan is None and found.layout is None and found.flags and not found.is_finished:
         yield f"to read it, if its datasets are what their names say: {found.flags}"
         yield from (f"  and {lacking}" for lacking in found.lacking)
     elif found.scan is not None and not found.doubts and found.refusal is None:
         yield "no doubts"
+
+
+def _title(found: Inspection) -> str:
+    if found.layout:
+        return f"format {found.layout}"
+    return "a finished reconstruction" if found.is_finished else "of no format that is known here"
+
+
+def _finished(finished: Reconstruction) -> str:
+    sides = f"object {_sides(finished.object.shape)}, probe {_sides(finished.probe.shape)}"
+    positions = finished.positions_yx
+    placed = "no positions" if positions is None else f"{len(positions)} positions"
+    if positions is not None and len(positions):
+        (low_y, low_x), (high_y, high_x) = positions.min(axis=0), positions.max(axis=0)
+        placed += f", centres y {low_y:.1f} to {high_y:.1f}, x {low_x:.1f} to {high_x:.1f} px"
+    return f"  a finished reconstruction by {finished.label}: {sides}, {placed}"
 
 
 def _datasets(found: Inspection) -> Iterator[str]:

@@ -182,6 +182,9 @@ def _dead(intensity: np.ndarray, mean: np.ndarray, count: float) -> np.ndarray:
     dark = intensity.max(axis=0) == 0
     if not dark.any():
         return dark
+    if not np.isfinite(count):
+        # No pixel has light, so none can be expected to.
+        return np.zeros_like(dark)
     n_frames = len(intensity)
     # That of the darkest neighbours but a few; pixels that do not count, and those beyond the edge, say nothing.
     light = rank_filter(mean, _ALLOWED_MATES, footprint=_RING, mode="constant", cval=np.inf)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ptycho._io.archive import Archive
 from ptycho._io.hdf5 import Hdf5File
 from ptycho.data.checks import check_plausible
 from ptycho.data.formats import detect_format, read_reconstruction, read_scan
@@ -19,7 +20,7 @@ from ptycho.data.formats._containers import kind_of, open_container
 from ptycho.data.importing.guessing import Entry, entries_of, guess, guess_lengths
 from ptycho.data.importing.settings import ImportSettings
 from ptycho.data.overlap import beam_width_px, fresnel_number, is_focused_guess, median_step
-from ptycho.data.reconstruction import Reconstruction
+from ptycho.data.reconstruction import Reconstruction, holds_reconstruction
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
 
@@ -111,16 +112,19 @@ class Inspection:
         None if none can be made of the file.
     figures : ScanFigures, optional
         Of the scan.
+    is_finished : bool
+        Whether it is meant as a finished reconstruction in this project's NPZ.
     reconstruction : Reconstruction, optional
-        What the file holds if it is a finished reconstruction.
+        What the file holds if it is a finished reconstruction that is read.
     notes : tuple of str
         What was said while it was read: what was taken from where, and guesses.
     doubts : tuple of str
         Warnings while it was read, and of the checks.
     refusal : str, optional
-        Why it is no scan, or none that can be right.
+        Why it is no scan, or none that can be right; or why it is no finished reconstruction, if it `is_finished`.
     flags : str, optional
-        For a file of no known format: the flags that would read it if the datasets are what their names say.
+        For a file of no known format, read without flags: those that would read it if the datasets are what their
+        names say.
     lacking : tuple of str
         What those flags leave open, with the flags that tell it.
     """
@@ -132,6 +136,7 @@ class Inspection:
     dead_links: tuple[tuple[str, str], ...] = ()
     scan: ScanData | None = None
     figures: ScanFigures | None = None
+    is_finished: bool = False
     reconstruction: Reconstruction | None = None
     notes: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
@@ -178,18 +183,18 @@ def inspect_file(
     >>> found.layout, found.scan.n_frames, found.doubts
     ('npz', 6, ())
     """
-    source = Path(path)
-    with open_container(source) as container:
-        facts = _facts(container)
+    source, settings = Path(path), importing or ImportSettings()
+    with open_container(source, neighbours=True) as container:
+        facts = _facts(container, settings)
     facts["layout"] = layout or _layout(source)
     notes: list[str] = []
     doubts: list[str] = []
-    scan = refusal = None
+    scan = refusal = finished = None
     with _records(notes, doubts):
         try:
             scan = read_scan(
                 source,
-                importing=importing,
+                importing=settings,
                 partners=partners,
                 layout=layout,
                 labels=False,
@@ -199,7 +204,9 @@ def inspect_file(
             check_plausible(scan)
         except DataError as error:
             refusal = str(error)
-        finished = _reconstruction(source) if scan is None else None
+        if scan is None:
+            finished, why_not = _reconstruction(source)
+            refusal = why_not if facts["is_finished"] else refusal
     return Inspection(
         path=str(path),
         scan=scan,
@@ -217,16 +224,18 @@ def mean_intensity(scan: ScanData) -> np.ndarray:
     return np.einsum("nij,nij->ij", scan.amplitude, scan.amplitude, dtype=np.float64) / scan.n_frames
 
 
-def _facts(container: Any) -> dict[str, Any]:
+def _facts(container: Any, settings: ImportSettings) -> dict[str, Any]:
     entries: list[Entry] = entries_of(container)
-    guessed = guess(container)
     dead = tuple(container.dead_links()) if isinstance(container, Hdf5File) else ()
+    # With flags the rest is guessed as the file is read, and the refusal says what is missing.
+    guessed = None if settings.given else guess(container)
     return {
         "kind": kind_of(container),
         "datasets": tuple((entry.path, entry.shape, str(entry.dtype)) for entry in entries),
         "dead_links": dead,
-        "flags": guessed.flags or None,
-        "lacking": tuple(guessed.lacking(guess_lengths(container))),
+        "flags": None if guessed is None else guessed.flags or None,
+        "lacking": () if guessed is None else tuple(guessed.lacking(guess_lengths(container))),
+        "is_finished": isinstance(container, Archive) and holds_reconstruction(container),
     }
 
 
@@ -237,11 +246,12 @@ def _layout(path: Path) -> str | None:
         return None
 
 
-def _reconstruction(path: Path) -> Reconstruction | None:
+def _reconstruction(path: Path) -> tuple[Reconstruction | None, str | None]:
+    """Return the finished reconstruction in a file, or why there is none."""
     try:
-        return read_reconstruction(path)
-    except DataError:
-        return None
+        return read_reconstruction(path), None
+    except DataError as error:
+        return None, str(error)
 
 
 @contextmanager

@@ -115,6 +115,11 @@ def is_reconstruction_npz(archive: Archive) -> bool:
     return all(name in archive for name in _REQUIRED)
 
 
+def holds_reconstruction(archive: Archive) -> bool:
+    """Tell whether an NPZ is meant as a finished reconstruction, which may be a damaged one."""
+    return "reconstructed_object" in archive.keys
+
+
 def read_reconstruction_npz(path: str | PathLike[str]) -> Reconstruction:
     """Read ``reconstructed_object``, ``reconstructed_probe``, ``algorithm`` and what goes with them.
 

@@ -193,9 +193,9 @@ def amplitude_and_mask(
     """Read the frames numbered `wanted` as amplitudes, and find the pixels that count.
 
     Masked are the pixels of `bad`, those that hold the largest number of an unsigned type or NaN in any frame, as
-    detectors mark dead and overflowing ones, those outside the stack's limits, and those that are negative in every
-    frame. Any other negative value, left by the subtraction of a background, becomes 0. A binned pixel of which a
-    part is masked is masked.
+    detectors mark dead and overflowing ones, those outside the stack's limits, those whose flat field is not above 0,
+    and those that are negative in every frame. Any other negative value, left by the subtraction of a background,
+    becomes 0. A binned pixel of which a part is masked is masked.
 
     Parameters
     ----------
@@ -209,51 +209,80 @@ def amplitude_and_mask(
     -------
     amplitude : (k, N, N) float32
     mask : (N, N) bool, or None if all pixels count
+
+    Raises
+    ------
+    DataError
+        No pixel counts; says what masks how many.
     """
     side, crop = stack.side, stack.square
     amplitude = np.empty((wanted.size, side, side), np.float32)
-    unbinned = (side * stack.bin, side * stack.bin)
-    marked, always_negative = np.zeros(unbinned, bool), np.ones(unbinned, bool)
-    n_negative = 0
+    marks = _standing_marks(stack, bad, crop)
+    always_negative, n_negative = np.ones((side * stack.bin, side * stack.bin), bool), 0
     for start, block in stack.blocks():
         rows = np.flatnonzero((wanted >= start) & (wanted < start + len(block)))
         if not rows.size:
             continue
         counts = block[wanted[rows] - start][:, crop[0], crop[1]]
-        marked |= _sentinels(counts) | _outside(counts, stack)
+        for cause, where in _marks(counts, stack).items():
+            marks[cause] = marks.get(cause, False) | where
         corrected = _corrected(counts, stack, crop)
         negative = corrected < 0
         n_negative += int(np.count_nonzero(negative))
         always_negative &= negative.all(axis=0)
         # NaN is marked already, and would stay NaN.
         amplitude[rows] = np.sqrt(_binned(np.where(corrected > 0, corrected, np.float32(0)), stack.bin))
-    if bad is not None:
-        marked |= bad[crop]
     if stack.dark is None:
-        marked |= always_negative
+        marks["values below 0 in every frame"] = always_negative
     if n_negative and stack.dark is None:
         logger.warning("%s has %d negative values; they are set to 0", stack.name, n_negative)
+    marked = _binned(np.logical_or.reduce(list(marks.values())), stack.bin) > 0
     if not marked.any():
         return amplitude, None
-    marked = _binned(marked, stack.bin) > 0
+    if marked.all():
+        raise _nothing_left(stack, marks, marked.size)
     amplitude[:, marked] = 0
     logger.info("%s: %d of %d pixels are masked", stack.name, np.count_nonzero(marked), marked.size)
     return amplitude, ~marked
+
+
+def _standing_marks(
+    stack: FrameStack, bad: np.ndarray | None, crop: tuple[slice, ...]
+) -> dict[str, np.ndarray]:
+    """Return the pixels (rows, columns) that count in no frame, by what says so."""
+    found = {}
+    if bad is not None:
+        found["the mask (--mask, or the file's own)"] = bad[crop]
+    if stack.flat is not None:
+        found["--flat, where the flat field is not above 0"] = ~(stack.flat[crop] > 0)
+    return found
+
+
+def _marks(counts: np.ndarray, stack: FrameStack) -> dict[str, np.ndarray]:
+    """Return the pixels (rows, columns) that `counts` (m, rows, columns) let not count, by what says so."""
+    found = {"NaN or the largest number of their type": _sentinels(counts)}
+    if stack.lowest is not None:
+        found[f"--min-count {stack.lowest:g}"] = np.any(counts < stack.lowest, axis=0)
+    if stack.highest is not None:
+        found[f"--max-count {stack.highest:g}"] = np.any(counts > stack.highest, axis=0)
+    return found
+
+
+def _nothing_left(stack: FrameStack, marks: dict[str, np.ndarray], n_pixels: int) -> DataError:
+    """Return an error that says how many pixels each cause masks."""
+    counted = {cause: int(np.count_nonzero(where)) for cause, where in marks.items()}
+    causes = ", ".join(f"{count} by {cause}" for cause, count in counted.items() if count)
+    binned = "" if stack.bin == 1 else f" before bins of {stack.bin}"
+    return DataError(
+        f"{n_pixels} of {n_pixels} pixels of {stack.name} are masked ({causes}{binned}), so nothing is left to read; "
+        "leave out or change what masks the most."
+    )
 
 
 def _sentinels(counts: np.ndarray) -> np.ndarray:
     if counts.dtype.kind == "u" and counts.dtype.itemsize > 1:
         return np.any(counts == np.iinfo(counts.dtype).max, axis=0)
     return np.any(np.isnan(counts), axis=0) if counts.dtype.kind == "f" else np.zeros(counts.shape[1:], bool)
-
-
-def _outside(counts: np.ndarray, stack: FrameStack) -> np.ndarray:
-    outside = np.zeros(counts.shape[1:], bool)
-    if stack.lowest is not None:
-        outside |= np.any(counts < stack.lowest, axis=0)
-    if stack.highest is not None:
-        outside |= np.any(counts > stack.highest, axis=0)
-    return outside
 
 
 def _binned(images: np.ndarray, size: int) -> np.ndarray:

@@ -23,6 +23,7 @@ from ptycho.data.illumination import consistent_probe
 from ptycho.data.importing.changes import (
     with_frames_changed,
     with_lengths,
+    with_object_pixel,
     with_positions_changed,
     with_window,
 )
@@ -212,6 +213,7 @@ def _collected(
     parts = with_frames_changed(parts, settings, sources, mask=named.mask, guessing=guessing)
     is_named = named.parts.positions_yx is not None
     parts, asks = with_positions_changed(parts, settings, named.position_unit, named=is_named)
+    parts = with_object_pixel(parts, settings, known)
     lacking = [f"{name} ({FLAGS_OF[name]})" for name in parts.missing()]
     return parts, [*lacking, *named.asks, *asks]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 _SAMPLE_FRAMES = 16
 # Corner energy over centre energy that no centred far field reaches.
 _CORNER_EXCESS = 2.0
+# Sizes of the object's pixel that differ by more contradict each other.
+_SAME_PIXEL = 0.01
 
 
 def with_lengths(parts: Parts, settings: ImportSettings) -> Parts:
@@ -36,6 +39,53 @@ def with_lengths(parts: Parts, settings: ImportSettings) -> Parts:
         # What follows from the lengths is not kept beside others.
         given["object_pixel_m"] = None
     return replace(parts, **given)
+
+
+_FLAGS = {
+    "photon_energy_j": "--energy (--wavelength, --electron)",
+    "detector_distance_m": "--distance",
+    "detector_pixel_m": "--detector-pixel",
+}
+
+
+def with_object_pixel(parts: Parts, settings: ImportSettings, known: Parts | None) -> Parts:
+    """Return the parts with the object's pixel of the scan's own file where none follows; say what has no effect.
+
+    Parameters
+    ----------
+    parts : Parts
+        Those of all files, with the lengths of the settings.
+    settings : ImportSettings
+    known : Parts, optional
+        What the scan's own file holds, if its format is known.
+    """
+    _warn_of_other_pixel(parts, settings)
+    given = [flag for field, flag in _FLAGS.items() if getattr(settings, field) is not None]
+    lacking = [flag for field, flag in _FLAGS.items() if getattr(parts, field) is None]
+    if not given or not lacking or parts.object_pixel_m is not None or parts.missing():
+        return parts
+    logger.warning(
+        "%s: %s changes no pixel of the object, which does not follow without %s; pass these too, or --pixel-size",
+        parts.names,
+        " and ".join(given),
+        " and ".join(lacking),
+    )
+    return replace(parts, object_pixel_m=None if known is None else known.object_pixel_m)
+
+
+def _warn_of_other_pixel(parts: Parts, settings: ImportSettings) -> None:
+    given = settings.object_pixel_m
+    if given is None or parts.frames is None:
+        return
+    following = _object_pixel(replace(parts, object_pixel_m=None), parts.frames.side)
+    if following is not None and not math.isclose(given, following, rel_tol=_SAME_PIXEL):
+        logger.warning(
+            "%s: --pixel-size is %.4g nm but %.4g nm follow from photon energy, detector distance and detector pixel; "
+            "--pixel-size is taken, so check which of them is right",
+            parts.names,
+            given * 1e9,
+            following * 1e9,
+        )
 
 
 def with_frames_changed(

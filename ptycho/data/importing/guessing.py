@@ -6,9 +6,9 @@ import logging
 import math
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from ptycho.data.formats._containers import NpyFile, TextTable
 from ptycho.data.formats._matlab import MatFile
 from ptycho.data.formats._quantities import metres_per, photon_energy_j
 from ptycho.errors import DataError
+
+if TYPE_CHECKING:
+    from ptycho.data.importing.settings import ImportSettings
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +45,11 @@ _ENERGY = re.compile(r"energy", re.IGNORECASE)
 _WAVELENGTH = re.compile(r"wavelength|lambda", re.IGNORECASE)
 _DISTANCE = re.compile(r"distance|detdist|det_dist|camera_length", re.IGNORECASE)
 _PIXEL = re.compile(r"pix", re.IGNORECASE)
-_OBJECT_PIXEL = re.compile(r"(obj|recon|sample|real).*pix|pix.*(obj|recon|sample|real)", re.IGNORECASE)
+_OF_OBJECT = re.compile(r"obj|recon|sample|specimen|real|probe", re.IGNORECASE)
+_OF_DETECTOR = re.compile(r"det|ccd|camera", re.IGNORECASE)
+_OF_BEAM = re.compile(r"photon|beam|incident|x_?ray", re.IGNORECASE)
+# Energies that are not the photons', and what is no energy but its width.
+_NOT_OF_PHOTONS = re.compile(r"ring|machine|electron|threshold|spread|width|resol", re.IGNORECASE)
 _LENGTH = re.compile(
     "|".join(pattern.pattern for pattern in (_ENERGY, _WAVELENGTH, _DISTANCE, _PIXEL)), re.IGNORECASE
 )
@@ -50,6 +57,10 @@ _NOT_A_SIZE = re.compile(r"num|count|npix|n_pix|bad|mask|valid", re.IGNORECASE)
 _SUFFIX_UNIT = re.compile(r"_(m|mm|um|nm|pm|ev|kev|j|px)$", re.IGNORECASE)
 _AXES = (("y", "x"), ("row", "col"), ("vertical", "horizontal"), ("ver", "hor"))
 _LEAST_SIDE = 8
+# No detector has smaller or larger pixels, in metres.
+_DETECTOR_PIXELS_M = (1e-7, 1e-2)
+# Two numbers that differ by less say the same, as a photon energy and its wavelength.
+_SAME = 1e-3
 
 
 @dataclass(frozen=True)
@@ -87,6 +98,13 @@ class Guess:
     def flags(self) -> str:
         """The flags that name what was found."""
         return " ".join(f"--{name} :{path}" for name, path in self.found.items())
+
+    def without_named(self, settings: ImportSettings) -> Guess:
+        """Return what is not named by `settings`."""
+        named = {name for name in self.found if getattr(settings, name) is not None}
+        if settings.names_positions:
+            named |= {"positions", "y", "x"}
+        return replace(self, **dict.fromkeys(named))
 
     def lacking(self, lengths: dict[str, tuple[float, str]]) -> list[str]:
         """Return what a scan would lack if all was right, with the flags that tell it; `lengths` are those guessed."""
@@ -157,13 +175,39 @@ def means_good(path: str) -> bool:
 
 
 def guess_lengths(container: Any) -> dict[str, tuple[float, str]]:
-    """Return what looks like energy, distance and pixel sizes: by field of `ImportSettings`, in SI units, and where."""
-    found: dict[str, tuple[float, str]] = {}
+    """Return what looks like energy, distance and pixel sizes: by field of `ImportSettings`, in SI units, and where.
+
+    What several names fit equally well with different numbers is not guessed.
+    """
+    candidates: dict[str, list[_Candidate]] = {}
     for path, value, unit in _scalars(container):
-        name = path.rpartition("/")[2].rpartition("@")[2]
-        for field, measured in _lengths_named(name, value, unit):
-            found.setdefault(field, (measured, path))
-    return found
+        for found in _lengths_named(path, value, unit):
+            candidates.setdefault(found.field, []).append(found)
+    chosen = {field: _best(fitting) for field, fitting in candidates.items()}
+    return {field: (best.value, best.path) for field, best in chosen.items() if best is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Candidate:
+    """A number that may be `field` of `ImportSettings`, in SI units; `is_named` if its name says of what it is."""
+
+    field: str
+    value: float
+    path: str
+    is_named: bool
+
+
+def _best(candidates: list[_Candidate]) -> _Candidate | None:
+    fitting = [each for each in candidates if each.is_named] or candidates
+    first = fitting[0]
+    if all(math.isclose(each.value, first.value, rel_tol=_SAME) for each in fitting):
+        return first
+    logger.info(
+        "%s fit equally well as %s, so none is taken",
+        " and ".join(f"{each.path} ({each.value:.4g})" for each in fitting),
+        first.field,
+    )
+    return None
 
 
 def unit_in_name(path: str) -> str | None:
@@ -172,23 +216,40 @@ def unit_in_name(path: str) -> str | None:
     return match.group(1) if match else None
 
 
-def _lengths_named(name: str, value: float, unit: str | None) -> Iterator[tuple[str, float]]:
+def _lengths_named(path: str, value: float, unit: str | None) -> Iterator[_Candidate]:
+    name = path.rpartition("/")[2].rpartition("@")[2]
     try:
-        if _ENERGY.search(name):
-            yield "photon_energy_j", photon_energy_j(value, name, unit)
+        if _ENERGY.search(name) and not _NOT_OF_PHOTONS.search(name):
+            yield _candidate("photon_energy_j", photon_energy_j(value, name, unit), path, _OF_BEAM)
         elif _WAVELENGTH.search(name):
-            yield "photon_energy_j", PLANCK_TIMES_C_J_M / (value * metres_per(unit, name))
+            energy = PLANCK_TIMES_C_J_M / (value * metres_per(unit, name))
+            yield _candidate("photon_energy_j", energy, path, _OF_BEAM)
         elif _DISTANCE.search(name) and (unit is not None or 1e-3 < value < 100):
-            yield "detector_distance_m", value * metres_per(unit, name)
-        elif _OBJECT_PIXEL.search(name) and (unit is not None or value < 1e-5):
-            yield "object_pixel_m", value * metres_per(unit, name)
-        elif (
-            _PIXEL.search(name) and not _NOT_A_SIZE.search(name) and (unit is not None or 1e-7 < value < 1e-2)
-        ):
-            yield "detector_pixel_m", value * metres_per(unit, name)
+            yield _candidate("detector_distance_m", value * metres_per(unit, name), path, _OF_DETECTOR)
+        elif _PIXEL.search(name) and not _NOT_A_SIZE.search(name):
+            yield from _pixels_named(path, value * metres_per(unit, name), has_unit=unit is not None)
     except DataError:
         # A unit that is no length or energy: the name meant something else.
         return
+
+
+def _pixels_named(path: str, size_m: float, *, has_unit: bool) -> Iterator[_Candidate]:
+    """Yield the size of a pixel as the object's or the detector's, by the last part of its path that says which."""
+    smallest, largest = _DETECTOR_PIXELS_M
+    for part in reversed(re.split("[/@]", path)):
+        of_detector, of_object = _OF_DETECTOR.search(part), _OF_OBJECT.search(part)
+        if of_object and not of_detector:
+            if has_unit or size_m < 1e-5:
+                yield _Candidate(field="object_pixel_m", value=size_m, path=path, is_named=True)
+            return
+        if of_detector:
+            break
+    if smallest < size_m < largest:
+        yield _candidate("detector_pixel_m", size_m, path, _OF_DETECTOR)
+
+
+def _candidate(field: str, value: float, path: str, says: re.Pattern[str]) -> _Candidate:
+    return _Candidate(field=field, value=value, path=path, is_named=says.search(path) is not None)
 
 
 def _scalars(container: Any) -> Iterator[tuple[str, float, str | None]]:

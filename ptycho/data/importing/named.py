@@ -67,6 +67,8 @@ def named_parts(settings: ImportSettings, sources: Sources, known: Parts | None)
     n_frames = None if frames is None else frames.shape
     name = str(sources.source)
     positions, unit, asks = _positions(settings, guessed, sources, n_frames)
+    mask = _mask(settings, guessed, sources)
+    _warn_of_idle_flags(settings, name, has_table=_names_table(settings, guessed), has_mask=mask is not None)
     probe = settings.probe or (guessed.probe and f":{guessed.probe}")
     parts = Parts(
         files=(name,),
@@ -76,18 +78,38 @@ def named_parts(settings: ImportSettings, sources: Sources, known: Parts | None)
     )
     if known is None:
         parts = replace(parts, **_guessed_lengths(settings, sources))
-    return Named(parts=parts, position_unit=unit, mask=_mask(settings, guessed, sources), asks=asks)
+    return Named(parts=parts, position_unit=unit, mask=mask, asks=asks)
+
+
+def _names_table(settings: ImportSettings, guessed: Guess) -> bool:
+    return settings.positions is not None or guessed.positions is not None
+
+
+def _warn_of_idle_flags(settings: ImportSettings, name: str, *, has_table: bool, has_mask: bool) -> None:
+    """Warn of flags that say more about what is not there."""
+    if settings.columns is not None and not has_table:
+        logger.warning(
+            "%s: --columns %s has no effect, for its positions are no table that is named; name one by --positions, or "
+            "leave it out",
+            name,
+            settings.columns,
+        )
+    if settings.snake and settings.grid is None:
+        logger.warning(
+            "%s: --snake has no effect without --grid and --step; pass these, or leave it out", name
+        )
+    if "mask_means" in settings.given and not has_mask:
+        logger.warning(
+            "%s: --mask-means %s has no effect without a mask; name one by --mask, or leave it out",
+            name,
+            settings.mask_means,
+        )
 
 
 def _guessed(settings: ImportSettings, sources: Sources) -> Guess:
     container = sources.container(sources.source)
     shape = None if settings.frames is None else sources.frames(settings.frames, "--frames").shape
-    found = guess(container, shape=shape)
-    taken = {"frames"} if settings.frames is not None else set()
-    if settings.names_positions:
-        taken |= {"positions", "y", "x"}
-    taken |= {name for name in ("mask", "probe") if getattr(settings, name) is not None}
-    found = replace(found, **dict.fromkeys(taken))
+    found = guess(container, shape=shape).without_named(settings)
     for name, path in found.found.items():
         logger.info("%s: --%s is taken to be :%s", sources.source.name, name, path or sources.source.name)
     return found

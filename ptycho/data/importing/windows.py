@@ -57,19 +57,50 @@ def window_of(shape: tuple[int, ...], centre_yx: Any, crop: int | None, size: in
         The window does not lie on the frames.
     """
     centre = [extent // 2 for extent in shape] if centre_yx is None else list(centre_yx)
-    room = min(min(2 * at, 2 * (extent - at)) for at, extent in zip(centre, shape, strict=True))
     step = 2 * size
-    side = crop or room // step * step
-    # The beam's pixel is in the middle of an odd bin, unless frames that fit as a whole leave no room for that.
-    starts = [at - side // 2 - (size - 1) // 2 for at in centre]
-    first, last = (size - 1) // 2, [extent - side for extent in shape]
-    starts = [max(start, 0) if start >= -first else start for start in starts]
-    if side < step or any(not 0 <= start <= end for start, end in zip(starts, last, strict=True)):
+    largest = _largest_side(shape, centre, size)
+    if largest is None:
+        raise _no_window(shape, centre, size)
+    side = crop or largest
+    if side > largest:
         raise DataError(
-            f"a square of {side or step} pixels about the beam's pixel {tuple(centre)} does not lie on frames of "
-            f"{shape[0]}x{shape[1]} pixels; pass --crop {room // step * step or step} or less, or another --centre."
+            f"a square of {side} pixels about the beam's pixel {tuple(centre)} does not lie on frames of "
+            f"{shape[0]}x{shape[1]} pixels; pass --crop {largest} or less (in steps of {step}), or another --centre."
         )
-    return Window(top=starts[0], left=starts[1], side=side, bin=size)
+    top, left = (_start(at, side, size) for at in centre)
+    return Window(top=top, left=left, side=side, bin=size)
+
+
+def _start(at: int, side: int, size: int) -> int:
+    """Return the first pixel of a window of `side` pixels about `at`, negative if there is no room for it."""
+    # The beam's pixel is in the middle of an odd bin, unless frames that fit as a whole leave no room for that.
+    shift = (size - 1) // 2
+    start = at - side // 2 - shift
+    return max(start, 0) if start >= -shift else start
+
+
+def _largest_side(shape: tuple[int, ...], centre: list[int], size: int) -> int | None:
+    """Return the side of the largest window about `centre`, None if there is none."""
+    step = 2 * size
+    for side in range(min(shape) // step * step, 0, -step):
+        starts = (_start(at, side, size) for at in centre)
+        if all(0 <= start <= extent - side for start, extent in zip(starts, shape, strict=True)):
+            return side
+    return None
+
+
+def _no_window(shape: tuple[int, ...], centre: list[int], size: int) -> DataError:
+    """Return why no window of whole bins has the beam in its middle."""
+    frames = f"frames of {shape[0]}x{shape[1]} pixels"
+    if min(shape) < 2 * size:
+        largest = min(shape) // 2
+        remedy = f"pass --bin {largest} or less" if largest else "name other frames by --frames"
+        return DataError(f"bins of {size} pixels need {frames} to have at least {2 * size} a side; {remedy}.")
+    rows, columns = (f"{size} to {extent - size}" for extent in shape)
+    return DataError(
+        f"the beam's pixel {tuple(centre)} has no room for bins of {size} pixels around it on {frames}; pass a "
+        f"--centre in rows {rows} and columns {columns}."
+    )
 
 
 def beam_centre(stack: FrameStack, bad: np.ndarray | None) -> tuple[int, int]:

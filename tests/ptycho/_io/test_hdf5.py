@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pytest
@@ -72,11 +74,25 @@ def test_an_external_link_is_followed_beside_the_file_only_and_only_when_told(pa
         np.testing.assert_array_equal(file.read("far"), FRAMES + 1)
 
 
-def test_an_external_link_to_nothing_names_what_is_missing(path):
+def test_an_external_link_to_nothing_names_what_is_missing(path, monkeypatch):
     _add(path, lambda file: file.__setitem__("far", h5py.ExternalLink("../b.h5", "/data")))
-    message = r"a link to b\.h5, which is not beside it; copy b\.h5 into"
-    with open_hdf5(path, neighbours=True) as file, pytest.raises(DataError, match=message):
+    monkeypatch.chdir(path.parent)
+    message = r"a link to b\.h5, which is not beside it; copy b\.h5 into /.*[^.]\.$"
+    with open_hdf5(Path(path.name), neighbours=True) as file, pytest.raises(DataError, match=message):
         file.read("far")
+
+
+@pytest.mark.parametrize("neighbours", [True, False])
+def test_links_that_lead_nowhere_are_listed_whether_inside_or_out(path, neighbours):
+    with h5py.File(path.with_name("b.h5"), "w") as file:
+        file["data"] = FRAMES
+    _add(path, lambda file: file.__setitem__("gone", h5py.ExternalLink("c.h5", "/data")))
+    _add(path, lambda file: file.__setitem__("soft", h5py.SoftLink("/nowhere")))
+    _add(path, lambda file: file.__setitem__("there", h5py.ExternalLink("b.h5", "/data")))
+    _add(path, lambda file: file.__setitem__("void", h5py.ExternalLink("b.h5", "/nothing")))
+    inside = [("void", "/nothing in b.h5")] if neighbours else []
+    with open_hdf5(path, neighbours=neighbours) as file:
+        assert list(file.dead_links()) == [("gone", "/data in c.h5"), ("soft", "/nowhere"), *inside]
 
 
 def _virtual(path, source):
@@ -96,13 +112,39 @@ def test_virtual_frames_of_the_same_file_or_a_neighbour_are_read(path, tmp_path)
         np.testing.assert_array_equal(file.read("virtual"), FRAMES)
 
 
-@pytest.mark.parametrize("source", ["gone.h5", "../a.h5", "/etc/hostname"])
-def test_virtual_frames_that_would_read_as_zeros_are_refused(path, source):
+def test_virtual_frames_are_read_beside_the_file_where_hdf5_reads_them_so(path, tmp_path):
+    with h5py.File(tmp_path / "master.h5", "w"):
+        pass
+    _virtual(tmp_path / "master.h5", "/far/away/a.h5")
+    with open_hdf5(tmp_path / "master.h5") as file:
+        np.testing.assert_array_equal(file.read("virtual"), FRAMES)
+
+
+@pytest.mark.parametrize("source", ["gone.h5", "/far/away/gone.h5"])
+def test_virtual_frames_that_are_missing_are_read_once_they_lie_where_the_advice_says(
+    path, monkeypatch, source
+):
     _virtual(path, source)
+    monkeypatch.chdir(path.parent)
     with (
-        open_hdf5(path) as file,
-        pytest.raises(DataError, match=r"not a file beside it \(they would read as zeros\)"),
+        open_hdf5(Path(path.name)) as file,
+        pytest.raises(DataError, match=r"\(they would read as zeros\); copy gone.h5 into /") as refused,
     ):
+        file.read("virtual")
+    folder = Path(str(refused.value).partition(" into ")[2].removesuffix("."))
+    with h5py.File(folder / "gone.h5", "w") as file:
+        file["entry/frames"] = FRAMES
+    with open_hdf5(Path(path.name)) as file:
+        np.testing.assert_array_equal(file.read("virtual"), FRAMES)
+
+
+@pytest.mark.parametrize("source", ["../a.h5", "/etc/hostname", "sub/a.h5", r"C:\data\b.h5", "here/a.h5"])
+def test_virtual_frames_that_hdf5_reads_elsewhere_are_refused(path, source):
+    (path.parent / "here").mkdir()
+    path.with_name("here").joinpath("a.h5").write_bytes(path.read_bytes())
+    path.with_name("b.h5").write_bytes(path.read_bytes())
+    _virtual(path, source)
+    with open_hdf5(path) as file, pytest.raises(DataError, match=r"is not a file beside it \(HDF5 looks for"):
         file.read("virtual")
 
 

@@ -103,6 +103,11 @@ def test_an_existing_output_is_replaced_only_when_told(tike, tmp_path, capsys):
     assert read_npz(out).n_frames == 7
 
 
+def test_a_name_that_would_steer_the_terminal_is_shown(tike, tmp_path, capsys):
+    assert main([str(tike), str(tmp_path / "a\x1b[2J.npz")]) == 0
+    assert capsys.readouterr().out.startswith(f"{tmp_path}/a\\x1b[2J.npz: 7 frames")
+
+
 def test_quiet_says_nothing(tike, tmp_path, capsys):
     assert main([str(tike), str(tmp_path / "out.npz"), "--quiet"]) == 0
     assert capsys.readouterr() == ("", "")

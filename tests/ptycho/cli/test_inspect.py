@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -19,6 +20,8 @@ from ptycho.data import (
     write_reconstruction,
 )
 from ptycho.data.reconstruction import Reconstruction
+
+SHARED = Path(__file__).parents[4] / "shared" / "data"
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +96,68 @@ def test_a_finished_reconstruction_is_known_as_one(tmp_path, scan, capsys):
     finished = Reconstruction(label="ePIE", object=scan.object_guess, probe=scan.probe)
     write_reconstruction(tmp_path / "a.npz", finished)
     out = _said(capsys, tmp_path / "a.npz")
-    assert "a finished reconstruction by ePIE: object 100x120, probe 64x64" in out
+    assert out.startswith(f"{tmp_path / 'a.npz'}: an NPZ archive, a finished reconstruction\n")
+    assert "a finished reconstruction by ePIE: object 100x120, probe 64x64, no positions\n" in out
+    assert "refused" not in out
+    assert "to read it" not in out
+    write_reconstruction(tmp_path / "a.npz", replace(finished, positions_yx=scan.positions_yx))
+    assert f"probe 64x64, {scan.n_frames} positions, centres y 32.2 to" in _said(capsys, tmp_path / "a.npz")
+
+
+def test_a_finished_reconstruction_that_is_refused_says_why(tmp_path, scan, capsys):
+    positions = scan.positions_yx - 32.0
+    np.savez(
+        tmp_path / "a.npz",
+        reconstructed_object=scan.object_guess,
+        reconstructed_probe=scan.probe,
+        algorithm="ePIE",
+        positions_yx=positions,
+    )
+    out = _said(capsys, tmp_path / "a.npz")
+    assert "an NPZ archive, a finished reconstruction\n" in out
+    assert "refused: " in out
+    assert "positions" in out.partition("refused: ")[2]
+    assert "no scan" not in out
+    assert "to read it" not in out
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared test files are not there")
+@pytest.mark.parametrize("name", ["recon_centre_origin.npz", "recon_corner_positions.npz"])
+def test_reconstructions_about_another_origin_say_so(capsys, name):
+    out = _said(capsys, SHARED / "failing-inputs" / name)
+    assert ", a finished reconstruction\n" in out
+    assert "fit into it once the positions are shifted" in out.partition("refused: ")[2]
+
+
+def test_the_refusal_is_told_whatever_flags_are_given(tmp_path, scan, capsys):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["ccd"] = np.rint(scan.amplitude.astype(np.float64) ** 2).astype(np.uint32)
+        file["positions"] = scan.positions_yx[:-1]
+    given = ["--frames", ":ccd", "--positions", ":positions", "--columns", "y,x", "--pixel-size", "25nm"]
+    out = _said(capsys, tmp_path / "a.h5", *given, "--position-units", "px")
+    assert f": there are {scan.n_frames} frames but {scan.n_frames - 1} positions" in out
+    assert "to read it" not in out
+    out = _said(capsys, tmp_path / "a.h5", *given[:2])
+    assert "a.h5 lacks positions (--positions FILE:DATASET" in out.partition("refused: ")[2]
+    assert "to read it" not in out
+
+
+def test_hot_pixels_are_masked_as_its_own_doubt_says(tmp_path, scan, capsys):
+    amplitude = scan.amplitude.copy()
+    amplitude[:, 5, 7] = amplitude.max() / 2
+    write_npz(tmp_path / "a.npz", replace(scan, amplitude=amplitude))
+    assert "mask them with --mask-hot" in _said(capsys, tmp_path / "a.npz")
+    out = _said(capsys, tmp_path / "a.npz", "--mask-hot")
+    assert "masked    1 of 4096 pixels" in out
+    assert "do not measure" not in out
+
+
+def test_names_that_would_steer_the_terminal_are_shown(tmp_path, scan, capsys):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["\x1b[2Jccd\nrefused: no"] = scan.amplitude
+    out = _said(capsys, tmp_path / "a.h5")
+    assert "\x1b" not in out
+    assert r"\x1b[2Jccd\nrefused: no" in out
 
 
 def test_it_draws_what_it_saw(tmp_path, scan, capsys, pictures):

@@ -206,3 +206,10 @@ def test_the_genuine_hot_pixel_is_named_and_masked(siemens, caplog):
     assert np.argwhere(~scan.mask).tolist() == [[5, 40]]
     good = read_npz(siemens / "failing-inputs" / "good.npz")
     assert scan.normalisation == pytest.approx(good.normalisation, rel=1e-3)
+
+
+def test_where_no_pixel_has_light_none_is_called_dead():
+    dark = np.zeros((5, 16, 16), np.float32)
+    with np.errstate(all="raise"):
+        assert not find_defects(dark)
+        assert not find_defects(dark, mask=np.zeros((16, 16), bool))

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
+import re
+from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
 from known_scan import correlation, forward
 
+from ptycho._io.hdf5 import open_hdf5
 from ptycho.data import ImportSettings, ScanGeometry, read_scan, write_npz
+from ptycho.data.importing.guessing import guess_lengths
+from ptycho.data.importing.windows import window_of
 from ptycho.errors import DataError, SettingsError
 
 
@@ -77,6 +82,42 @@ def test_lengths_are_found_by_name_with_their_units(tmp_path, known):
         file["entry/energy"].attrs["units"] = "keV"
         file["setup"].attrs["pixel_size_um"] = 75.0
     _assert_read(read_scan(path, importing=ImportSettings(frames=":entry/ccd")), known)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"z/pixel_m": 64.6e-9},
+        {"z/pixel_size_um": 0.2},
+        {"z/sample_pixel_um": 0.2, "z/object/pixel_size_m": 64.6e-9},
+        {"z/pixel_size_um": 10.0, "ring_energy_ev": 6e9, "threshold_energy_ev": 4000.0, "distance": 0.3},
+    ],
+)
+def test_the_detectors_pixel_is_that_whose_name_says_so(tmp_path, known, others):
+    lengths = {
+        "det/photon_energy_ev": known.energy_ev,
+        "det/det_distance_m": known.distance_m,
+        "det/detector_pixel_m": known.detector_pixel_m,
+    }
+    _write(tmp_path / "a.h5", known, **others, **lengths)
+    with open_hdf5(tmp_path / "a.h5") as file:
+        found = guess_lengths(file)
+    assert {name: place for name, (_, place) in found.items() if name.startswith(("photon", "detector"))} == {
+        "photon_energy_j": "det/photon_energy_ev",
+        "detector_distance_m": "det/det_distance_m",
+        "detector_pixel_m": "det/detector_pixel_m",
+    }
+    assert found["detector_pixel_m"][0] == pytest.approx(known.detector_pixel_m)
+
+
+def test_pixels_that_fit_equally_well_are_asked_for(tmp_path, known):
+    path = _write(tmp_path / "a.h5", known, **{"a/pixel_m": 75e-6, "b/pixel_m": 55e-6})
+    lengths = {**_lengths(known), "detector_pixel_m": None}
+    with pytest.raises(DataError, match=r"lacks detector pixel \(--detector-pixel 75um\)"):
+        read_scan(path, importing=ImportSettings(frames=":entry/ccd", **lengths))
+    _write(tmp_path / "b.h5", known, x_pixel_m=75e-6, y_pixel_m=75e-6, pixel_m=64e-9)
+    with open_hdf5(tmp_path / "b.h5") as file:
+        assert guess_lengths(file) == {"detector_pixel_m": (75e-6, "x_pixel_m")}
 
 
 def test_all_that_is_missing_is_asked_for_in_one_sentence(tmp_path, known):
@@ -228,6 +269,34 @@ def test_pixels_beyond_the_limits_are_masked(tmp_path, known):
     assert masked.tolist() == [[4, 5], [6, 2]]
 
 
+@pytest.mark.parametrize(
+    ("settings", "cause"),
+    [
+        ({"max_count": -1.0}, "--max-count -1"),
+        ({"min_count": 1e9, "bin": 2}, "--min-count 1e+09 before bins of 2"),
+        ({"mask": ":none", "mask_means": "good"}, "the mask (--mask, or the file's own)"),
+        ({"flat": ":none"}, "--flat, where the flat field is not above 0"),
+    ],
+)
+def test_what_masks_every_pixel_is_named(tmp_path, known, settings, cause):
+    path = _write(tmp_path / "a.h5", known, none=np.zeros((known.side, known.side)))
+    n_pixels = known.side**2
+    n_left = n_pixels // settings.get("bin", 1) ** 2
+    with pytest.raises(DataError) as refused:
+        read_scan(path, importing=ImportSettings(frames=":entry/ccd", **settings, **_lengths(known)))
+    assert f"{n_left} of {n_left} pixels of entry/ccd in {path} are masked ({n_pixels} by {cause})" in str(
+        refused.value
+    )
+
+
+def test_a_pixel_without_efficiency_is_masked(tmp_path, known):
+    flat = np.ones((known.side, known.side))
+    flat[3, 4], flat[5, 6] = 0, np.nan
+    path = _write(tmp_path / "a.h5", known, flat=flat)
+    settings = ImportSettings(frames=":entry/ccd", flat=":flat", **_lengths(known))
+    assert np.argwhere(~read_scan(path, importing=settings).mask).tolist() == [[3, 4], [5, 6]]
+
+
 def _whole(known):
     """A scan of an empty object: each frame is the probe's own far field."""
     empty = np.ones((60, 70), complex)
@@ -316,6 +385,36 @@ def test_a_window_that_leaves_the_frames_is_refused_with_one_that_fits(tmp_path,
         read_scan(path, importing=settings)
 
 
+@pytest.mark.parametrize(
+    ("shape", "centre", "crop", "size", "advice"),
+    [
+        ((64, 64), (100, 32), None, 1, "--centre in rows 1 to 63 and columns 1 to 63."),
+        ((64, 60), (-40, 32), 32, 1, "--centre in rows 1 to 63 and columns 1 to 59."),
+        ((64, 64), (2, 32), None, 3, "--centre in rows 3 to 61 and columns 3 to 61."),
+        ((64, 64), None, None, 100, "pass --bin 32 or less."),
+        ((64, 64), (20, 32), 64, 2, "pass --crop 40 or less (in steps of 4), or another --centre."),
+        ((64, 64), (61, 32), 64, 3, "pass --crop 6 or less (in steps of 6), or another --centre."),
+    ],
+)
+def test_what_is_told_of_a_window_that_does_not_fit_works(shape, centre, crop, size, advice):
+    with pytest.raises(DataError) as refused:
+        window_of(shape, centre, crop, size)
+    assert str(refused.value).endswith(advice)
+    numbers = [int(number) for number in re.findall(r"-?\d+", advice)]
+    if "--crop" in advice:
+        assert window_of(shape, centre, numbers[0], size).side == numbers[0]
+    elif "--bin" in advice:
+        assert window_of(shape, centre, crop, numbers[0]).bin == numbers[0]
+    else:
+        for centre_yx in ((numbers[0], numbers[2]), (numbers[1], numbers[3])):
+            assert window_of(shape, centre_yx, None, size).side >= 2 * size
+
+
+def test_the_largest_window_is_taken_where_none_is_told():
+    assert window_of((60, 60), (31, 31), None, 3) == window_of((60, 60), (31, 31), 60, 3)
+    assert window_of((61, 64), (20, 32), None, 1).side == 40
+
+
 def test_a_known_format_takes_the_settings_too(tmp_path, known):
     whole, path = _own(tmp_path, known)
     scan = read_scan(path, importing=ImportSettings(flip_x=True, photon_energy_j=2 * known.energy_j))
@@ -324,6 +423,51 @@ def test_a_known_format_takes_the_settings_too(tmp_path, known):
     )
     assert scan.positions_yx[0, 1] > scan.positions_yx[1, 1]
     assert scan.geometry.object_pixel_m == pytest.approx(known.pixel_m / 2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"columns": "y,x"}, "--columns y,x has no effect"),
+        ({"snake": True}, "--snake has no effect without --grid"),
+        ({"mask_means": "good"}, "--mask-means good has no effect without a mask"),
+        ({"flip_x": True}, ""),
+    ],
+)
+def test_a_flag_without_effect_is_named_once(tmp_path, known, caplog, settings, said):
+    _, path = _own(tmp_path, known)
+    read_scan(path, importing=ImportSettings(**settings))
+    warnings = [record.getMessage() for record in caplog.records if "no effect" in record.getMessage()]
+    assert len(warnings) == bool(said)
+    assert said in "".join(warnings)
+
+
+@pytest.mark.parametrize("pixel_m", [None, 25e-9])
+def test_an_energy_alone_leaves_the_pixel_of_the_object_and_says_so(tmp_path, known, caplog, pixel_m):
+    scan, path = _own(tmp_path, known)
+    geometry = None if pixel_m is None else ScanGeometry(object_pixel_m=pixel_m)
+    write_npz(path, replace(scan, geometry=geometry))
+    read = read_scan(path, importing=ImportSettings(photon_energy_j=known.energy_j))
+    (said,) = [record.getMessage() for record in caplog.records if "--energy" in record.getMessage()]
+    assert (
+        "changes no pixel of the object, which does not follow without --distance and --detector-pixel"
+        in said
+    )
+    assert (read.geometry and read.geometry.object_pixel_m) == pixel_m
+
+
+@pytest.mark.parametrize(("factor", "n_warnings"), [(1.005, 0), (1.02, 1)])
+def test_a_pixel_of_the_object_that_contradicts_the_lengths_is_told(
+    tmp_path, known, caplog, factor, n_warnings
+):
+    path = _write(tmp_path / "a.h5", known)
+    given = factor * known.pixel_m
+    settings = ImportSettings(frames=":entry/ccd", object_pixel_m=given, **_lengths(known))
+    assert read_scan(path, importing=settings).geometry.object_pixel_m == pytest.approx(given)
+    said = [record.getMessage() for record in caplog.records if "--pixel-size is" in record.getMessage()]
+    assert len(said) == n_warnings
+    for one in said:
+        assert f"--pixel-size is {given * 1e9:.4g} nm but {known.pixel_m * 1e9:.4g} nm follow" in one
 
 
 def test_a_probe_of_another_file_is_used(tmp_path, known):
