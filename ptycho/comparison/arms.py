@@ -377,17 +377,7 @@ class FinishedArm(Arm):
         return "reconstruction"
 
     def check(self, scan: ScanData) -> None:
-        """Raise `DataError` if nothing can say where the image lies.
-
-        Parameters
-        ----------
-        scan : ScanData
-
-        Raises
-        ------
-        DataError
-            It does not, and the scan has no truth to register it to.
-        """
+        """Raise `DataError` if nothing says where the image lies, nor has the scan a truth to register it to."""
         if self.image.origin_yx is None and scan.object_guess is None:
             raise DataError(
                 f"{self.label} {self.why_unplaced}, and there is no objectGuess to register it to; "

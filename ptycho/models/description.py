@@ -67,7 +67,12 @@ class NetworkDescription:
             self.check_crop_fits(self.patch_size)
 
     def check_crop_fits(self, patch_size: int) -> None:
-        """Refuse a trusted crop that is larger than patches of `patch_size` pixels.
+        """Refuse a trusted crop that is larger than a patch.
+
+        Parameters
+        ----------
+        patch_size : int
+            Side N of the patches, in pixels.
 
         Raises
         ------

@@ -1,5 +1,6 @@
 """`ptycho-train` from the outside: what it writes, and what Ctrl-C leaves behind."""
 
+import argparse
 import hashlib
 import io
 import json
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ptycho.cli._import_flags import add_import_flags
 from ptycho.cli.train import build_parser, main
 from ptycho.data import SimulationSettings, simulate, write_npz
 from ptycho.models import _callbacks, _fitting, training
@@ -254,6 +256,10 @@ def test_the_defaults_are_those_of_the_settings():
     # --help may import neither Keras nor NumPy, so the parser cannot take them from there.
     flags = vars(build_parser().parse_args(["--model", "pinn", "--train_data", "a.npz", "--output_dir", "b"]))
     assert flags.pop("warnings") == ()
+    importing = argparse.ArgumentParser()
+    add_import_flags(importing)
+    for name in vars(importing.parse_args([])):
+        flags.pop(name)
     expected = {
         **asdict(training.TrainingSettings()),
         **asdict(Architecture(kind="pinn", patch_size=64)),
