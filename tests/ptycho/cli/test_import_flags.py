@@ -73,6 +73,7 @@ def from_tike(workplace, tmp_path_factory):
     return _compared(workplace, tmp_path_factory.mktemp("tike"), "tike.npz")
 
 
+@pytest.mark.spec("CM-2.12")
 @pytest.mark.parametrize(
     ("name", "flags"), [("scan.cxi", ()), ("scan.h5", ("--frames", ":ccd", *FLAGS)), ("scan.h5", None)]
 )
@@ -88,6 +89,7 @@ def test_the_image_has_the_same_bits_whatever_the_file(workplace, tmp_path, from
         np.testing.assert_array_equal(found[key], expected)
 
 
+@pytest.mark.spec("CM-2.12")
 def test_reconstruct_takes_a_recipe_that_flags_overrule(workplace, tmp_path, capsys):
     recipe, output = tmp_path / "r.toml", tmp_path / "out"
     recipe.write_text('frames = ":none"\nenergy = "8keV"\ndistance = 2\ndetector-pixel = "75 um"\n')

@@ -50,6 +50,7 @@ def _turned(scan):
     return replace(scan, positions_yx=scan.positions_yx[:, ::-1], object_guess=None)
 
 
+@pytest.mark.spec("CM-2.13")
 @pytest.mark.parametrize(
     ("name", "flag", "given", "wanted"),
     [

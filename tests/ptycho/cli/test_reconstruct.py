@@ -105,6 +105,7 @@ def test_its_image_is_an_arm_of_a_comparison_and_lies_where_it_belongs(workplace
     np.testing.assert_allclose(again.image.values, first.image.values, atol=2e-6)
 
 
+@pytest.mark.spec("CM-9.12")
 def test_its_image_opens_elsewhere(workplace, tmp_path, capsys):
     flags = ("--quiet", "--export", "product", "tiff")
     assert main(_arguments(workplace, tmp_path / "none", *flags)) == 2

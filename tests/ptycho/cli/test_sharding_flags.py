@@ -65,6 +65,7 @@ def test_the_report_tells_how_a_run_was_cut(whole):
     }
 
 
+@pytest.mark.spec("CM-5.10")
 def test_a_stopped_run_goes_on_with_resume(workplace, whole, tmp_path, monkeypatch, capsys):
     output, kept = tmp_path / "out", tmp_path / "kept"
     write = ShardStore.write
@@ -154,6 +155,7 @@ def test_workers_of_a_cluster_open_model_and_scan_themselves(
     assert len(sharding_in(output)["workers"]) >= 1
 
 
+@pytest.mark.spec("CM-5.10")
 def test_every_arm_of_a_comparison_has_its_own_checkpoint(workplace, tmp_path, threads_for_a_cluster):
     arms = [f"{label}={workplace / 'model'}" for label in ("First net", "second")]
     flags = ["--arm", arms[0], "--arm", arms[1], "--test_data", workplace / "scan.npz"]
