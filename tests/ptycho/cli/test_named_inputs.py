@@ -79,7 +79,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("words", CASES, ids=lambda words: "-".join(words[:3]))
+@pytest.mark.parametrize("words", CASES, ids=lambda words: f"{words[0]}-{words[-1]}")
 def test_an_input_is_refused_as_an_output(workplace, capsys, words):
     before = {path: path.read_bytes() for path in workplace.rglob("*") if path.is_file()}
     assert main([*words, "--overwrite"]) == 2
