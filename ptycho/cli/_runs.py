@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,12 +14,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autobatch import DeviceMemory, list_devices
+from ptycho.cli import _logging, _orientation
+from ptycho.cli._log_start import log_start
 from ptycho.orientation import OrientationFindings
 from ptycho.report import RunInfo
 from ptycho.report.fingerprints import InputFile, input_files
 
 if TYPE_CHECKING:
+    from ptycho.comparison import Arm
     from ptycho.data import ScanData
+    from ptycho.reconstruction import InferenceSettings
 
 _MOST_FRAMES = 256
 
@@ -56,6 +62,23 @@ class RunStart:
             intensity_per_frame=_intensity_per_frame(self.scan),
             orientation=self.orientation,
         )
+
+
+@contextmanager
+def begun(
+    arguments: argparse.Namespace,
+    log: Path,
+    inputs: Sequence[tuple[str, Path]],
+    scan: ScanData,
+    arms: Sequence[Arm] = (),
+    settings: InferenceSettings | None = None,
+) -> Iterator[RunStart]:
+    """Begin a run: give its start, the check of the orientation done, and keep its log in the file `log`."""
+    start = RunStart.now(scan, inputs)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with _logging.file_log(log):
+        log_start(arguments, inputs)
+        yield _orientation.with_orientation(start, arguments, scan, arms, settings)
 
 
 def _intensity_per_frame(scan: ScanData) -> float:

@@ -17,7 +17,6 @@ from ptycho.cli import (
     _inputs,
     _logging,
     _named_inputs,
-    _orientation,
     _paths,
     _sharding_flags,
 )
@@ -53,11 +52,12 @@ def run(arguments: argparse.Namespace) -> int:
     _flags.check_batch_memo(arguments.batch_memo)
     _sharding_flags.check_sharding(arguments)
     output, dump = _output_folder(arguments), _dump_folder(arguments)
-    inputs = _named_inputs.inputs_of(arguments)
-    output.check(inputs)
-    before = Snapshot.of(inputs, but=output.path)
+    inputs = _named_inputs.named_inputs(arguments)
+    read = [path for _, path in inputs]
+    output.check(read)
+    before = Snapshot.of(read, but=output.path)
     if dump is not None:
-        dump.check(inputs, flag="--baseline-debug-dir")
+        dump.check(read, flag="--baseline-debug-dir")
 
     from ptycho.models.devices import computing_on
 
@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
             print_plan(job.arms, job.scan, job.settings)
             return 0
         with _sharding_flags.sharded(arguments, job.arms) as arms, _errors.working(), output.in_use():
-            return _compare(arguments, replace(job, arms=arms), output, before)
+            return _compare(arguments, replace(job, arms=arms), inputs, output, before)
 
 
 def _output_folder(arguments: argparse.Namespace) -> _paths.OutputFolder:
@@ -82,18 +82,19 @@ def _output_folder(arguments: argparse.Namespace) -> _paths.OutputFolder:
     return _paths.OutputFolder(arguments.output_dir, replaces, overwrite)
 
 
-def _compare(arguments: argparse.Namespace, job: _Job, output: _paths.OutputFolder, before: Snapshot) -> int:
-    from ptycho.cli._log_start import log_start
-    from ptycho.cli._runs import RunStart
+def _compare(
+    arguments: argparse.Namespace,
+    job: _Job,
+    inputs: Sequence[tuple[str, Path]],
+    output: _paths.OutputFolder,
+    before: Snapshot,
+) -> int:
+    from ptycho.cli._runs import begun
     from ptycho.cli._summary import print_summary
     from ptycho.report.names import LOG_FILE
 
-    inputs = _named_inputs.named_inputs(arguments)
-    start, log = RunStart.now(job.scan, inputs), output.path / LOG_FILE
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with _logging.file_log(log):
-        log_start(arguments, inputs)
-        start = _orientation.with_orientation(start, arguments, job.scan, job.arms, job.settings)
+    log = output.path / LOG_FILE
+    with begun(arguments, log, inputs, job.scan, job.arms, job.settings) as start:
         with _logging.progress_display(arguments) as progress:
             result = _inputs.with_changes(_result(arguments, job, progress), before)
             with progress.stage("files, plots", 1, "steps") as stage:

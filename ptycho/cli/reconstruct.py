@@ -80,9 +80,10 @@ def run(arguments: argparse.Namespace) -> int:
     _sharding_flags.check_sharding(arguments)
     overwrite = arguments.overwrite or _sharding_flags.continues(arguments)
     output = _paths.OutputFolder(arguments.output_dir, (*_results(), _LOG), overwrite)
-    inputs = _named_inputs.inputs_of(arguments)
-    output.check(inputs)
-    before = Snapshot.of(inputs, but=output.path)
+    inputs = _named_inputs.named_inputs(arguments)
+    read = [path for _, path in inputs]
+    output.check(read)
+    before = Snapshot.of(read, but=output.path)
     _flags.check_batch_memo(arguments.batch_memo)
 
     from ptycho.models.devices import computing_on
@@ -96,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
             print_plan([arm], scan, settings)
             return 0
         with _sharding_flags.sharded(arguments, [arm]) as arms, _errors.working(), output.in_use():
-            return _reconstruct(arguments, arms, scan, settings, output, before)
+            return _reconstruct(arguments, arms, scan, settings, inputs, output, before)
 
 
 def _bytes_to_write(arguments: argparse.Namespace, scan: ScanData, settings: ComparisonSettings) -> int:
@@ -142,20 +143,16 @@ def _reconstruct(
     arms: Sequence[Arm],
     scan: ScanData,
     settings: ComparisonSettings,
+    inputs: Sequence[tuple[str, Path]],
     output: _paths.OutputFolder,
     before: Snapshot,
 ) -> int:
-    from ptycho.cli._log_start import log_start
-    from ptycho.cli._runs import RunStart
+    from ptycho.cli._runs import begun
     from ptycho.cli._summary import print_runs
     from ptycho.comparison import compare
 
-    inputs = _named_inputs.named_inputs(arguments)
-    start, log = RunStart.now(scan, inputs), output.path / _LOG
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with _logging.file_log(log):
-        log_start(arguments, inputs)
-        start = _orientation.with_orientation(start, arguments, scan, arms, settings)
+    log = output.path / _LOG
+    with begun(arguments, log, inputs, scan, arms, settings) as start:
         with _logging.progress_display(arguments) as progress:
             result = compare(arms, scan, settings=settings, progress=progress)
         # Without an image there is nothing to keep.

@@ -96,15 +96,16 @@ def run(arguments: argparse.Namespace) -> int:
     _flags.check_phase_limits(arguments)
     settings = _settings(arguments)
     output = _paths.OutputFolder(arguments.output_dir, (*_results(), _LOG), arguments.overwrite)
-    inputs = _named_inputs.inputs_of(arguments)
-    output.check(inputs)
-    before = Snapshot.of(inputs, but=output.path)
+    inputs = _named_inputs.named_inputs(arguments)
+    read = [path for _, path in inputs]
+    output.check(read)
+    before = Snapshot.of(read, but=output.path)
     scan, start = _open(arguments)
     if arguments.dry_run:
         print(_plan(scan, start, settings))
         return 0
     with _computing(settings), _errors.working(), output.in_use():
-        return _refine(arguments, scan, start, settings, output, before)
+        return _refine(arguments, scan, start, settings, inputs, output, before)
 
 
 def _settings(arguments: argparse.Namespace) -> RefinementSettings:
@@ -176,20 +177,16 @@ def _refine(
     scan: ScanData,
     start: FinishedArm | None,
     settings: RefinementSettings,
+    inputs: Sequence[tuple[str, Path]],
     output: _paths.OutputFolder,
     before: Snapshot,
 ) -> int:
-    from ptycho.cli._log_start import log_start
-    from ptycho.cli._runs import RunStart
+    from ptycho.cli._runs import begun
     from ptycho.cli._summary import print_runs
     from ptycho.refinement import refine
 
-    inputs = _named_inputs.named_inputs(arguments)
-    began, log = RunStart.now(scan, inputs), output.path / _LOG
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with _logging.file_log(log):
-        log_start(arguments, inputs)
-        began = _orientation.with_orientation(began, arguments, scan)
+    log = output.path / _LOG
+    with begun(arguments, log, inputs, scan) as began:
         with _logging.progress_display(arguments) as progress:
             run = refine(
                 None if start is None else start.image,
