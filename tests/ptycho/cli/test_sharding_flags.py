@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from thread_cluster import client_of_threads
 
 from ptycho.cli.compare_models import main as compare
 from ptycho.cli.reconstruct import main as reconstruct
@@ -126,21 +127,12 @@ def test_a_scheduler_file_that_is_missing_is_told_before_any_work(workplace, tmp
 @pytest.fixture
 def threads_for_a_cluster(monkeypatch):
     """`local:2` as threads of this process, which start at once."""
-    distributed = pytest.importorskip("distributed")
+    pytest.importorskip("distributed")
 
     @contextmanager
     def client_of(scheduler):
         assert scheduler == "local:2"
-        with (
-            distributed.LocalCluster(
-                n_workers=2,
-                threads_per_worker=1,
-                processes=False,
-                dashboard_address="127.0.0.1:0",
-                memory_limit=None,
-            ) as cluster,
-            distributed.Client(cluster) as client,
-        ):
+        with client_of_threads() as client:
             yield client
 
     monkeypatch.setattr("ptycho.distributed.cluster_client", client_of)

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 from oracle_model import OracleModel, lopsided_scan
+from thread_cluster import client_of_threads
 
 from autobatch import BatchCost
 from autobatch.testing import inject_oom
@@ -51,16 +52,7 @@ def scan():
 @pytest.fixture(scope="module")
 def client():
     """Two workers that are threads of this process."""
-    with (
-        distributed.LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            processes=False,
-            dashboard_address="127.0.0.1:0",
-            memory_limit=None,
-        ) as cluster,
-        distributed.Client(cluster) as found,
-    ):
+    with client_of_threads() as found:
         yield found
 
 
