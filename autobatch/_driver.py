@@ -25,7 +25,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from autobatch import _tensorflow
+from autobatch import _allocators
 from autobatch._batch_run import BatchRun, Continuation, SkippedItem
 from autobatch._first_size import FirstSize
 from autobatch._guards import GuardedStage
@@ -43,6 +43,8 @@ from autobatch.errors import CommitOutOfMemoryError, DoesNotFitError, ResultLeng
 
 _logger = logging.getLogger(__name__)
 _MEMORY_INTERVAL_S = 1.0
+# A reading of a card may take tens of milliseconds; readings take at most one part in this many of a run.
+_READING_SHARE = 200
 # The caller's own size, or all the items: these are halved, planned ones go down to the next planned size.
 _NOT_A_PLANNED_SIZE = ("caller", "items", "max_batch_size")
 _NO_PLAN = BatchPlan(batch_size=0, reason="the run ended before a size was planned", limited_by="no_estimate")
@@ -115,7 +117,7 @@ class Loop:
     ) -> None:
         self._task, self._first_size, self._sizes, self._stage = task, first_size, sizes, stage
         self._is_watched = is_watched
-        self._record = AttemptRecord(clock)
+        self._record, self._clock = AttemptRecord(clock), clock
         self._plan = _NO_PLAN
         self._handled = sys.exc_info()[1]
         self._cursor = self._committing = task.start
@@ -143,7 +145,9 @@ class Loop:
             self._first = self._caught = self._handled = None
 
     def _run(self) -> None:
-        self._plan = opened(self._first_size, self._try_size, mean_weight=self._sizes.mean_weight)
+        self._plan, self._first_size = opened(
+            self._first_size, self._try_size, mean_weight=self._sizes.mean_weight
+        )
         self._sizes.halves = self._plan.limited_by in _NOT_A_PLANNED_SIZE
         self._sizes.begin(self._plan.batch_size)
         self._stage.batch_size(int(self._sizes.size), self._plan.reason)
@@ -242,8 +246,9 @@ class Loop:
         now_s = self._record.finished(start, stop)
         self._stage.advance(stop - start)
         if now_s >= self._memory_due_s:
-            self._memory_due_s = now_s + _MEMORY_INTERVAL_S
             self._stage.memory(self._first_size.probe())
+            took_s = self._clock() - now_s
+            self._memory_due_s = now_s + max(_MEMORY_INTERVAL_S, _READING_SHARE * took_s)
 
     def _recover(self, start: int, stop: int) -> None:
         """Make room and choose what is tried next."""
@@ -352,5 +357,5 @@ class Loop:
 
 
 def _highest_peak(first_size: FirstSize) -> int | None:
-    statistics = _tensorflow.allocator_statistics(first_size.allocator())
+    statistics = _allocators.statistics(first_size.allocator())
     return None if statistics is None else statistics.peak_bytes or None

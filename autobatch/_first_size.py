@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from autobatch import _tensorflow
+from autobatch import _allocators
+from autobatch._measure import PeakMeter
 from autobatch._numbers import checked_count, checked_fraction
 from autobatch._planner import bucket_below, is_in_one_piece, plan_within
 from autobatch._probe import Device, as_probe
@@ -123,8 +124,21 @@ class FirstSize:
             self.memo.record(plan, attempts, plan.memory if plan.memory is not None else self.probe())
 
     def allocator(self) -> str:
-        """Return TensorFlow's name of the device whose allocator counts this run's memory."""
-        return _tensorflow.allocator_name(self.probe().device if callable(self.device) else self.device)
+        """Return the name of the device whose allocator counts this run's memory."""
+        return _allocators.name(self._named_device())
+
+    def meter(self) -> PeakMeter:
+        """Return what notes the peaks of this run's batches."""
+        return PeakMeter(self._named_device())
+
+    def on(self, device: str) -> FirstSize:
+        """Return the same for the device on which a batch was seen to take memory, if the caller named none."""
+        if self.device is not None or device == self.allocator():
+            return self
+        return replace(self, device=device, probe=as_probe(device))
+
+    def _named_device(self) -> str | None:
+        return self.probe().device if callable(self.device) else self.device
 
     def _given(self, batch_size: int) -> BatchPlan:
         size = self.limited(batch_size)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from autobatch import _host, _nvml, _tensorflow
+from autobatch import _host, _nvml, _pytorch, _tensorflow
 from autobatch._nvml import Card, CardMemory, NvmlUnavailableError
-from autobatch._tensorflow import AllocatorStatistics, TensorflowGpu
-from autobatch._types import DeviceMemory
+from autobatch._pytorch import Pool
+from autobatch._tensorflow import TensorflowGpu
+from autobatch._types import AllocatorStatistics, DeviceMemory
 
 # What a CUDA context with cuDNN and cuBLAS takes before the first tensor; hundreds of MiB, by driver.
 CUDA_CONTEXT_BYTES = 400 << 20
@@ -21,10 +22,10 @@ _MIB = 1 << 20
 def n_gpus() -> int | None:
     """Return how many GPUs this process may use: TensorFlow's count if it is imported, else NVML's.
 
-    None if the driver is there but does not say.
+    None if the driver is there but does not say. Where TensorFlow sees none, those that PyTorch uses count.
     """
     if _tensorflow.imported() is not None:
-        return len(_tensorflow.gpus())
+        return len(_tensorflow.gpus()) or _pytorch.n_cards()
     try:
         return len(_nvml.cuda_cards())
     except NvmlUnavailableError as error:
@@ -47,10 +48,12 @@ def gpu_memory(index: int) -> DeviceMemory:
     gpu = None
     if _tensorflow.imported() is not None:
         gpus = _tensorflow.gpus()
-        if index >= len(gpus):  # imported after the device was looked up, and sees fewer than NVML
+        if index < len(gpus):
+            gpu = gpus[index]
+        elif index >= _pytorch.n_cards():  # imported after the device was looked up, and sees fewer than NVML
             return _as_memory(index, None, None, None, ["TensorFlow does not see this card"])
-        gpu = gpus[index]
     card, reading = _from_nvml(index, gpu, notes)
+    pool = _pytorch.pool(index) if gpu is None else None
     if reading is not None and reading.total_bytes == 0:
         return _shared_with_host(index, card, notes)
     statistics = _tensorflow.allocator_statistics(f"GPU:{index}")
@@ -58,6 +61,8 @@ def gpu_memory(index: int) -> DeviceMemory:
         statistics = AllocatorStatistics(current_bytes=0, peak_bytes=0)  # it need not count
     if gpu is not None and statistics is not None:
         bound = _started(gpu, statistics, reading)
+    elif pool is not None:
+        bound = _in_pytorch(pool, reading)
     elif reading is not None:
         bound = _not_started(gpu, card, reading)
     else:
@@ -87,11 +92,12 @@ def _from_nvml(
 ) -> tuple[Card | None, CardMemory | None]:
     card = None
     try:
-        card = _matching_card(_nvml.cuda_cards(), index, gpu)
-        if card is None:
-            notes.append("NVML does not list this card")
-            return None, None
-        return card, _nvml.card_memory(card)
+        with _nvml.held_open():
+            card = _matching_card(_nvml.cuda_cards(), index, gpu)
+            if card is None:
+                notes.append("NVML does not list this card")
+                return None, None
+            return card, _nvml.card_memory(card)
     except NvmlUnavailableError as error:
         notes.append(str(error))
         return card, None
@@ -120,6 +126,22 @@ def _not_started(gpu: TensorflowGpu | None, card: Card | None, reading: CardMemo
         total_bytes=reading.total_bytes,
         free_bytes=reading.free_bytes,
         usable_bytes=usable_bytes,
+        source=source,
+    )
+
+
+def _in_pytorch(pool: Pool, reading: CardMemory | None) -> _Bound:
+    """Add to what the card has free what PyTorch has taken of it and not handed out."""
+    seen_bytes, source = pool.card_free_bytes, "CUDA and PyTorch's pool"
+    if reading is not None:
+        seen_bytes, source = reading.free_bytes, "NVML and PyTorch's pool"
+    free_bytes = seen_bytes + pool.unused_bytes
+    if pool.limit_bytes is not None and pool.limit_bytes < free_bytes:
+        free_bytes, source = max(0, pool.limit_bytes), "PyTorch's limit"
+    return _Bound(
+        total_bytes=pool.card_total_bytes if reading is None else reading.total_bytes,
+        free_bytes=free_bytes,
+        usable_bytes=free_bytes,
         source=source,
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import Any
 
-from autobatch import _tensorflow
+from autobatch import _allocators
 from autobatch._types import BatchCost
 from autobatch.errors import CannotMeasureError
 
@@ -14,37 +14,54 @@ MEASURED_SIZES = (1, 2, 4)
 
 
 class PeakMeter:
-    """Notes the allocator's peak during batches of different sizes.
+    """Notes the allocators' peaks during batches of different sizes.
 
     Parameters
     ----------
-    device : str
-        ``"CPU:0"`` or ``"GPU:i"`` in TensorFlow's numbering.
+    device : str, optional
+        ``"CPU:0"`` or ``"GPU:i"``. Where it is not given the work is taken to be on the device whose memory rises most.
     """
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str | None) -> None:
         self._device = device
-        self.peaks: dict[int, int] = {}
+        self._peaks: dict[str, dict[int, int]] = {}
 
     def measured(self, compute: Callable[[int, int], Any]) -> Callable[[int, int], Any]:
-        """Return `compute` with its peak noted, if it succeeds and the allocator counts."""
+        """Return `compute` with its peak noted, if it succeeds and an allocator counts."""
 
         def measured_compute(start: int, stop: int) -> Any:
-            before = _tensorflow.allocator_statistics(self._device)
-            _tensorflow.reset_peak(self._device)
+            before = {device: _allocators.statistics(device) for device in _allocators.watched(self._device)}
+            for device in before:
+                _allocators.reset_peak(device)
             result = compute(start, stop)
-            after = _tensorflow.allocator_statistics(self._device)
-            if after is not None:
-                in_use = 0 if before is None else before.current_bytes
-                self.peaks[stop - start] = max(0, after.peak_bytes - in_use)
+            for device in _allocators.watched(
+                self._device
+            ):  # a framework may have started its cards just now
+                after, earlier = _allocators.statistics(device), before.get(device)
+                if after is not None:
+                    in_use = 0 if earlier is None else earlier.current_bytes
+                    rise = max(0, after.peak_bytes - in_use)
+                    self._peaks.setdefault(device, {})[stop - start] = rise
             return result
 
         return measured_compute
 
     @property
+    def device(self) -> str:
+        """The device whose memory rises most, ``"CPU:0"`` or ``"GPU:i"``."""
+        if not self.has_statistics:
+            return _allocators.name(self._device)
+        return max(self._peaks, key=lambda device: max(self._peaks[device].values()))
+
+    @property
+    def peaks(self) -> dict[int, int]:
+        """Peak bytes on that device by batch size."""
+        return self._peaks.get(self.device, {})
+
+    @property
     def has_statistics(self) -> bool:
         """Whether any peak was seen; an allocator that does not count reports zeros."""
-        return any(self.peaks.values())
+        return any(any(peaks.values()) for peaks in self._peaks.values())
 
     def cost(self) -> BatchCost:
         """Return the line through the peaks; only where there are statistics."""
@@ -104,7 +121,8 @@ def measure_cost(
     keep : callable, optional
         ``keep(start, stop, result)`` receives each result, so that the work is not lost.
     device : str, optional
-        ``"cpu"`` or ``"GPU:i"``; TensorFlow's first GPU, else the CPU, by default.
+        ``"cpu"`` or ``"GPU:i"``; by default TensorFlow's first GPU, else the CPU or the card on which PyTorch's
+        memory rises.
 
     Returns
     -------
@@ -120,7 +138,7 @@ def measure_cost(
     """
     if len(set(sizes)) < 2 or min(sizes) < 1:
         raise ValueError(f"sizes is {tuple(sizes)} but must hold two or more different sizes of 1 or more.")
-    meter = PeakMeter(_tensorflow.allocator_name(device))
+    meter = PeakMeter(device if device is None else _allocators.name(device))
     measured, start = meter.measured(compute), 0
     for size in sizes:
         result = measured(start, start + size)

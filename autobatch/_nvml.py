@@ -1,7 +1,7 @@
 """NVIDIA's management library through nvidia-ml-py; the one file that imports pynvml.
 
-Every call opens the library and closes it again. NVML counts its openings per process, so that this costs
-little while anything else holds the card, needs no state here, and works after a fork and in any thread.
+Every call opens the library and closes it again. NVML counts its openings per process, so that this needs no state
+here, and works after a fork and in any thread. The first opening is slow (`held_open`).
 
 Drivers, the layers that share a card between containers and packages that replace pynvml's functions answer
 what no documentation foresees. So every answer is checked for type and range, and whatever an answer raises
@@ -13,8 +13,9 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -78,6 +79,15 @@ class CardMemory:
     free_bytes: int
 
 
+@contextmanager
+def held_open() -> Iterator[None]:
+    """Hold the library open, so that of the calls within only this opening takes its time; they tell if it fails."""
+    with ExitStack() as stack:
+        with suppress(NvmlUnavailableError):
+            stack.enter_context(_session())
+        yield
+
+
 def cuda_cards(environ: Mapping[str, str] = os.environ) -> list[Card]:
     """Return the cards in CUDA's order, as far as the environment lets this process see them.
 
@@ -134,28 +144,41 @@ def visible_cards(cards: Sequence[Card], slices: Sequence[Card], environ: Mappin
         )
         ordered = [card if card.fault else next(answering) for card in cards]
     wanted = environ.get("CUDA_VISIBLE_DEVICES")
-    found = ordered if wanted is None else list(_named_cards(wanted, ordered, slices))
+    found = ordered if wanted is None else _named_cards(wanted, ordered, slices)
     # CUDA cannot use a divided card as a whole: it takes the first slice.
     return [next((s for s in slices if c.mig_index is None and s.index == c.index), c) for c in found]
 
 
-def _named_cards(wanted: str, ordered: Sequence[Card], slices: Sequence[Card]) -> Iterator[Card]:
-    """Yield the cards of ``CUDA_VISIBLE_DEVICES``; the first entry that names none ends the list."""
-    seen: list[Card] = []
-    for entry in wanted.split(","):
-        card = _named_card(entry.strip(), ordered, slices)
-        if card is None or card in seen:
-            return
-        seen.append(card)
-        yield card
+def _named_cards(wanted: str, ordered: Sequence[Card], slices: Sequence[Card]) -> list[Card]:
+    """Return the cards of ``CUDA_VISIBLE_DEVICES`` as CUDA's driver reads it.
+
+    The first entry says whether the list is one of numbers or of names. The first entry that names no card ends it,
+    and a card that is named twice leaves none at all.
+    """
+    entries = [entry.strip() for entry in wanted.split(",")]
+    named = _named_by_uuid if entries[0].startswith(("GPU-", "MIG-")) else _named_by_number
+    found: list[Card] = []
+    for entry in entries:
+        card = named(entry, ordered, slices)
+        if card is None:
+            break
+        if card in found:
+            return []
+        found.append(card)
+    return found
 
 
-def _named_card(entry: str, ordered: Sequence[Card], slices: Sequence[Card]) -> Card | None:
-    if entry.isdecimal():
-        if len(entry) > len(str(_MOST_CARDS)):
-            return None
-        return ordered[int(entry)] if int(entry) < len(ordered) else None
-    if not entry.startswith(("GPU-", "MIG-")):
+def _named_by_number(entry: str, ordered: Sequence[Card], _slices: Sequence[Card]) -> Card | None:
+    """Return the card of a number; the driver reads its digits and stops at what follows them."""
+    digits = re.match(r"[+-]?[0-9]+", entry)
+    if digits is None or len(digits[0]) > len(str(_MOST_CARDS)) + 1:
+        return None
+    index = int(digits[0])
+    return ordered[index] if 0 <= index < len(ordered) else None
+
+
+def _named_by_uuid(entry: str, ordered: Sequence[Card], slices: Sequence[Card]) -> Card | None:
+    if entry in ("GPU-", "MIG-") or not entry.startswith(("GPU-", "MIG-")):
         return None
     matches = [card for card in (*ordered, *slices) if card.uuid.startswith(entry)]
     if entry.startswith("MIG-GPU-"):
@@ -186,6 +209,8 @@ def _session() -> Iterator[Any]:
             yield pynvml
         finally:
             _optional(pynvml.nvmlShutdown, None)
+    except NvmlUnavailableError:  # from a call that was held open
+        raise
     except Exception as error:
         reason = f"NVML does not answer: {_in_words(error)}"
         _log_once(reason)

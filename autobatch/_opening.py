@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from autobatch import _tensorflow
+from autobatch import _allocators
 from autobatch._first_size import FirstSize
 from autobatch._measure import MEASURED_SIZES, PeakMeter
 from autobatch._types import BatchPlan
@@ -19,8 +19,8 @@ _CHECKED_SHARES = (16, 4)
 _CHECKED_FROM = 1 / 8
 
 
-def opened(first_size: FirstSize, try_size: TrySize, *, mean_weight: float) -> BatchPlan:
-    """Return the plan for a run, after the batches that had to be run to know it.
+def opened(first_size: FirstSize, try_size: TrySize, *, mean_weight: float) -> tuple[BatchPlan, FirstSize]:
+    """Return the plan for a run, after the batches that had to be run to know it, and where it runs.
 
     Parameters
     ----------
@@ -34,26 +34,29 @@ def opened(first_size: FirstSize, try_size: TrySize, *, mean_weight: float) -> B
 
     Returns
     -------
-    BatchPlan
+    plan : BatchPlan
         The size to go on with.
+    first_size : FirstSize
+        What was passed, for the device on which the batches were seen to take memory.
     """
     plan = first_size.known()
     if plan is None:
         return _measured(first_size, try_size, mean_weight)
     if _needs_check(plan, first_size):
-        return _checked(plan, first_size, try_size)
-    return plan
+        plan = _checked(plan, first_size, try_size)
+    return plan, first_size
 
 
-def _measured(first_size: FirstSize, try_size: TrySize, mean_weight: float) -> BatchPlan:
+def _measured(first_size: FirstSize, try_size: TrySize, mean_weight: float) -> tuple[BatchPlan, FirstSize]:
     """Run small batches and plan from their peaks, then go up to what they lead to."""
-    meter = PeakMeter(first_size.allocator())
+    meter = first_size.meter()
     wanted = [first_size.limited(math.ceil(size * mean_weight)) for size in MEASURED_SIZES]
     for size in dict.fromkeys(wanted):
         try_size(size, meter)
         if not meter.has_statistics:
-            return _unmeasured(first_size, mean_weight)
-    return _approached(first_size.planned(meter.cost()), meter, first_size, try_size)
+            return _unmeasured(first_size, mean_weight), first_size
+    first_size = first_size.on(meter.device)
+    return _approached(first_size.planned(meter.cost()), meter, first_size, try_size), first_size
 
 
 def _unmeasured(first_size: FirstSize, mean_weight: float) -> BatchPlan:
@@ -73,14 +76,14 @@ def _needs_check(plan: BatchPlan, first_size: FirstSize) -> bool:
     predicted = plan.predicted_peak_bytes or 0
     if predicted < _CHECKED_FROM * plan.memory.usable_bytes:
         return False
-    statistics = _tensorflow.allocator_statistics(first_size.allocator())
+    statistics = _allocators.statistics(first_size.allocator())
     return statistics is not None and statistics.peak_bytes > 0
 
 
 def _checked(plan: BatchPlan, first_size: FirstSize, try_size: TrySize) -> BatchPlan:
     """Correct an estimate by what small batches of the planned run take."""
     most = plan.batch_size if plan.limited_by == "host" else None
-    plan = _approached(plan, PeakMeter(first_size.allocator()), first_size, try_size)
+    plan = _approached(plan, first_size.meter(), first_size, try_size)
     if most is not None and plan.batch_size > most:
         return replace(plan, batch_size=most, limited_by="host")
     return plan

@@ -5,23 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import re
-import sys
 from dataclasses import dataclass
 from typing import Any
+
+from autobatch._modules import whole_module
+from autobatch._types import AllocatorStatistics
 
 _logger = logging.getLogger(__name__)
 _FIRST_REGION_BYTES = 2 << 20
 # By device, over all resets: what an allocator has once taken from a growing pool it keeps.
 _highest_peaks: dict[str, int] = {}
-
-
-@dataclass(frozen=True, kw_only=True)
-class AllocatorStatistics:
-    """Bytes that the allocator of one device has handed out: now, at most since the last reset, and at most ever."""
-
-    current_bytes: int
-    peak_bytes: int
-    highest_peak_bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,28 +51,14 @@ class TensorflowGpu:
 def imported() -> Any | None:
     """Return the TensorFlow module if the program has imported it completely, else None.
 
-    The one place that answers this. A module is listed before its code has run: another thread may be
-    importing it, an import may have failed on the way, and a folder of that name is a module too.
+    The one place that answers this.
     """
-    return _whole_module("tensorflow", ("config", "errors", "__version__"))
+    return whole_module("tensorflow", "config", "errors", "__version__")
 
 
 def keras_imported() -> Any | None:
     """Return the Keras module if the program has imported it completely, else None."""
-    return _whole_module("keras", ("config", "Model", "tree"))
-
-
-def _whole_module(name: str, attributes: tuple[str, ...]) -> Any | None:
-    module = sys.modules.get(name)
-    if module is None:
-        return None
-    try:
-        if getattr(getattr(module, "__spec__", None), "_initializing", False):
-            return None
-        return module if all(hasattr(module, attribute) for attribute in attributes) else None
-    except Exception as error:  # noqa: BLE001 - lazily loaded attributes raise what their import raises
-        _logger.debug("%s is imported but not whole: %s", name, error)
-        return None
+    return whole_module("keras", "config", "Model", "tree")
 
 
 def is_started() -> bool:
@@ -151,13 +130,6 @@ def _grows(tensorflow: Any, card: Any) -> bool:
     if forced in ("true", "false"):
         return forced == "true"
     return bool(tensorflow.config.experimental.get_memory_growth(card))
-
-
-def allocator_name(device: str | None) -> str:
-    """Return the allocator's device for a user's word: ``"CPU:0"``, or ``"GPU:i"``."""
-    if device is None:
-        return next((gpu.name for gpu in gpus()), "CPU:0")
-    return "CPU:0" if device.upper().startswith(("CPU", "HOST")) else device.upper()
 
 
 def allocator_statistics(device: str) -> AllocatorStatistics | None:

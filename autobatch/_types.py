@@ -93,6 +93,15 @@ class DeviceMemory:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AllocatorStatistics:
+    """Bytes that the allocator of one device has handed out: now, at most since the last reset, and at most ever."""
+
+    current_bytes: int
+    peak_bytes: int
+    highest_peak_bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class BatchCost:
     """Peak memory of a batch as a straight line: ``fixed_bytes + n · bytes_per_item``.
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from autobatch import _tensorflow, enable_memory_growth
+from autobatch import _allocators, _tensorflow, enable_memory_growth
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -118,7 +118,7 @@ def test_growth_needs_tensorflow(monkeypatch):
 )
 def test_the_allocator_of_a_device(pretend, device, name):
     pretend(["T4", "T4"])
-    assert _tensorflow.allocator_name(device) == name
+    assert _allocators.name(device) == name
 
 
 def test_looking_does_not_start_tensorflow_and_the_limit_is_read_from_the_started_device():

@@ -1,13 +1,15 @@
 """What is free on a GPU in each of TensorFlow's modes, with TensorFlow and NVML faked at the edge."""
 
+import sys
 from types import SimpleNamespace
 
 import pytest
 
-from autobatch import _gpu, _nvml, _tensorflow, device_memory
+from autobatch import _allocators, _gpu, _nvml, _pytorch, _tensorflow, device_memory, run_in_batches
 from autobatch._gpu import gpu_memory, reserve_bytes
 from autobatch._nvml import Card, CardMemory, NvmlUnavailableError
-from autobatch._tensorflow import AllocatorStatistics, TensorflowGpu
+from autobatch._tensorflow import TensorflowGpu
+from autobatch._types import AllocatorStatistics
 from autobatch.errors import DeviceNotFoundError
 
 GIB, MIB = 1 << 30, 1 << 20
@@ -205,3 +207,112 @@ def test_tensorflows_reserve_by_generation(total_gib, capability, mib):
 def test_an_unknown_generation_is_taken_for_the_newest():
     assert reserve_bytes(80 * GIB, (0, 0)) == reserve_bytes(80 * GIB, (12, 0)) == 1800 * MIB
     assert (_gpu.n_gpus() or 0) >= 0
+
+
+class FakeCuda:
+    """Stands for ``torch.cuda`` on the second of two cards, with a caching allocator of plain numbers."""
+
+    def __init__(self, *, allocated=0, reserved=0, is_initialized=True, fraction=1.0):
+        self.allocated, self.reserved, self.peak, self.fraction = allocated, reserved, allocated, fraction
+        self.is_initialized = lambda: is_initialized
+        self.asked_of = []
+
+    def device_count(self):
+        return 2
+
+    def memory_allocated(self, index):
+        return self.allocated if index == 1 else 0
+
+    def memory_reserved(self, index):
+        return self.reserved if index == 1 else 0
+
+    def max_memory_allocated(self, index):
+        return self.peak if index == 1 else 0
+
+    def reset_peak_memory_stats(self, index):
+        self.peak = self.allocated
+
+    def mem_get_info(self, index):
+        self.asked_of.append(index)
+        return 50 * GIB, 80 * GIB
+
+    def get_per_process_memory_fraction(self, index):
+        return self.fraction
+
+
+@pytest.fixture
+def pytorch(machine, monkeypatch):
+    """Let the program use PyTorch on its second card, which NVML lists with 8 of 16 GiB free."""
+    machine.gpus = []
+    machine.memory[T4] = CardMemory(total_bytes=16 * GIB, free_bytes=8 * GIB)
+
+    def use(**state):
+        cuda = FakeCuda(**state)
+        monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda, __version__="2"))
+        return cuda
+
+    return use
+
+
+def test_what_pytorch_holds_and_has_not_handed_out_is_free(pytorch):
+    pytorch(allocated=3 * GIB, reserved=5 * GIB)
+    memory = gpu_memory(1)
+    assert (memory.free_bytes, memory.usable_bytes, memory.total_bytes) == (10 * GIB, 10 * GIB, 16 * GIB)
+    assert memory.source == "NVML and PyTorch's pool"
+
+
+def test_a_fraction_set_in_pytorch_bounds_it(pytorch):
+    pytorch(allocated=3 * GIB, reserved=5 * GIB, fraction=0.1)
+    memory = gpu_memory(1)
+    assert (memory.free_bytes, memory.source) == (5 * GIB, "PyTorch's limit")
+
+
+def test_without_nvml_cuda_says_what_is_free(pytorch, machine):
+    pytorch(allocated=3 * GIB, reserved=5 * GIB)
+    machine.nvml_error = "NVML does not answer"
+    assert gpu_memory(1).free_bytes == 52 * GIB
+
+
+@pytest.mark.parametrize("state", [{"is_initialized": False}, {"reserved": 0}])
+def test_a_card_that_pytorch_does_not_use_is_left_alone(pytorch, state):
+    cuda = pytorch(**state)
+    assert gpu_memory(1).source == "NVML, TensorFlow not started"
+    assert cuda.asked_of == []
+
+
+def test_whatever_pytorch_raises_the_card_is_read(pytorch, monkeypatch):
+    cuda = pytorch(allocated=GIB, reserved=GIB)
+    monkeypatch.setattr(cuda, "memory_reserved", lambda index: 1 / 0)
+    assert gpu_memory(1).source == "NVML, TensorFlow not started"
+    assert _pytorch.statistics(1) == used(GIB, GIB)
+
+
+def test_a_card_of_pytorchs_can_be_named_beside_a_tensorflow_without_cuda(pytorch, monkeypatch):
+    monkeypatch.setattr(_tensorflow, "imported", lambda: object())
+    pytorch(allocated=GIB, reserved=GIB)
+    assert device_memory("GPU:1").free_bytes == 8 * GIB
+    with pytest.raises(DeviceNotFoundError, match="the last of 2 is GPU:1"):
+        device_memory("GPU:2")
+
+
+def test_work_of_pytorchs_is_measured_on_its_card_and_planned_with_its_memory(pytorch, monkeypatch):
+    monkeypatch.setattr(_tensorflow, "imported", lambda: object())
+    monkeypatch.setattr(_tensorflow, "allocator_statistics", lambda name: None)
+    cuda = pytorch(allocated=GIB, reserved=3 * GIB)
+
+    def compute(start, stop):
+        cuda.peak = max(cuda.peak, cuda.allocated + (stop - start) * 4 * MIB)
+        return list(range(start, stop))
+
+    run = run_in_batches(compute, 4000)
+    assert run.plan.memory.device == "GPU:1"
+    assert (run.plan.cost.source, run.plan.cost.bytes_per_item) == ("measured", 4 * MIB)
+    assert run.plan.batch_size >= 1024
+    assert run.measured_peak_bytes > GIB + run.plan.batch_size * 4 * MIB // 2
+    assert [item for output in run.outputs for item in output] == list(range(4000))
+
+
+def test_frameworks_on_one_card_are_added_up(pytorch, machine):
+    machine.gpus, machine.statistics = [tensorflow_gpu(cuda_index=1)], used(2 * GIB, 4 * GIB)
+    pytorch(allocated=3 * GIB, reserved=5 * GIB)
+    assert _allocators.statistics("GPU:0") == used(5 * GIB, 7 * GIB)

@@ -82,20 +82,38 @@ def test_free_is_nvmls_and_usable_leaves_tensorflows_reserve(driver):
 @pytest.mark.parametrize(
     ("visible", "names"),
     [
-        ("1", ["Fake T4"]),
-        ("1,0", ["Fake T4", "Fake H100"]),
+        ("1", ["T4"]),
+        ("1,0", ["T4", "H100"]),
         ("", []),
         ("-1", []),
-        ("0,7,1", ["Fake H100"]),
-        ("GPU-cafe", ["Fake T4"]),
-        ("GPU-beef0001-22,GPU-cafe0000-11", ["Fake H100", "Fake T4"]),
-        ("GPU-", []),
+        ("0,7,1", ["H100"]),
+        ("GPU-cafe", ["T4"]),
+        ("GPU-beef,GPU-cafe", ["H100", "T4"]),
         ("nonsense,0", []),
-        ("0,0", ["Fake H100"]),
+        # As the driver 580.159 reads them on an H200 (scripts/on_a_card.py).
+        ("0,0", []),
+        ("GPU-cafe,GPU-ca", []),
+        ("0,GPU-cafe", ["H100"]),
+        ("GPU-cafe,0", ["T4"]),
+        ("gpu-cafe", []),
+        ("GPU-", []),
+        ("all", []),
+        (" 1 ", ["T4"]),
+        ("01", ["T4"]),
+        ("+1", ["T4"]),
+        ("-0", ["H100"]),
+        ("0x1", ["H100"]),
+        ("1a,0 7", ["T4", "H100"]),
+        ("9" * 5000, []),
     ],
 )
-def test_cuda_visible_devices_is_honoured(driver, visible, names):
-    assert [gpu["name"] for gpu in gpus(driver, CUDA_VISIBLE_DEVICES=visible)] == names
+def test_cuda_visible_devices_is_read_as_the_driver_reads_it(visible, names):
+    cards = visible_cards([H100, T4], [], {"CUDA_VISIBLE_DEVICES": visible})
+    assert [card.name for card in cards] == names
+
+
+def test_cuda_visible_devices_is_honoured(driver):
+    assert [gpu["name"] for gpu in gpus(driver, CUDA_VISIBLE_DEVICES="1,0")] == ["Fake T4", "Fake H100"]
 
 
 @pytest.mark.parametrize("name", ["MIG-0255", "MIG-0255-aaaa", "MIG-GPU-beef0001-22/7/0"])
@@ -200,11 +218,15 @@ class Watching:
         stage.memory = lambda memory: readings.append([memory.device, memory.is_known])
         return stage
 
-seconds = iter(range(10**6))
+seconds = 0
 def run(compute, device):
     os.environ.pop("FAKE_NVML_FAIL", None)
+    def two_seconds_long(start, stop):
+        global seconds
+        seconds += 2
+        return compute(start, stop)
     return run_in_batches(
-        compute, 10, batch_size=2, device=device, progress=Watching(), clock=lambda: 2.0 * next(seconds)
+        two_seconds_long, 10, batch_size=2, device=device, progress=Watching(), clock=lambda: seconds
     )
 def lose_the_driver(start, stop):
     if start == 4:

@@ -238,25 +238,37 @@ def test_memory_of_unknown_size_and_the_rate_of_slow_work():
     assert [format_rate(rate) for rate in (0.123456, 99.96, 1234.5)] == ["0.123", "100", "1,234"]
 
 
-def test_a_run_reads_the_memory_at_most_once_a_second(caplog):
+@pytest.mark.parametrize(
+    ("reading_s", "seconds_of_readings"),
+    [(0.0, [0.5, 1.5, 2.5, 3.5, 4.5, 5.0]), (0.02, [0.5, 4.5, 5.0])],
+    ids=["quick", "slow"],
+)
+def test_a_run_reads_the_memory_at_most_once_a_second_and_slow_readings_rarely(
+    reading_s, seconds_of_readings
+):
+    seconds = 0.0
     readings = []
-    now_s = iter(index * 0.3 for index in range(1000))
-    fixed = FixedMemory(5)
+
+    def pass_time(by):
+        nonlocal seconds
+        seconds += by
 
     def probe():
-        readings.append(1)
-        return fixed()
+        readings.append(round(seconds, 1))
+        pass_time(reading_s)
+        return FixedMemory(5)()
 
     run_in_batches(
-        lambda start, stop: None,
-        20,
+        lambda start, stop: pass_time(0.5),
+        10,
         batch_size=1,
+        commit=lambda start, stop, result: None,
         device=probe,
         progress=LogProgress(),
-        clock=lambda: next(now_s),
+        clock=lambda: seconds,
     )
-    # Twenty batches take six seconds; one more reading names the allocator for the report.
-    assert len(readings) == 6
+    # The last reading names the allocator for the report.
+    assert readings == seconds_of_readings
 
 
 def test_a_bar_without_a_total_counts_what_is_done():
