@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -255,6 +255,7 @@ def _shift(arm: ArmResult) -> str:
 
 
 def _notes(result: ComparisonResult) -> list[str]:
+    """Return what is to be known of each arm; what holds for several alike is said once, with their labels."""
     notes = [f"{arm.label} has COLLAPSED: {arm.collapsed}." for arm in result.arms if arm.collapsed]
     for arm in result.arms:
         if arm.registration is not None and arm.registration_failed:
@@ -266,18 +267,25 @@ def _notes(result: ComparisonResult) -> list[str]:
             notes.append(f"{arm.label} was not registered: {arm.registration.failure}.{left}")
         if arm.strange_probe is not None:
             notes.append(f"{arm.label} may be wrong here: {arm.strange_probe}.")
-        if arm.n_rejected:
-            notes.append(f"{arm.label}: {arm.n_rejected} patches were not finite and were left out.")
-        if arm.verdict is not None:
-            notes.append(f"{arm.label}: {arm.verdict.diagnosis}")
-        for scored in (arm.metrics, arm.consistency, arm.verdict):
-            if scored is not None:
-                notes += [f"{arm.label}: {note}" for note in scored.notes]
-        if arm.metrics is not None and arm.metrics.frc is not None:
-            n_rings = len(arm.metrics.frc.frequency)
-            if n_rings < _FEW_RINGS:
-                notes.append(f"{arm.label}: the FRC has {n_rings} rings only; its cut-offs are coarse.")
-    return notes
+    labels: dict[str, list[str]] = {}
+    for arm in result.arms:
+        for note in _notes_of(arm):
+            labels.setdefault(note, []).append(arm.label)
+    return notes + [f"{', '.join(alike)}: {note}" for note, alike in labels.items()]
+
+
+def _notes_of(arm: ArmResult) -> Iterator[str]:
+    if arm.n_rejected:
+        yield f"{arm.n_rejected} patches were not finite and were left out."
+    if arm.verdict is not None:
+        yield arm.verdict.diagnosis
+    for scored in (arm.metrics, arm.consistency, arm.verdict):
+        if scored is not None:
+            yield from scored.notes
+    if arm.metrics is not None and arm.metrics.frc is not None:
+        n_rings = len(arm.metrics.frc.frequency)
+        if n_rings < _FEW_RINGS:
+            yield f"the FRC has {n_rings} rings only; its cut-offs are coarse."
 
 
 def _mebibytes(n_bytes: int) -> str:

@@ -68,7 +68,7 @@ def test_the_verdict_stands_between_a_constant_and_the_noise_and_is_said_in_word
     assert rows["(a constan"][3] == "21.9"
     assert rows["(counting "][3] == "1"
     assert "PtychoPINN: Each patch explains its frame but the stitched image does not." in text
-    assert "PtychoPINN: The last hundredth is a guess." in text
+    assert "PtychoPINN, ePIE: The last hundredth is a guess." in text
     assert "verdict" not in said(capsys, made.model_arm(verdict=None))
 
 
@@ -90,3 +90,14 @@ def test_how_far_the_frames_distrusted_an_image_is_said(capsys):
     (row,) = [line.split() for line in text.splitlines() if "6.2%" in line]
     assert row == ["PtychoPINN", "+", "1", "sweep", "6.2%", "6.2%", "0.1250", "0.1250", "1.50"]
     assert "refinement" not in said(capsys, made.model_arm(), made.finished_arm())
+
+
+def test_what_holds_for_several_arms_is_said_once_with_their_labels(capsys):
+    alike = replace(
+        made.model_arm(verdict=made.verdict()), metrics=replace(made.model_arm().metrics, notes=("Small.",))
+    )
+    other = replace(alike, label="two", metrics=replace(alike.metrics, notes=("Small.", "Its own.")))
+    text = said(capsys, alike, other)
+    assert text.count("Small.") == 1
+    assert f"{alike.label}, two: Small." in text
+    assert "two: Its own." in text
