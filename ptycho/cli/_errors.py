@@ -12,17 +12,17 @@ import logging
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from autobatch import is_out_of_memory
 from autobatch.errors import AutobatchError, DeviceNotFoundError
 from ptycho._error_wording import EXPECTED_ERRORS, in_words, out_of_memory_in_words
 from ptycho.cli._logging import console_level, console_log
 from ptycho.cli._showing import escaping_what_a_stream_lacks, in_one_line
+from ptycho.cli._signals import stopping_on_signals
 from ptycho.cli._streams import streams_that_may_end
 from ptycho.errors import PtychoError
 
@@ -84,23 +84,32 @@ def run(
         except KeyboardInterrupt as stop:
             # A command that keeps something says what in the exception.
             message = str(stop) or "stopped by Ctrl-C before anything was finished"
-            code = INTERRUPTED
-            if received:
-                code = 128 + received[0]
-                message = message.replace("Ctrl-C", signal.Signals(received[0]).name)
+            code, message = _stopped(message, received)
         except WorkFailedError as error:
             code, message = FAILED, in_words(error.__cause__ or error)
         except EXPECTED_ERRORS as error:
             logger.debug("where it failed", exc_info=True)
             code, message = _exit_code(error), in_words(error)
         except Exception as error:
-            # TensorFlow's own class of error, which only a TensorFlow that is loaded can name.
-            if not is_out_of_memory(error):
-                raise
             logger.debug("where it failed", exc_info=True)
-            code, message = FAILED, out_of_memory_in_words(error)
+            # TensorFlow's own class of error, which only a TensorFlow that is loaded can name.
+            if is_out_of_memory(error):
+                code, message = FAILED, out_of_memory_in_words(error)
+            elif received:
+                # A library swallowed the stop and tripped over what it had not done.
+                told = f"stopped by Ctrl-C; what it fell into failed ({type(error).__name__}: {error})"
+                code, message = _stopped(told, received)
+            else:
+                raise
     print(f"{parser.prog}: error: {in_one_line(message)}", file=sys.stderr)
     return code
+
+
+def _stopped(message: str, received: Sequence[int]) -> tuple[int, str]:
+    """Return the exit code after a signal, and `message` with its name."""
+    if not received or received[0] == signal.SIGINT:
+        return INTERRUPTED, message
+    return 128 + received[0], message.replace("Ctrl-C", signal.Signals(received[0]).name)
 
 
 def _check_import_name() -> None:
@@ -109,50 +118,6 @@ def _check_import_name() -> None:
 
     if (warning := check_import_name()) is not None:
         logger.warning("%s", warning)
-
-
-@contextmanager
-def stopping_on_signals() -> Iterator[list[int]]:
-    """Let SIGTERM and SIGHUP end the block as Ctrl-C does; gives the list in which they are noted."""
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-
-    def stop(number: int, frame: object) -> NoReturn:
-        received.append(number)
-        raise KeyboardInterrupt
-
-    wanted = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    # One that is ignored, as under nohup, stays so.
-    before = {each: signal.getsignal(each) for each in wanted if signal.getsignal(each) is not signal.SIG_IGN}
-    for each in before:
-        signal.signal(each, stop)
-    try:
-        yield received
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-
-@contextmanager
-def signals_held_back() -> Iterator[None]:
-    """Finish the block whatever comes meanwhile: Ctrl-C, SIGTERM and SIGHUP take effect at its end."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    wanted = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {each: signal.getsignal(each) for each in wanted if callable(signal.getsignal(each))}
-    waiting: list[int] = []
-    for each in before:
-        signal.signal(each, lambda number, _: waiting.append(number))
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
-    if waiting:
-        signal.raise_signal(waiting[0])
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from ptycho.cli import (
     _named_inputs,
     _paths,
     _ptychopinn_flags,
+    _signals,
 )
 from ptycho.cli._parser import Parser
 
@@ -288,7 +289,7 @@ def _train(
                 f"training ran out of memory at --batch-size {settings.batch_size}; pass a smaller one, or fewer scans."
             ) from None
         # A second Ctrl-C in the short time that this takes would lose what the first was to keep.
-        with _errors.signals_held_back():
+        with _signals.signals_held_back():
             written = save_training(folder, result)
         drawn, failure = drawn_or_failed(lambda: [_drawn(result, folder)])
     if not arguments.quiet:
