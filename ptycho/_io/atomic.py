@@ -20,6 +20,8 @@ STAGE_PREFIX = ".unfinished-"
 # What a run that was killed leaves behind; no file of a user's has such a name.
 _RANDOM = "[0-9a-f]" * 32
 _LEFT_OVERS = (f"{STAGE_PREFIX}*", f".*.{_RANDOM}.tmp")
+# What a stage holds of the earlier files while they are moved out, and once they all are.
+_OLD, _REPLACED = ".old", ".replaced"
 
 
 @contextmanager
@@ -174,27 +176,48 @@ def _keep_aside(stage: Path, target: Path, name: str) -> Path:
 
 
 def _exchange(stage: Path, target: Path, fresh: Sequence[str], there: Sequence[str]) -> None:
-    """Move the `fresh` files in and those that are `there` out; after an error everything is as it was."""
-    old = stage / ".old"
+    """Move the `fresh` files in and those that are `there` out; after an error everything is as it was.
+
+    If the process ends meanwhile, `_settle` does the rest or undoes it.
+    """
+    old, replaced = stage / _OLD, stage / _REPLACED
     old.mkdir()
-    moved_out, moved_in = [], []
     try:
         for name in there:
             if (target / name).is_dir():
                 raise IsADirectoryError(errno.EISDIR, "a folder has the name of a result", str(target / name))
             (target / name).replace(old / name)
-            moved_out.append(name)
+        old.rename(replaced)
         for name in fresh:
-            if (old / name).exists():
-                (stage / name).chmod((old / name).stat().st_mode & 0o7777)
+            if (replaced / name).exists():
+                (stage / name).chmod((replaced / name).stat().st_mode & 0o7777)
             (stage / name).replace(target / name)
-            moved_in.append(name)
     except BaseException:
-        for name in moved_in:
-            (target / name).replace(stage / name)
-        for name in moved_out:
-            (old / name).replace(target / name)
+        # From what is where, for a signal may come between a move and any note of it.
+        for name in fresh:
+            if not (stage / name).exists():
+                (target / name).replace(stage / name)
+        for folder in (old, replaced):
+            _move_all(folder, target)
         raise
+
+
+def _settle(stage: Path, target: Path) -> None:
+    """Put a folder's files in order if the run that was exchanging them is no more: all as before, or all new."""
+    if (stage / _REPLACED).is_dir():
+        said, moved = "finished moving in", _move_all(stage, target)
+    else:
+        said, moved = "put back", _move_all(stage / _OLD, target)
+    if moved:
+        logger.warning("%s in %s, where a run was killed: %s", said, target, ", ".join(moved))
+
+
+def _move_all(folder: Path, target: Path) -> list[str]:
+    """Move the files of a folder, if there is one, and return their names."""
+    names = sorted(path.name for path in folder.glob("*") if path.name not in (_OLD, _REPLACED))
+    for name in names:
+        (folder / name).replace(target / name)
+    return names
 
 
 def in_order(stage: Path, *, last: str | None = None) -> list[str]:
@@ -222,6 +245,8 @@ def sole_use(folder: Path) -> Iterator[list[str]]:
         _lock(folder, stack)
         left = [path for pattern in _LEFT_OVERS for path in folder.glob(pattern)]
         for path in left:
+            if path.is_dir():
+                _settle(path, folder)
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         yield sorted(path.name for path in left)
 

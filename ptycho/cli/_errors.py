@@ -7,7 +7,6 @@ then does its work inside ``with working():``.
 from __future__ import annotations
 
 import argparse
-import errno
 import logging
 import os
 import signal
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING
 from autobatch import is_out_of_memory
 from autobatch.errors import AutobatchError, DeviceNotFoundError
 from ptycho._error_wording import EXPECTED_ERRORS, in_words, out_of_memory_in_words
+from ptycho._io.atomic import is_full
 from ptycho.cli._logging import console_level, console_log
 from ptycho.cli._showing import escaping_what_a_stream_lacks, in_one_line
 from ptycho.cli._signals import stopping_on_signals
@@ -158,5 +158,5 @@ def _exit_code(error: BaseException) -> int:
     resources = isinstance(error, (AutobatchError, MemoryError)) and not isinstance(
         error, DeviceNotFoundError
     )
-    full_disk = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    full_disk = isinstance(error, OSError) and is_full(error)
     return FAILED if resources or full_disk else BAD_INPUT

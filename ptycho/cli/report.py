@@ -45,7 +45,8 @@ def report(arguments: argparse.Namespace) -> int:
     else:
         output = _paths.OutputFolder(arguments.output_dir, (STUDY_PAGE, STUDY_TABLE), arguments.overwrite)
         output.check(arguments.folders)
-        files = write_study(arguments.folders, arguments.output_dir)
+        with output.in_use():
+            files = write_study(arguments.folders, arguments.output_dir)
     if not arguments.quiet:
         print("\n".join(map(str, files)))
     return 0

@@ -27,18 +27,14 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import saved_runs
 
+from ptycho.cli.main import VERBS
 from ptycho.data import SimulationSettings, simulate, write_npz
 from ptycho.demo import model_folder
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
-_MODULES = {
-    "compare-models": "ptycho.cli.compare_models",
-    "ptycho-reconstruct": "ptycho.cli.reconstruct",
-    "ptycho-train": "ptycho.cli.train",
-    "ptycho-simulate": "ptycho.cli.simulate",
-    "ptycho-convert": "ptycho.cli.convert",
-}
+_MODULES = {verb.older_name: verb.module for verb in VERBS}
 _USERS = "notes.txt"
 
 
@@ -78,6 +74,7 @@ def commands(folder: Path) -> list[Command]:
     for place in out.values():
         place.mkdir()
         (place / _USERS).write_text("the user's")
+    saved = [saved_runs.write(folder / name, saved_runs.two_arms()) for name in ("saved", "saved_too")]
 
     def made(name: str, *arguments: str, results: tuple[str, ...]) -> Command:
         return Command(name, (*arguments, "--overwrite"), results)
@@ -98,6 +95,16 @@ def commands(folder: Path) -> list[Command]:
             "ptycho-train", "--model", "baseline", "--train_data", str(scan), "--epochs", "3",
             "--n-filters-scale", "0.25", *where["ptycho-train"],
             results=("bundle.json", "network.weights.h5", "probe.npy"),
+        ),
+        made(
+            "ptycho-refine", "--test_data", str(scan), "--sweeps", "3", *where["ptycho-refine"],
+            results=("refined.npz", "run_report.json"),
+        ),
+        made(
+            "ptycho-report", *map(str, saved), *where["ptycho-report"], results=("study.html", "study.csv"),
+        ),
+        made(
+            "ptycho-inspect", str(scan), "--plot", str(out["ptycho-inspect"] / "scan.png"), results=("scan.png",),
         ),
     ]  # fmt: skip
 

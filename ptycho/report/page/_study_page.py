@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ptycho._io.atomic import replacing
+from ptycho._io.atomic import staged_files
 from ptycho.report.names import STUDY_PAGE, STUDY_TABLE
 from ptycho.report.page._conditions import Panel, axes, levels, panels
 from ptycho.report.page._findings import findings
@@ -61,12 +61,11 @@ def write_study(
     """
     study = read_study(folders)
     contents = study_page(study).encode(), study_table(study).encode()
-    paths = Path(output) / STUDY_PAGE, Path(output) / STUDY_TABLE
-    Path(output).mkdir(parents=True, exist_ok=True)
-    for path, content in zip(paths, contents, strict=True):
-        with replacing(path) as file:
-            file.write(content)
-    return paths
+    names = STUDY_PAGE, STUDY_TABLE
+    with staged_files(output) as stage:
+        for name, content in zip(names, contents, strict=True):
+            (stage / name).write_bytes(content)
+    return Path(output) / STUDY_PAGE, Path(output) / STUDY_TABLE
 
 
 def study_page(study: Study) -> str:

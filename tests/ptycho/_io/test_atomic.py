@@ -2,12 +2,15 @@
 
 import errno
 import resource
+import subprocess
+import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ptycho._io.atomic import replacing, staged_files
+from ptycho._io.atomic import replacing, sole_use, staged_files
 from ptycho.data import write_npz
 from ptycho.models.bundle import load_bundle, save_bundle
 from ptycho.models.networks import Architecture, build_network
@@ -105,3 +108,84 @@ def test_a_folder_of_results_on_a_full_disk_is_as_it_was(tmp_path):
     with pytest.raises(OSError, match="File too large"), _disk_full_at(10):
         _write_two(tmp_path)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.csv": "old"}
+
+
+# Each child ends as if killed right before its nth move; they are forked from a process without threads.
+_KILLED = """
+import os, sys
+from pathlib import Path
+from ptycho._io.atomic import staged_files
+for number, folder in enumerate(sys.argv[1:]):
+    if os.fork():
+        os.wait()
+        continue
+    left = number
+    def ending(move):
+        def moved(path, target):
+            global left
+            left -= 1
+            return os._exit(9) if left < 0 else move(path, target)
+        return moved
+    Path.replace, Path.rename = ending(Path.replace), ending(Path.rename)
+    with staged_files(folder, replaces=["*.txt"]) as stage:
+        for name in ("a.txt", "b.txt", "new.txt"):
+            (stage / name).write_text("new")
+    os._exit(0)
+"""
+_OLD_FILES = {"a.txt": "old", "b.txt": "old", "stale.txt": "old"}
+_NEW_FILES = {"a.txt": "new", "b.txt": "new", "new.txt": "new"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes are forked")
+def test_a_folder_is_as_before_or_new_wherever_its_writer_was_killed(tmp_path):
+    folders = [tmp_path / str(number) for number in range(8)]
+    for folder in folders:
+        folder.mkdir()
+        for name, text in _OLD_FILES.items():
+            (folder / name).write_text(text)
+    subprocess.run([sys.executable, "-c", _KILLED, *map(str, folders)], check=True)
+    after = []
+    for folder in folders:
+        with sole_use(folder):
+            after.append({path.name: path.read_text() for path in folder.iterdir()})
+    # Three files and the mark that they are all out; from then on it is finished.
+    assert after == [_OLD_FILES] * 4 + [_NEW_FILES] * 4
+
+
+def test_a_signal_while_files_are_exchanged_leaves_them_as_they_were(tmp_path, monkeypatch):
+    for number in range(7):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for name, text in _OLD_FILES.items():
+            (folder / name).write_text(text)
+        moves = _interrupting_after(monkeypatch, number)
+        with pytest.raises(KeyboardInterrupt):
+            _replace_all(folder)
+        assert len(moves) > number
+        monkeypatch.undo()
+        assert {path.name: path.read_text() for path in folder.iterdir()} == _OLD_FILES
+
+
+def _replace_all(folder):
+    with staged_files(folder, replaces=["*.txt"]) as stage:
+        for name, text in _NEW_FILES.items():
+            (stage / name).write_text(text)
+
+
+def _interrupting_after(monkeypatch, number):
+    """Let Ctrl-C come right after a move, before its caller knows of it; return the list of moves."""
+    moves = []
+
+    def interrupting(move):
+        def moved(path, target):
+            done = move(path, target)
+            moves.append(target)
+            if len(moves) == number + 1:
+                raise KeyboardInterrupt
+            return done
+
+        return moved
+
+    for name in ("replace", "rename"):
+        monkeypatch.setattr(Path, name, interrupting(getattr(Path, name)))
+    return moves

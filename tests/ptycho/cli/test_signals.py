@@ -111,8 +111,12 @@ def test_an_ignored_signal_stays_ignored():
 @pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number.name)
 def test_a_signal_that_is_held_back_comes_at_the_end(number):
     done = []
-    with stopping_on_signals() as received, pytest.raises(KeyboardInterrupt):
+
+    def do_all():
         with signals_held_back():
             signal.raise_signal(number)
             done.append(number)
+
+    with stopping_on_signals() as received, pytest.raises(KeyboardInterrupt):
+        do_all()
     assert done == received == [number]
