@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ptycho._io.mapped import refuse_truncated
+from ptycho._io.mapped import rows_of
 from ptycho.data.grouping import neighbour_groups
 from ptycho.data.illumination import consistent_probe
 from ptycho.data.scan import ScanData
@@ -84,8 +84,7 @@ class Examples:
         """Return the frames of the groups `chosen` (B,), (B, N, N, C) float32 in the units of the network."""
 
         def scaled(number: int, members: np.ndarray) -> np.ndarray:
-            refuse_truncated(self.scans[number].amplitude)
-            return self.scans[number].amplitude[members] * self.factors[number]
+            return self.scans[number].frames(members) * self.factors[number]
 
         return self._stacked(chosen, np.dtype(np.float32), scaled)
 
@@ -99,8 +98,7 @@ class Examples:
             scan, spline = self.scans[number], splines[number]
             if spline is None:
                 assert scan.labels is not None  # checked at the door
-                refuse_truncated(scan.labels)
-                return scan.labels[members]
+                return rows_of(scan.labels, members)
             patches = spline.patches(scan.positions_yx[members.ravel()], scan.patch_size)
             return patches.reshape(*members.shape, *patches.shape[1:])
 

@@ -14,7 +14,6 @@ import os
 import warnings
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,12 +23,9 @@ from ptycho._io.regular import open_regular
 from ptycho.errors import DataError
 from ptycho.models._checkpoint import CHECKPOINT
 from ptycho.models._keras_file import weights_file
-from ptycho.models._untrusted import open_hdf5
+from ptycho.models._untrusted import Numbers, open_hdf5
 from ptycho.models.networks import Architecture, build_network, outline_network
 from ptycho.models.patch_model import PatchModel
-
-if TYPE_CHECKING:
-    import keras
 
 SCHEMA_VERSION = 1
 _DESCRIPTION, _WEIGHTS, _PROBE = "bundle.json", "network.weights.h5", "probe.npy"
@@ -127,7 +123,9 @@ def load_bundle(folder: str | os.PathLike[str]) -> PatchModel:
         training = description["training"]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{place / _DESCRIPTION} does not describe a model: {error}") from error
-    _refuse_other_weights(place / _WEIGHTS, architecture)
+    # All that the files alone can tell comes before Keras is asked, which takes seconds to be there.
+    probe = _read_probe(place / _PROBE, architecture.patch_size)
+    _check_weights(place / _WEIGHTS, architecture)
     network = build_network(architecture)
     try:
         with warnings.catch_warnings():
@@ -140,35 +138,37 @@ def load_bundle(folder: str | os.PathLike[str]) -> PatchModel:
             f"the weights in {place / _WEIGHTS} do not fit the {architecture.kind} described beside them "
             f"({reason}); copy the folder again or train anew."
         ) from error
-    _refuse_infinite_weights(network, place / _WEIGHTS)
-    return PatchModel(network, architecture, _read_probe(place / _PROBE, architecture.patch_size), training)
+    return PatchModel(network, architecture, probe, training)
 
 
-def _refuse_infinite_weights(network: keras.Model, path: Path) -> None:
-    for variable in network.weights:
-        if not np.isfinite(variable.numpy()).all():
-            raise DataError(f"{variable.path} in {path} has NaN or infinite weights; train the network anew.")
-
-
-def _refuse_other_weights(path: Path, architecture: Architecture) -> None:
-    """Refuse weights that point out of their file or are not the network's, before either takes memory."""
+def _check_weights(path: Path, architecture: Architecture) -> None:
+    """Refuse weights that are damaged, point out of their file or are not the network's, before they take memory."""
     with open_hdf5(path, str(path)) as numbers:
-        outlined = outline_network(architecture)
-        needed = 4 * outlined.count_params()
-        expected = Counter(tuple(variable.shape) for variable in outlined.weights)
-        # Beside the layers Keras notes the state of an optimiser, which no one reads.
-        found = Counter(numbers.shape(name, name) for name in numbers.paths() if name.startswith("layers/"))
-        reason = None
-        if needed > numbers.n_bytes:
-            reason = f"{numbers.n_bytes} bytes but {needed} are needed"
-        elif found != expected:
-            (shape,) = list((found - expected) + (expected - found))[:1]
-            reason = f"{found[shape]} arrays of shape {shape} but {expected[shape]} are needed"
-        if reason is not None:
-            raise DataError(
-                f"the weights in {path} do not fit the {architecture.kind} described beside them "
-                f"({reason}); copy the folder again or train anew."
-            )
+        reason = _why_not(numbers, architecture)
+    if reason is not None:
+        raise DataError(
+            f"the weights in {path} do not fit the {architecture.kind} described beside them "
+            f"({reason}); copy the folder again or train anew."
+        )
+
+
+def _why_not(numbers: Numbers, architecture: Architecture) -> str | None:
+    # Beside the layers Keras notes the state of an optimiser, which no one reads.
+    layers = [name for name in numbers.paths() if name.startswith("layers/")]
+    declared = sum(numbers.check(name, numbers.shape(name, name), name) for name in layers)
+    if declared > numbers.n_bytes:
+        return f"{numbers.n_bytes} bytes but {declared} are declared"
+    for name in layers:
+        numbers.read(name, name)
+    outlined = outline_network(architecture)
+    needed = 4 * outlined.count_params()
+    if needed > numbers.n_bytes:
+        return f"{numbers.n_bytes} bytes but {needed} are needed"
+    found = Counter(numbers.shape(name, name) for name in layers)
+    expected = Counter(tuple(variable.shape) for variable in outlined.weights)
+    for shape in (found - expected) + (expected - found):
+        return f"{found[shape]} arrays of shape {shape} but {expected[shape]} are needed"
+    return None
 
 
 def _read_description(path: Path) -> dict:

@@ -92,9 +92,14 @@ def _model(saved: Saved, meaning: Meaning, name: str, *, may_be_anyones: bool) -
     outlined = outline(meaning.graph, meaning.ends)
     _check_images(outlined, meaning)
     _check_size(saved, outlined)
+    # Before the network is built, which takes most of the time, for what is damaged is refused here.
+    weights = {
+        layer: [saved.numbers.read(path, layer) for path in saved.paths[layer]]
+        for layer in outlined.convolutions
+    }
     built = build(meaning.graph, meaning.ends)
     for layer, convolution in built.convolutions.items():
-        convolution.set_weights([saved.numbers.read(path, layer) for path in saved.paths[layer]])
+        convolution.set_weights(weights[layer])
     return PatchModel(
         built.network,
         ForeignArchitecture(
