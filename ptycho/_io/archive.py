@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import math
 import os
 import struct
 import tempfile
@@ -10,13 +11,13 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
-from math import prod
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
 from ptycho._io.damage import DAMAGE
+from ptycho._io.mapped import map_array
 from ptycho._io.packing import FRAMES, SINGLE, Packing
 from ptycho._io.regular import open_regular
 from ptycho._io.zipped import ZipMembers, zip_members
@@ -114,12 +115,10 @@ class Archive:
         skipped = _LOCAL_HEADER.size + sum(_LOCAL_HEADER.unpack(self._file.read(_LOCAL_HEADER.size)))
         offset = info.header_offset + skipped + header_bytes
         try:
-            mapped = np.memmap(self._file, dtype=dtype, mode="r", offset=offset, shape=shape)
+            return map_array(self._file, dtype, shape, offset)
         except (OSError, ValueError):
             # Nothing to map, or a file system that cannot.
             return self.read(key, FRAMES)
-        # As a plain array: the class shows in no result, and the pages live as long as any view of them.
-        return mapped.view(np.ndarray)
 
     def _refuse_pickled(self, key: str) -> None:
         if self.is_pickled(key):
@@ -175,16 +174,16 @@ def read_npy(path: Path, *, mapped: bool = False) -> np.ndarray:
     """
     try:
         with open_regular(path) as file:
-            shape, _, dtype = _read_layout(file)
-            stored = os.fstat(file.fileno()).st_size - file.tell()
+            shape, fortran_order, dtype = _read_layout(file)
+            header_bytes = file.tell()
             if not dtype.hasobject:
+                stored = os.fstat(file.fileno()).st_size - header_bytes
                 _refuse_wrong_size(str(path), shape, dtype, stored)
+                if mapped and math.prod(shape):
+                    in_file = map_array(file, dtype, shape[::-1] if fortran_order else shape, header_bytes)
+                    return in_file.T if fortran_order else in_file
             file.seek(0)
-            array = (
-                np.load(path, mmap_mode="r", allow_pickle=False)
-                if mapped
-                else np.load(file, allow_pickle=False)
-            )
+            return np.load(file, allow_pickle=False)
     except FileNotFoundError:
         raise
     except (*DAMAGE, OSError) as error:
@@ -193,7 +192,6 @@ def read_npy(path: Path, *, mapped: bool = False) -> np.ndarray:
         raise DataError(
             f"{path} cannot be read as a NumPy array ({error}); copy or write it again."
         ) from error
-    return array.view(np.ndarray)
 
 
 def _unpack_bzip2(path: Path, target: IO[bytes], most_bytes: int) -> None:
@@ -245,7 +243,7 @@ def _refuse_wrong_size(what: str, shape: tuple[int, ...], dtype: np.dtype, n_byt
     """Refuse structures and times, and a shape that `n_bytes` do not fill: a forged one would take far more memory."""
     if dtype.kind in "VMm":
         raise DataError(f"{what} has the type {dtype} but must be plain numbers or text; store it so.")
-    promised = prod(shape) * dtype.itemsize
+    promised = math.prod(shape) * dtype.itemsize
     if not dtype.hasobject and promised != n_bytes:
         raise DataError(
             f"{what} is damaged: shape {shape} of {dtype} needs {promised} bytes but {n_bytes} are stored; copy or "

@@ -11,6 +11,8 @@ from typing import IO, BinaryIO
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ptycho._io.mapped import blocks_of, is_mapped
+
 
 class ArchiveWriter:
     """The members of an NPZ that is being written; get one from `writing_archive`."""
@@ -20,8 +22,16 @@ class ArchiveWriter:
 
     def add(self, key: str, array: ArrayLike) -> None:
         """Write one member."""
+        values = np.asanyarray(array)
         with self.member(key) as member:
-            np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+            if not is_mapped(values):
+                np.lib.format.write_array(member, values, allow_pickle=False)
+                return
+            descr = np.lib.format.dtype_to_descr(values.dtype)
+            header = {"descr": descr, "fortran_order": False, "shape": values.shape}
+            np.lib.format.write_array_header_1_0(member, header)
+            for _, rows in blocks_of(values):
+                member.write(np.ascontiguousarray(rows).view(np.uint8).data)
 
     def member(self, key: str) -> IO[bytes]:
         """Open a member for an array in NPY format that its writer knows only bit by bit."""

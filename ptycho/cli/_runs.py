@@ -83,5 +83,5 @@ def begun(
 
 def _intensity_per_frame(scan: ScanData) -> float:
     # Frames may lie in a file that is larger than memory; so many tell the dose of a scan well enough.
-    some = scan.amplitude[:: -(-scan.n_frames // _MOST_FRAMES)]
+    some = scan.frames(slice(None, None, -(-scan.n_frames // _MOST_FRAMES)))
     return float(np.mean([np.sum(np.square(frame, dtype=np.float64)) for frame in some]))

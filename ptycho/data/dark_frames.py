@@ -58,7 +58,7 @@ def dark_frames(scan: ScanData, energies: np.ndarray, sound: np.ndarray) -> np.n
     # Nearer to the share of an even background than to that of the beam.
     limit = area + (_BEAM_SHARE - area) / 4
     looked_at = _spread(suspects, _SAMPLE_FRAMES)
-    dark = [frame for frame in looked_at if _is_even(scan.amplitude[frame] * sound, beam, limit)]
+    dark = [frame for frame in looked_at if _is_even(scan.frames(frame) * sound, beam, limit)]
     return np.array(dark, np.int64)
 
 
@@ -81,7 +81,7 @@ def is_without_beam(scan: ScanData, sound: np.ndarray) -> bool:
         return False
     frames = _spread(np.arange(scan.n_frames), _BEAM_FRAMES)
     mean = _mean_intensity(scan, frames) * sound
-    counts_per_block = mean.sum() * frames.size / _smallest(scan.amplitude[frames[0]]) / _BLOCKS**2
+    counts_per_block = mean.sum() * frames.size / _smallest(scan.frames(frames[0])) / _BLOCKS**2
     return counts_per_block > _LEAST_BLOCK_COUNTS and _contrast(mean) < _EVEN_RATIO
 
 
@@ -90,7 +90,7 @@ def _spread(indices: np.ndarray, n_most: int) -> np.ndarray:
 
 
 def _mean_intensity(scan: ScanData, frames: np.ndarray) -> np.ndarray:
-    chosen = scan.amplitude[frames]
+    chosen = scan.frames(frames)
     return np.einsum("nij,nij->ij", chosen, chosen, dtype=np.float64) / len(chosen)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ptycho._io.mapped import blocks_of, rows_of
 from ptycho.data.scan import ScanData
 
 logger = logging.getLogger(__name__)
@@ -149,7 +150,10 @@ def sound_energies(scan: ScanData, defects: Defects) -> np.ndarray:
     energies = scan.frame_energies
     if not defects.hot.any():
         return energies
-    hot = np.square(scan.amplitude[:, defects.hot], dtype=np.float64).sum(axis=1)
+    blocks = blocks_of(scan.amplitude)
+    hot = np.concatenate(
+        [np.square(frames[:, defects.hot], dtype=np.float64).sum(axis=1) for _, frames in blocks]
+    )
     # What rounding leaves of a frame without light is no light.
     return np.where(energies - hot > 1e-12 * energies, energies - hot, 0.0)
 
@@ -159,7 +163,7 @@ def _sampled_intensity(amplitude: np.ndarray) -> np.ndarray:
     n_frames, side = amplitude.shape[:2]
     affordable = max(_LEAST_FRAMES, _SAMPLE_BYTES // (8 * side**2))
     chosen = np.linspace(0, n_frames - 1, min(n_frames, _SAMPLE_FRAMES, affordable)).astype(np.int64)
-    return np.square(amplitude[chosen], dtype=np.float64)
+    return np.square(rows_of(amplitude, chosen), dtype=np.float64)
 
 
 def _hot(intensity: np.ndarray, mean: np.ndarray, count: float) -> np.ndarray:

@@ -6,13 +6,14 @@ import logging
 
 import numpy as np
 
+from ptycho._io.mapped import blocks_of, rows_of
+
 logger = logging.getLogger(__name__)
 
 # What files put where nothing was measured, as counts: the largest 16- and 32-bit integers.
 _SENTINEL_COUNTS = (65535.0, 2.0**32 - 1)
 # The same as counts and as amplitudes, in the precision of the frames.
 _SENTINELS = np.array([*_SENTINEL_COUNTS, *np.sqrt(_SENTINEL_COUNTS)], np.float32)
-_FRAMES_AT_ONCE = 256
 
 
 def mask_gaps(amplitude: np.ndarray, mask: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray | None]:
@@ -33,11 +34,11 @@ def mask_gaps(amplitude: np.ndarray, mask: np.ndarray | None = None) -> tuple[np
     """
     if amplitude.ndim != 3 or not amplitude.size or amplitude.dtype.kind != "f":
         return amplitude, mask
-    gaps = _empty(amplitude[0])  # (N, N)
-    for start in range(0, len(amplitude) if gaps.any() else 0, _FRAMES_AT_ONCE):
-        frames = amplitude[start : start + _FRAMES_AT_ONCE][:, gaps]  # (n, pixels still in question)
-        first = amplitude[0][gaps]
-        gaps[gaps] = (np.isnan(frames) | (frames == first)).all(axis=0)
+    first = rows_of(amplitude, slice(1))[0]
+    gaps = _empty(first)  # (N, N)
+    for _, frames in blocks_of(amplitude) if gaps.any() else ():
+        in_question = frames[:, gaps]  # (n, pixels)
+        gaps[gaps] = (np.isnan(in_question) | (in_question == first[gaps])).all(axis=0)
     if not gaps.any():
         return amplitude, mask
     rows, columns = (np.flatnonzero(gaps.any(axis=axis)) for axis in (1, 0))
@@ -50,7 +51,9 @@ def mask_gaps(amplitude: np.ndarray, mask: np.ndarray | None = None) -> tuple[np
         columns[0],
         columns[-1],
     )
-    filled = np.where(gaps, np.float32(0), amplitude)
+    filled = np.empty(amplitude.shape, np.result_type(amplitude, np.float32))
+    for block, frames in blocks_of(amplitude):
+        filled[block] = np.where(gaps, np.float32(0), frames)
     return filled, ~gaps if mask is None else mask & ~gaps
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from ptycho._io.archive import Archive
 from ptycho._io.hdf5 import Hdf5File
+from ptycho._io.mapped import blocks_of
 from ptycho.data.checks import check_plausible
 from ptycho.data.formats import detect_format, read_reconstruction, read_scan
 from ptycho.data.formats._containers import kind_of, open_container
@@ -84,7 +85,7 @@ class ScanFigures:
             beam_width_px=width,
             overlap=None if step is None or is_focused_guess(scan.probe) else 1 - step / width,
             frame_counts=(float(energies.min()), float(np.median(energies)), float(energies.max())),
-            brightest_count=float(scan.amplitude.max()) ** 2,
+            brightest_count=max(float(frames.max()) for _, frames in blocks_of(scan.amplitude)) ** 2,
             beam_centre_yx_px=(
                 float((mean * rows).sum() / mean.sum()),
                 float((mean * columns).sum() / mean.sum()),
@@ -221,7 +222,10 @@ def inspect_file(
 
 def mean_intensity(scan: ScanData) -> np.ndarray:
     """Return the mean over frames of amplitude², (N, N) float64."""
-    return np.einsum("nij,nij->ij", scan.amplitude, scan.amplitude, dtype=np.float64) / scan.n_frames
+    total = np.zeros(scan.amplitude.shape[1:])
+    for _, frames in blocks_of(scan.amplitude):
+        total += np.einsum("nij,nij->ij", frames, frames, dtype=np.float64)
+    return total / scan.n_frames
 
 
 def _facts(container: Any, settings: ImportSettings) -> dict[str, Any]:

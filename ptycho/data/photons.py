@@ -42,7 +42,7 @@ def photon_energy(scan: ScanData) -> float | None:
     1.0
     """
     chosen = np.unique(np.linspace(0, scan.n_frames - 1, _FRAMES_LOOKED_AT).astype(int))
-    energies = np.square(scan.amplitude[chosen], dtype=np.float64).ravel()
+    energies = np.square(scan.frames(chosen), dtype=np.float64).ravel()
     energies = energies[energies > 0]
     if not energies.size:
         return None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ptycho._io.mapped import refuse_truncated
+from ptycho._io.mapped import blocks_of, rows_of
 from ptycho.data.geometry import ScanGeometry
 from ptycho.errors import DataError
 
@@ -94,6 +95,26 @@ class ScanData:
         """Side N of a frame, of the probe and of a patch, in pixels."""
         return self.amplitude.shape[-1]
 
+    def frames(self, indices: slice | ArrayLike) -> np.ndarray:
+        """Return some of the frames in memory: ``amplitude[indices]``, whatever becomes of their file meanwhile.
+
+        Where frames lie in a file, reading beyond the end that another program has cut it to would end the process.
+
+        Parameters
+        ----------
+        indices : slice, (…) int or (n,) bool
+
+        Returns
+        -------
+        (…, N, N) float32
+
+        Raises
+        ------
+        DataError
+            The file no longer holds these frames.
+        """
+        return rows_of(self.amplitude, indices)
+
     def select(self, indices: ArrayLike) -> ScanData:
         """Return the frames at `indices`, in that order, with probe and object unchanged.
 
@@ -111,7 +132,9 @@ class ScanData:
         """
         chosen = np.asarray(indices)
         per_frame = {
-            name: getattr(self, name)[chosen] for name in _PER_FRAME if getattr(self, name) is not None
+            name: rows_of(getattr(self, name), chosen)
+            for name in _PER_FRAME
+            if getattr(self, name) is not None
         }
         return replace(self, **per_frame)
 
@@ -141,7 +164,14 @@ class ScanData:
         if kept.shape != self.amplitude.shape[1:]:
             # The constructor says what is wrong with it.
             return replace(self, mask=kept)
-        return replace(self, amplitude=np.where(kept, self.amplitude, np.float32(0)), mask=kept)
+        return replace(self, amplitude=self._changed(lambda frames: frames * kept), mask=kept)
+
+    def _changed(self, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """Return a copy of all frames, each block of them changed."""
+        changed = np.empty(self.amplitude.shape, np.float32)
+        for block, frames in blocks_of(self.amplitude):
+            changed[block] = change(frames)
+        return changed
 
     @property
     def nbytes(self) -> int:
@@ -166,7 +196,7 @@ class ScanData:
         factor = self.normalisation
         return replace(
             self,
-            amplitude=self.amplitude * np.float32(factor),
+            amplitude=self._changed(lambda frames: frames * np.float32(factor)),
             probe=self.probe * np.complex64(factor),
         )
 
@@ -174,10 +204,8 @@ class ScanData:
     def frame_energies(self) -> np.ndarray:
         """Σ amplitude² of each frame, (n,) float64, in the file's own units."""
         energies = np.empty(self.n_frames)
-        for start in range(0, self.n_frames, _FRAMES_AT_ONCE):
-            refuse_truncated(self.amplitude)
-            frames = self.amplitude[start : start + _FRAMES_AT_ONCE]
-            energies[start : start + len(frames)] = np.einsum("nij,nij->n", frames, frames, dtype=np.float64)
+        for block, frames in blocks_of(self.amplitude):
+            energies[block] = np.einsum("nij,nij->n", frames, frames, dtype=np.float64)
         return energies
 
     @property
@@ -196,7 +224,6 @@ class ScanData:
         return bright_among(self.frame_energies)
 
 
-_FRAMES_AT_ONCE = 256
 # A beam that is so much brighter for one frame is none that a sample makes …
 _BRIGHT_OUTLIER = 20.0
 # … but where many frames are, the others lack light.
@@ -274,7 +301,9 @@ def _check_shapes(scan: ScanData) -> None:
 
 def _check_values(scan: ScanData) -> None:
     # Extremes per frame: NaN and infinity show in them, and no array of the frames' size is made.
-    lowest, highest = scan.amplitude.min(axis=(1, 2)), scan.amplitude.max(axis=(1, 2))
+    lowest, highest = np.empty((2, scan.n_frames), np.float32)
+    for block, frames in blocks_of(scan.amplitude):
+        lowest[block], highest[block] = frames.min(axis=(1, 2)), frames.max(axis=(1, 2))
     _refuse_not_finite("amplitude", np.isfinite(lowest) & np.isfinite(highest))
     for name in _DTYPES.keys() - {"amplitude"}:
         value = getattr(scan, name)
@@ -302,7 +331,11 @@ def _check_mask(scan: ScanData) -> None:
         raise DataError(
             "mask is False everywhere but some pixels must count (True counts); invert it if it marks bad pixels."
         )
-    lit = int(np.count_nonzero(scan.amplitude[:, ~scan.mask].any(axis=0)))
+    left_out = ~scan.mask
+    is_lit = np.zeros(np.count_nonzero(left_out), bool)
+    for _, frames in blocks_of(scan.amplitude):
+        is_lit |= frames[:, left_out].any(axis=0)
+    lit = int(np.count_nonzero(is_lit))
     if lit:
         raise DataError(
             f"{lit} of the {scan.n_masked} pixels that mask leaves out (False) hold signal but must be zero in "

@@ -83,7 +83,7 @@ def _coarser(scan: ScanData) -> ScanData:
     rows, columns = window.slices
     return replace(
         scan,
-        amplitude=np.ascontiguousarray(scan.amplitude[:, rows, columns]),
+        amplitude=np.ascontiguousarray(scan.frames(slice(None))[:, rows, columns]),
         mask=None if scan.mask is None else scan.mask[rows, columns],
         probe=probe_through(window, scan.probe),
         positions_yx=scan.positions_yx * (_LARGEST_SIDE / side),

@@ -145,6 +145,6 @@ def _neighbours(scan: ScanData, n_frames: int) -> ScanData:
     positions = scan.positions_yx[chosen]
     distance = np.hypot(*(positions - np.median(positions, axis=0)).T)
     nearest = np.sort(chosen[np.argsort(distance, kind="stable")[:n_frames]])
-    lit = nearest[scan.amplitude[nearest].any(axis=(1, 2))]
+    lit = nearest[scan.frames(nearest).any(axis=(1, 2))]
     # Neither is needed, and an object must lie under the positions.
     return replace(scan, object_guess=None, labels=None).select(lit if lit.size else nearest[:1])

@@ -68,7 +68,7 @@ def scan_fingerprint(scan: ScanData) -> dict[str, Any]:
         "positions": _digest(scan.positions_yx),
         "probe": _digest(scan.probe),
         "mask": _digest(mask),
-        "frames": _digest(scan.amplitude[chosen]),
+        "frames": _digest(scan.frames(chosen)),
     }
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from autobatch import BatchCost, BatchMemo, BatchRun, Progress, plan_batches, run_in_batches
-from ptycho._io.mapped import refuse_truncated
 from ptycho.data.grouping import Groups, neighbour_groups
 from ptycho.data.sampling import subsample_indices
 from ptycho.data.scan import ScanData
@@ -247,9 +246,8 @@ class _Stream:
 
     def _frames(self, start: int, stop: int) -> np.ndarray:
         members = self._job.groups.indices[start:stop]
-        refuse_truncated(self._job.scan.amplitude)
         return self._job.model.inputs_of(
-            np.moveaxis(self._job.scan.amplitude[members], 1, -1), self._job.normalisation
+            np.moveaxis(self._job.scan.frames(members), 1, -1), self._job.normalisation
         )
 
     def _predict_padded(self, frames: np.ndarray, offsets_yx: np.ndarray) -> np.ndarray:

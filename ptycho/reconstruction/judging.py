@@ -44,7 +44,7 @@ class PatchJudge:
             batch = slice(start, start + _FRAMES_AT_ONCE)
             waves = self._within_trust(patches[batch]) * self._scan.probe
             predicted = np.sqrt(far_field_intensity(waves))
-            self._sums.add(indices[batch], self._scan.amplitude[indices[batch]], predicted)
+            self._sums.add(indices[batch], self._scan.frames(indices[batch]), predicted)
 
     def result(self) -> Misfit | None:
         """Return the misfit of all patches so far."""
@@ -145,7 +145,7 @@ def judge_image(
     with (progress or NoProgress()).stage("verdict", len(chosen), "frames") as stage:
         for indices in _batches(chosen):
             positions_yx = scan.positions_yx[indices] - origin_yx
-            sums.add(indices, scan.amplitude[indices], expected_amplitude(spline, light, positions_yx))
+            sums.add(indices, scan.frames(indices), expected_amplitude(spline, light, positions_yx))
             stage.advance(len(indices))
     return sums.result()
 
@@ -164,7 +164,7 @@ def judge_constant(scan: ScanData) -> Misfit:
     sums = misfit_sums(scan)
     predicted = np.sqrt(far_field_intensity(scan.probe))
     for indices in _batches(np.arange(scan.n_frames)):
-        frames = scan.amplitude[indices]
+        frames = scan.frames(indices)
         sums.add(indices, frames, np.broadcast_to(predicted, frames.shape))
     constant = sums.result()
     assert constant is not None  # a scan has light, and a probe

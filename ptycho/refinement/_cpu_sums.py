@@ -127,7 +127,7 @@ class _FrameWorker:
         loops.multiply(_reals(wave), _reals(patch), state.probe.view(np.float32))
         wave = np.asarray(fft.fft2(wave, norm="ortho", overwrite_x=True, workers=1))
         wishes.misfit[index] = loops.replace_modulus(
-            _reals(wave), state.amplitude[batch.frames[index]], state.counts
+            _reals(wave), state.frames(batch.frames[index]), state.counts
         )
         difference = np.asarray(fft.ifft2(wave, norm="ortho", overwrite_x=True, workers=1))
         if state.refines_probe:

@@ -150,7 +150,7 @@ def _scale(image: np.ndarray, origin_yx: tuple[float, float], scan: ScanData) ->
     above = below = 0.0
     for frame in chosen:
         expected = expected_amplitude(spline, scan.probe, scan.positions_yx[[frame]] - origin_yx)[0] * counts
-        above += float(np.vdot(expected, scan.amplitude[frame]))
+        above += float(np.vdot(expected, scan.frames(frame)))
         below += float(np.vdot(expected, expected))
     if not (above > 0 and below > 0):
         raise DataError(

@@ -30,8 +30,7 @@ class RefinementState:
         side = scan.patch_size
         self.patch_size, self.origin_yx = side, origin_yx
         self._settings, self.object_alone = settings, False
-        # Compiled loops are compiled anew for every kind of array: all frames are read-only, mapped ones too.
-        self.amplitude = read_only(np.asarray(scan.amplitude))
+        self._scan = scan
         self.counts = read_only(np.ones((side, side), bool) if scan.mask is None else scan.mask)
         self.coefficients = SplineObject.of(image).coefficients.copy()
         self.light = np.zeros(self.coefficients.shape, np.float32)
@@ -51,6 +50,13 @@ class RefinementState:
     def refines_positions(self) -> bool:
         """Whether the steps move the frames now."""
         return self._settings.refine_positions and not self.object_alone
+
+    def frames(self, indices: slice | np.ndarray) -> np.ndarray:
+        """Return measured amplitudes, (…, N, N) float32.
+
+        Compiled loops are compiled anew for every kind of array: all are read-only, whether they lie in a file or not.
+        """
+        return read_only(self._scan.frames(indices))
 
     def image(self) -> np.ndarray:
         """Return the object as it is now, (H, W) complex64."""

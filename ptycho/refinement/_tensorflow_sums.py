@@ -55,7 +55,7 @@ class TensorFlowSums:
         """Return what the frames of `batch` want; changes nothing."""
         import tensorflow as tf
 
-        amplitude = np.fft.ifftshift(self._state.amplitude[batch.frames], axes=(1, 2))
+        amplitude = np.fft.ifftshift(self._state.frames(batch.frames), axes=(1, 2))
         with tf.device(self._device):
             gradients, misfit = self._compute(self._first(batch), batch.weights, amplitude)
         nothing = np.empty((0, 0, 0), np.complex64)

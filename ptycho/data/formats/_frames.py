@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ptycho._io.mapped import blocks_of
 from ptycho.errors import DataError
 
 if TYPE_CHECKING:
@@ -71,8 +72,8 @@ class FrameStack:
 
         def blocks() -> Iterator[tuple[int, np.ndarray]]:
             step = max(1, _BLOCK_BYTES // max(1, flat[0].nbytes))
-            for start in range(0, len(flat), step):
-                yield start, flat[start : start + step]
+            for block, frames in blocks_of(flat, step):
+                yield block.start, frames
 
         return cls(name=name, shape=flat.shape, blocks=blocks)
 
