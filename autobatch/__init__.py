@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from autobatch._run import run_in_batches as run_in_batches
     from autobatch._signals import stop_on_signal as stop_on_signal
     from autobatch._tensorflow import enable_memory_growth as enable_memory_growth
+    from autobatch._tensorflow import imported_tensorflow as imported_tensorflow
     from autobatch._types import Attempt as Attempt
     from autobatch._types import BatchCost as BatchCost
     from autobatch._types import BatchPlan as BatchPlan
@@ -61,7 +62,7 @@ _DOOR = {
     "_rich_progress": ("RichProgress",),
     "_run": ("run_in_batches",),
     "_signals": ("stop_on_signal",),
-    "_tensorflow": ("enable_memory_growth",),
+    "_tensorflow": ("enable_memory_growth", "imported_tensorflow"),
     "_types": ("Attempt", "BatchCost", "BatchPlan", "DeviceMemory"),
     "errors": (
         "AutobatchError",

@@ -24,7 +24,7 @@ def n_gpus() -> int | None:
 
     None if the driver is there but does not say. Where TensorFlow sees none, those that PyTorch uses count.
     """
-    if _tensorflow.imported() is not None:
+    if _tensorflow.imported_tensorflow() is not None:
         return len(_tensorflow.gpus()) or _pytorch.n_cards()
     try:
         return len(_nvml.cuda_cards())
@@ -34,7 +34,7 @@ def n_gpus() -> int | None:
 
 def first_gpu() -> int | None:
     """Return the first GPU that this process may use and that answers, None if there is none."""
-    if _tensorflow.imported() is not None:
+    if _tensorflow.imported_tensorflow() is not None:
         return 0 if _tensorflow.gpus() else None
     try:
         return next((place for place, card in enumerate(_nvml.cuda_cards()) if not card.fault), None)
@@ -46,7 +46,7 @@ def gpu_memory(index: int) -> DeviceMemory:
     """Read GPU `index`, in TensorFlow's numbering where TensorFlow is imported, else in CUDA's."""
     notes: list[str] = []
     gpu = None
-    if _tensorflow.imported() is not None:
+    if _tensorflow.imported_tensorflow() is not None:
         gpus = _tensorflow.gpus()
         if index < len(gpus):
             gpu = gpus[index]

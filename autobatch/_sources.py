@@ -208,7 +208,7 @@ def _inputs_of(element: Any) -> Any:
 
 
 def _is_dataset(x: Any) -> bool:
-    tensorflow = _tensorflow.imported()
+    tensorflow = _tensorflow.imported_tensorflow()
     return tensorflow is not None and isinstance(x, tensorflow.data.Dataset)
 
 

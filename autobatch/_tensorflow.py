@@ -48,10 +48,16 @@ class TensorflowGpu:
     is_async: bool
 
 
-def imported() -> Any | None:
+def imported_tensorflow() -> Any | None:
     """Return the TensorFlow module if the program has imported it completely, else None.
 
-    The one place that answers this.
+    Asking imports and starts nothing. A module is listed before its code has run: another thread may be importing
+    it, an import may have failed on the way, and a folder of that name is a module too; all of these are None.
+
+    Returns
+    -------
+    module or None
+        The module ``tensorflow``.
     """
     return whole_module("tensorflow", "config", "errors", "__version__")
 
@@ -63,7 +69,7 @@ def keras_imported() -> Any | None:
 
 def is_started() -> bool:
     """Return whether TensorFlow has set up its devices and so has taken its share of each card."""
-    if imported() is None:
+    if imported_tensorflow() is None:
         return False
     from tensorflow.python.eager import context  # the state has no public accessor
 
@@ -72,7 +78,7 @@ def is_started() -> bool:
 
 def gpus() -> list[TensorflowGpu]:
     """Return TensorFlow's visible GPUs in its own numbering, without starting them."""
-    tensorflow = imported()
+    tensorflow = imported_tensorflow()
     if tensorflow is None:
         return []
     try:
@@ -134,7 +140,7 @@ def _grows(tensorflow: Any, card: Any) -> bool:
 
 def allocator_statistics(device: str) -> AllocatorStatistics | None:
     """Return the statistics of ``"GPU:i"`` or ``"CPU:0"``; None if TensorFlow does not run or count."""
-    tensorflow = imported()
+    tensorflow = imported_tensorflow()
     if tensorflow is None or not is_started():
         return None
     try:
@@ -149,7 +155,7 @@ def allocator_statistics(device: str) -> AllocatorStatistics | None:
 
 def reset_peak(device: str) -> None:
     """Start a new peak at what is in use now; does nothing where there are no statistics."""
-    tensorflow = imported()
+    tensorflow = imported_tensorflow()
     if tensorflow is None or allocator_statistics(device) is None:  # asked for its note of the peak too
         return
     try:
@@ -189,7 +195,7 @@ def growing_regions(limit_bytes: int, used_bytes: int) -> tuple[int, ...]:
 
 def version() -> str:
     """Return TensorFlow's version, empty if it is not imported."""
-    tensorflow = imported()
+    tensorflow = imported_tensorflow()
     return "" if tensorflow is None else str(tensorflow.__version__)
 
 
@@ -209,7 +215,7 @@ def enable_memory_growth() -> str:
     RuntimeError
         If TensorFlow is not imported.
     """
-    tensorflow = imported()
+    tensorflow = imported_tensorflow()
     if tensorflow is None:
         raise RuntimeError("TensorFlow is not imported; import it before calling enable_memory_growth.")
     said = _enable_memory_growth(tensorflow)

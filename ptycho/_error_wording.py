@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import re
 
+from autobatch import imported_tensorflow
 from autobatch.errors import AutobatchError
-from ptycho._checks.frameworks import loaded_tensorflow
 from ptycho.errors import PtychoError
 
 # ValueError is what the array functions raise for an argument out of range.
@@ -25,7 +25,7 @@ _REMEDIES = {
 
 def expected_errors() -> tuple[type[BaseException], ...]:
     """Return `EXPECTED_ERRORS` with TensorFlow's own, which only a TensorFlow that is loaded can have raised."""
-    tensorflow = loaded_tensorflow()
+    tensorflow = imported_tensorflow()
     return EXPECTED_ERRORS if tensorflow is None else (*EXPECTED_ERRORS, tensorflow.errors.OpError)
 
 

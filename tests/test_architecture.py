@@ -104,3 +104,19 @@ def test_circles_and_private_imports_are_found(sketch):
 
 def test_floors_are_read_from_their_block():
     assert floors_in("2  top\n1  high  low\n0  errors\n") == {"top": 2, "high": 1, "low": 1, "errors": 0}
+
+
+def test_one_place_asks_whether_tensorflow_is_imported():
+    # The others that look there want Python's own concurrent.futures, or versions to report.
+    looking = {
+        path.relative_to(ROOT).as_posix()
+        for package in ("autobatch", "ptycho")
+        for path in (ROOT / package).rglob("*.py")
+        if "sys.modules" in path.read_text(encoding="utf-8")
+    }
+    assert looking == {
+        "autobatch/_results.py",
+        "autobatch/_tensorflow.py",
+        "ptycho/models/_record.py",
+        "ptycho/report/run_report.py",
+    }

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ptycho._checks.frameworks import loaded_tensorflow
+from autobatch import imported_tensorflow
 from ptycho.stitching._checks import check_choice
 from ptycho.stitching._cpu import CpuSums
 from ptycho.stitching._geometry import Placement
@@ -76,5 +76,5 @@ def _sees_gpu() -> bool:
 
     Physical devices are asked for: listing the logical ones would start them all and take their memory.
     """
-    tensorflow = loaded_tensorflow()
+    tensorflow = imported_tensorflow()
     return tensorflow is not None and bool(tensorflow.config.get_visible_devices("GPU"))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ptycho._checks.frameworks import loaded_tensorflow
+from autobatch import imported_tensorflow
 
 # Further out, float64 has no fractions of a pixel any more.
 _FURTHEST_PX = 2.0**52
@@ -49,7 +49,7 @@ def check_threads(n_threads: Any) -> int | None:
 
 def check_eager(*arrays: Any) -> None:
     """Refuse what TensorFlow hands to a function while it traces it: it has no values yet."""
-    tensorflow = loaded_tensorflow()
+    tensorflow = imported_tensorflow()
     if tensorflow is not None and any(tensorflow.is_symbolic_tensor(array) for array in arrays):
         raise TypeError(
             "patches or offsets are a symbolic tensor without values; stitch outside of tf.function and Keras layers."

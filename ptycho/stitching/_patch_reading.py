@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ptycho._checks.frameworks import loaded_tensorflow
+from autobatch import imported_tensorflow
 from ptycho.stitching._checks import numpy_dtype
 from ptycho.stitching._geometry import crop_start
 
@@ -80,7 +80,7 @@ def aligned_empty(shape: tuple[int, ...]) -> np.ndarray:
 
 def is_tensor(patches: Any) -> bool:
     """True for an eager TensorFlow tensor."""
-    tensorflow = loaded_tensorflow()
+    tensorflow = imported_tensorflow()
     return tensorflow is not None and isinstance(patches, tensorflow.Tensor)
 
 

@@ -299,6 +299,6 @@ def test_a_module_that_is_not_whole_counts_as_not_imported(monkeypatch, name, st
         module.__spec__ = importlib.machinery.ModuleSpec(name, None)
         module.__spec__._initializing = True
     monkeypatch.setitem(sys.modules, name, module)
-    assert (_tensorflow.imported if name == "tensorflow" else _tensorflow.keras_imported)() is None
+    assert (_tensorflow.imported_tensorflow if name == "tensorflow" else _tensorflow.keras_imported)() is None
     assert _tensorflow.version() == "" or name == "keras"
     assert _tensorflow.gpus() == [] or name == "keras"
