@@ -2,14 +2,22 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+# An environment that forbids it has every process compile every module again.
+export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test lint registry benchmark predicting fuzz signals slow docs release-check clean
+.PHONY: demo test lint lists suite registry benchmark predicting fuzz signals slow docs release-check clean
 demo: $(STAMP)
 	$(BIN)/compare-models --demo --output_dir demo-output --overwrite --stitch-crop-size 24
 
-test: $(STAMP) lint
-	$(BIN)/python scripts/registry.py --check
+# All at once: the checkers work on one core each, and some tests wait.
+test: $(STAMP)
+	$(MAKE) --jobs 3 lint lists suite
+
+suite: $(STAMP)
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+lists: $(STAMP)
+	$(BIN)/python scripts/registry.py --check
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -53,7 +61,9 @@ release-check: $(STAMP)
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -e '.[test]'
+	# pip compiles on one core; tests of other packages are never imported.
+	-$(BIN)/python -m compileall -q -j 0 -x '/tests?/' .venv/lib
 	touch $@
 
 clean:
