@@ -36,7 +36,7 @@ def machine(monkeypatch):
 
     monkeypatch.setattr(_nvml, "cuda_cards", lambda: state.cards)
     monkeypatch.setattr(_nvml, "card_memory", card_memory)
-    monkeypatch.setattr(_tensorflow, "imported", lambda: state.gpus or None)
+    monkeypatch.setattr(_tensorflow, "imported_tensorflow", lambda: state.gpus or None)
     monkeypatch.setattr(_tensorflow, "gpus", lambda: state.gpus or [])
     monkeypatch.setattr(_tensorflow, "allocator_statistics", lambda name: state.statistics)
     monkeypatch.setattr(_tensorflow, "limit_bytes", lambda name: state.limit_bytes)
@@ -288,7 +288,7 @@ def test_whatever_pytorch_raises_the_card_is_read(pytorch, monkeypatch):
 
 
 def test_a_card_of_pytorchs_can_be_named_beside_a_tensorflow_without_cuda(pytorch, monkeypatch):
-    monkeypatch.setattr(_tensorflow, "imported", lambda: object())
+    monkeypatch.setattr(_tensorflow, "imported_tensorflow", lambda: object())
     pytorch(allocated=GIB, reserved=GIB)
     assert device_memory("GPU:1").free_bytes == 8 * GIB
     with pytest.raises(DeviceNotFoundError, match="the last of 2 is GPU:1"):
@@ -296,7 +296,7 @@ def test_a_card_of_pytorchs_can_be_named_beside_a_tensorflow_without_cuda(pytorc
 
 
 def test_work_of_pytorchs_is_measured_on_its_card_and_planned_with_its_memory(pytorch, monkeypatch):
-    monkeypatch.setattr(_tensorflow, "imported", lambda: object())
+    monkeypatch.setattr(_tensorflow, "imported_tensorflow", lambda: object())
     monkeypatch.setattr(_tensorflow, "allocator_statistics", lambda name: None)
     cuda = pytorch(allocated=GIB, reserved=3 * GIB)
 
