@@ -44,9 +44,19 @@ def named_inputs(arguments: argparse.Namespace) -> list[tuple[str, Path]]:
         found += _in_places(arguments, scans)
         found += [("beside the scan", path) for scan in scans for path in _beside(scan)]
     seen: dict[Path, str] = {}
+    found = [(name, each) for name, path in found for each in _files_of(path)]
     named = [(name, path) for name, path in found if seen.setdefault(path, name) == name]
     _refuse_to_write(arguments, [path for _, path in named])
     return named
+
+
+def _files_of(path: Path) -> list[Path]:
+    """Return the files that a pattern of frames names, or the one file or folder that it is."""
+    if path.exists():
+        return [path]
+    from ptycho.data.formats import files_of
+
+    return files_of(path)
 
 
 def _named(arguments: argparse.Namespace) -> Iterator[tuple[str, Path]]:

@@ -40,7 +40,7 @@ def scan_of(parts: Parts, *, plausibility: bool = True, mask_hot: bool = False) 
     geometry = _geometry(parts, frames.side)
     wanted, rows = _pairs(parts, frames.shape[0], len(positions))
     _refuse_cropped_object(parts, frames.shape, frames.side)
-    centres = _centres(parts, geometry, frames.side)[rows]
+    centres = _centres(parts, geometry, frames.side, rows)
     amplitude, mask = amplitude_and_mask(frames, wanted, _bad_pixels(parts, frames.shape))
     scan = ScanData(
         amplitude=amplitude,
@@ -130,12 +130,11 @@ def _geometry(parts: Parts, side: int) -> ScanGeometry | None:
 
 def _pairs(parts: Parts, n_frames: int, n_positions: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the numbers of frames and the rows of positions that belong together."""
+    if parts.frame_ids is not None and parts.position_ids is None and n_frames < n_positions:
+        return _pairs_by_row(parts, parts.frame_ids, n_positions)
     if parts.frame_ids is None or parts.position_ids is None:
         if n_frames != n_positions:
-            raise DataError(
-                f"there are {n_frames} frames but {n_positions} positions, in {parts.names}; one position for each "
-                f"frame is needed, so {_hint_of_counts(parts, n_positions)}."
-            )
+            raise _other_counts(parts, n_frames, n_positions)
         return np.arange(n_frames), np.arange(n_positions)
     where = {int(number): frame for frame, number in reversed(list(enumerate(parts.frame_ids)))}
     rows = np.array([row for row, number in enumerate(parts.position_ids) if int(number) in where], np.int64)
@@ -154,6 +153,28 @@ def _pairs(parts: Parts, n_frames: int, n_positions: int) -> tuple[np.ndarray, n
     return wanted, rows
 
 
+def _pairs_by_row(parts: Parts, numbers: np.ndarray, n_positions: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the same for frames of which some are missing, where there is a position for every number."""
+    if numbers.min() < 0 or numbers.max() != n_positions - 1 or np.unique(numbers).size != numbers.size:
+        raise _other_counts(parts, numbers.size, n_positions)
+    logger.warning(
+        "%s: %d frames have numbers up to %d and there are %d positions: each frame is given the position in the row "
+        "of its number, from 0, and the other positions are left out",
+        parts.names,
+        numbers.size,
+        numbers.max(),
+        n_positions,
+    )
+    return np.arange(numbers.size), numbers
+
+
+def _other_counts(parts: Parts, n_frames: int, n_positions: int) -> DataError:
+    return DataError(
+        f"there are {n_frames} frames but {n_positions} positions, in {parts.names}; one position for each "
+        f"frame is needed, so {_hint_of_counts(parts, n_positions)}."
+    )
+
+
 def _hint_of_counts(parts: Parts, n_positions: int) -> str:
     assert parts.frames is not None  # nothing is missing
     if parts.frames.shape[2] == n_positions:
@@ -163,8 +184,10 @@ def _hint_of_counts(parts: Parts, n_positions: int) -> str:
     return "name files of the same scan"
 
 
-def _centres(parts: Parts, geometry: ScanGeometry | None, side: int) -> np.ndarray:
-    """Return patch centres in pixels: in the object's frame, or with the smallest ones at N/2."""
+def _centres(
+    parts: Parts, geometry: ScanGeometry | None, side: int, rows: np.ndarray | None = None
+) -> np.ndarray:
+    """Return patch centres in pixels, of some rows: in the object's frame, or with the smallest ones at N/2."""
     assert parts.positions_yx is not None  # nothing is missing
     positions = np.asarray(parts.positions_yx, np.float64)
     if positions.ndim != 2 or positions.shape[1] != 2 or not len(positions):
@@ -172,6 +195,7 @@ def _centres(parts: Parts, geometry: ScanGeometry | None, side: int) -> np.ndarr
             f"the positions in {parts.names} have shape {positions.shape} but must be (n, 2), row and column; "
             "mend the file."
         )
+    positions = positions if rows is None else positions[rows]
     pixel = 1.0
     if parts.position_unit == "m":
         if geometry is None:

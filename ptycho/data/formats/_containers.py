@@ -14,13 +14,14 @@ from ptycho._io.archive import Archive, open_archive, read_npy
 from ptycho._io.hdf5 import Hdf5File, open_hdf5
 from ptycho._io.regular import open_regular
 from ptycho.data.formats._matlab import MatFile
+from ptycho.data.formats._series import FrameSeries, is_series
+from ptycho.data.formats._tiff import SIGNATURES, TiffStack, open_tiff
 from ptycho.errors import DataError
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 # HDF5 may begin after a block of another program, as MATLAB's files do.
 _HDF5_STARTS = (0, 512, 1024, 2048)
 _NPY = b"\x93NUMPY"
-_TIFF = (b"II*\0", b"MM\0*")
 _MATLAB = b"MATLAB 5.0 MAT-file"
 _MAX_TABLE_BYTES = 256 << 20
 
@@ -67,7 +68,9 @@ class TextTable:
 
 @contextmanager
 def open_container(path: Path, *, neighbours: bool = False) -> Iterator[Any]:
-    """Open a file as `Archive`, `Hdf5File`, `MatFile`, `NpyFile` or `TextTable`.
+    """Open a file as `Archive`, `Hdf5File`, `MatFile`, `NpyFile`, `TiffStack` or `TextTable`.
+
+    A folder, or a pattern that files match, is opened as `FrameSeries`.
 
     Raises
     ------
@@ -76,6 +79,9 @@ def open_container(path: Path, *, neighbours: bool = False) -> Iterator[Any]:
     DataError
         It is damaged, or none of these.
     """
+    if is_series(path):
+        yield FrameSeries.of(path)
+        return
     with open_regular(path) as file:
         start = file.read(_HDF5_STARTS[-1] + len(_HDF5))
     if any(start[at : at + len(_HDF5)] == _HDF5 for at in _HDF5_STARTS):
@@ -85,6 +91,9 @@ def open_container(path: Path, *, neighbours: bool = False) -> Iterator[Any]:
         yield NpyFile(str(path), read_npy(path, mapped=True))
     elif start.startswith(_MATLAB):
         yield MatFile(path)
+    elif start.startswith(SIGNATURES):
+        with open_tiff(path) as stack:
+            yield stack
     elif start[:2] == b"PK" or start[:3] == b"BZh":
         with open_archive(path) as archive:
             yield archive
@@ -98,6 +107,8 @@ def kind_of(container: Any) -> str:
         Archive: "an NPZ archive",
         Hdf5File: "an HDF5 file",
         NpyFile: "an NPY array",
+        TiffStack: "a TIFF file",
+        FrameSeries: "a series of files",
         TextTable: "a table",
     }
     return names.get(type(container), "a MATLAB file")
@@ -109,16 +120,16 @@ def contents_of(container: Any) -> str:
         return container.contents()
     if isinstance(container, NpyFile):
         return f"{container.array.dtype} of shape {container.array.shape}"
+    if isinstance(container, TiffStack):
+        return f"{container.dtype} of shape {container.shape}"
     return ", ".join(container.keys) or "nothing"
 
 
 def _table(path: Path, start: bytes) -> TextTable:
-    if start.startswith(_TIFF):
-        raise DataError(f"{path} is a TIFF image, which is not read; store the frames in HDF5 or NPY.")
     if b"\0" in start or not start.strip():
         raise DataError(
             f"{path} is none of the files that are read here (it begins with {start[:8]!r}); pass an NPZ, HDF5, MAT, "
-            "NPY or CXI file, or a table of positions."
+            "NPY, TIFF or CXI file, or a table of positions."
         )
     if path.stat().st_size > _MAX_TABLE_BYTES:
         raise DataError(
@@ -133,7 +144,7 @@ def _table(path: Path, start: bytes) -> TextTable:
         reason = str(error).split(";")[0]
         raise DataError(
             f"{path} is none of the files that are read here: it begins with {start[:8]!r} and is no table of "
-            f"numbers either ({reason}); pass an NPZ, HDF5, MAT, NPY or CXI file, or a table of positions."
+            f"numbers either ({reason}); pass an NPZ, HDF5, MAT, NPY, TIFF or CXI file, or a table of positions."
         ) from error
     return TextTable(str(path), rows, has_commas, names if len(names) == rows.shape[1] else ())
 

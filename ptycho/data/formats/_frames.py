@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_BLOCK_BYTES = 32 << 20
+BLOCK_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -39,6 +39,8 @@ class FrameStack:
         So many pixels a side are summed to one when counts become amplitudes; rows and columns are those before.
     lowest, highest : float, optional
         A pixel that is outside in any frame does not count.
+    numbers : (n,) int, optional
+        Which of a scan the frames are, where some of it are known to be missing.
     """
 
     name: str
@@ -49,6 +51,7 @@ class FrameStack:
     bin: int = 1
     lowest: float | None = None
     highest: float | None = None
+    numbers: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is no stack of images, and corrections of another shape."""
@@ -71,7 +74,7 @@ class FrameStack:
         flat = counts.reshape(-1, shape[-2], shape[-1])
 
         def blocks() -> Iterator[tuple[int, np.ndarray]]:
-            step = max(1, _BLOCK_BYTES // max(1, flat[0].nbytes))
+            step = max(1, BLOCK_BYTES // max(1, flat[0].nbytes))
             for block, frames in blocks_of(flat, step):
                 yield block.start, frames
 
@@ -96,7 +99,7 @@ class FrameStack:
         def blocks() -> Iterator[tuple[int, np.ndarray]]:
             entry_bytes = int(np.prod(shape[1:])) * dtype.itemsize
             # Whole chunks, so that none is unpacked twice.
-            step = together * max(1, _BLOCK_BYTES // max(1, entry_bytes * together))
+            step = together * max(1, BLOCK_BYTES // max(1, entry_bytes * together))
             for start in range(0, n_entries, step):
                 yield start * per_entry, file.read(path, start, start + step).reshape(-1, rows, columns)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 # What a file of a scan is, as the word before or after the common stem says; the most complete first.
 _ROLES = ("product", "para", "diffraction", "dp", "master", "frames", "positions")
-_SUFFIXES = (".h5", ".hdf5", ".cxi", ".nxs", ".ptyd", ".mat", ".npz", ".npy", ".csv", ".txt")
+_SUFFIXES = (".h5", ".hdf5", ".cxi", ".nxs", ".ptyd", ".mat", ".npz", ".npy", ".tif", ".tiff", ".csv", ".txt")
 _ROLE_BEFORE = re.compile(rf"^({'|'.join(_ROLES)})(?:[_.\-]|$)", re.IGNORECASE)
 _ROLE_AFTER = re.compile(rf"(?:^|[_.\-])({'|'.join(_ROLES)})$", re.IGNORECASE)
 _MOST = 20

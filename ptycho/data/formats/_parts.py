@@ -99,7 +99,7 @@ class Parts:
     @property
     def names(self) -> str:
         """The names of the files, without their folders, for a message."""
-        return " and ".join(Path(name).name for name in self.files)
+        return " and ".join(Path(name).name or name for name in self.files)
 
     def missing(self) -> list[str]:
         """Return what a scan needs and these parts do not have, in words."""

@@ -13,11 +13,13 @@ from typing import Any
 from ptycho._io.archive import Archive, errors_naming
 from ptycho._io.hdf5 import Hdf5File
 from ptycho.data.formats._assembling import believed, parts_of, reconstruction_of, scan_of
-from ptycho.data.formats._containers import contents_of, kind_of, open_container
+from ptycho.data.formats._containers import NpyFile, contents_of, kind_of, open_container
 from ptycho.data.formats._format import Format
 from ptycho.data.formats._partners import partners_of
 from ptycho.data.formats._parts import Parts
+from ptycho.data.formats._series import FrameSeries
 from ptycho.data.formats._table import FORMATS
+from ptycho.data.formats._tiff import TiffStack
 from ptycho.data.geometry import ScanGeometry
 from ptycho.data.illumination import consistent_probe
 from ptycho.data.importing.changes import (
@@ -126,7 +128,9 @@ def read_scan(
             believing = {"plausibility": plausibility, "mask_hot": mask_hot}
             return _whole_scan(found, source, settings, bool(partners), labels, believing)
         known = None
-        if found is not None and found.scan is None:
+        # Of what holds frames alone nothing else is known, and it need not be looked through twice.
+        is_named = settings.names_frames and isinstance(container, (NpyFile, TiffStack, FrameSeries))
+        if found is not None and found.scan is None and not is_named:
             logger.info("%s is %s", source, found.title)
             known = _parts(found, _reopened(container, found, source, stack))
         sources = Sources(source, stack)
@@ -179,10 +183,10 @@ def _imported(
         lengths = set(parts.missing()) - {"frames", "positions"}
         instead = ", or --pixel-size 10nm of the object in place of all lengths" if lengths else ""
         verb = "lacks" if len(parts.files) == 1 else "lack"
+        own = sources.source.name or sources.source
         raise DataError(
             f"{_dead_links(sources)}{parts.names} {verb} {', '.join(lacking)}, and no file beside with the same stem "
-            f"as {sources.source.name} has them; pass these flags{instead}, or name the file that has them by --with "
-            "FILE."
+            f"as {own} has them; pass these flags{instead}, or name the file that has them by --with FILE."
         )
     return with_window(parts, settings)
 

@@ -52,5 +52,7 @@ FORMATS: tuple[Format, ...] = (
     fold_slice_result.HDF5_FORMAT,
     eiger.FORMAT,
     frame_array.FORMAT,
+    frame_array.TIFF_FORMAT,
+    frame_array.SERIES_FORMAT,
     position_table.FORMAT,
 )

@@ -18,6 +18,8 @@ from ptycho._io.hdf5 import Hdf5File
 from ptycho.data.formats._containers import NpyFile, TextTable
 from ptycho.data.formats._matlab import MatFile
 from ptycho.data.formats._quantities import metres_per, photon_energy_j
+from ptycho.data.formats._series import FrameSeries
+from ptycho.data.formats._tiff import TiffStack
 from ptycho.errors import DataError
 
 if TYPE_CHECKING:
@@ -132,6 +134,10 @@ def entries_of(container: Any) -> list[Entry]:
         return [Entry(key, found.shape, found.dtype) for key, found in values.items() if found is not None]
     if isinstance(container, NpyFile):
         return [Entry("", container.array.shape, container.array.dtype)]
+    if isinstance(container, TiffStack):
+        return [Entry("", container.shape, container.dtype)]
+    if isinstance(container, FrameSeries):
+        return []
     assert isinstance(container, TextTable)
     return [Entry(name, container.rows.shape[:1], container.rows.dtype) for name in container.names]
 

@@ -73,6 +73,7 @@ def named_parts(settings: ImportSettings, sources: Sources, known: Parts | None)
     parts = Parts(
         files=(name,),
         frames=frames,
+        frame_ids=None if frames is None else frames.numbers,
         positions_yx=positions,
         probe=None if probe is None else _probe(sources.array(probe, "--probe")),
     )

@@ -13,6 +13,9 @@ from ptycho._io.archive import Archive
 from ptycho._io.hdf5 import Hdf5File
 from ptycho.data.formats._containers import NpyFile, TextTable, contents_of, open_container
 from ptycho.data.formats._frames import FrameStack
+from ptycho.data.formats._series import FrameSeries, is_series
+from ptycho.data.formats._tiff import TiffStack
+from ptycho.data.formats.frame_array import bare_frames
 from ptycho.errors import DataError
 
 STEM = "{stem}"
@@ -29,16 +32,23 @@ class Found:
 
 
 def split_place(text: str, folder: Path | None = None) -> tuple[Path | None, str | None]:
-    """Return file and dataset of a place; no file if none of that name is there, or it is ``:DATASET``."""
+    """Return file and dataset of a place; no file if none of that name is there, or it is ``:DATASET``.
+
+    A folder, or a pattern that files match, is a file here.
+    """
     base = Path() if folder is None else folder
     if text.startswith(":"):
         return None, text[1:]
-    if (base / text).is_file():
+    if _is_there(base / text):
         return base / text, None
     left, _, right = text.rpartition(":")
-    if left and right and (base / left).is_file():
+    if left and right and _is_there(base / left):
         return base / left, right
     return None, None
+
+
+def _is_there(path: Path) -> bool:
+    return path.is_file() or is_series(path)
 
 
 def file_of_place(text: str, scan: Path | None) -> Path | None:
@@ -68,6 +78,7 @@ class Sources:
         self.source = source
         self._stack = stack
         self._open: dict[Path, Any] = {}
+        self._frames: dict[str, FrameStack] = {}
 
     def container(self, path: Path) -> Any:
         """Open a file, following its links to files beside it."""
@@ -101,7 +112,14 @@ class Sources:
 
     def frames(self, text: str, flag: str) -> FrameStack:
         """Return the frames at a place, read when they are used."""
+        if text not in self._frames:
+            self._frames[text] = self._found_frames(text, flag)
+        return self._frames[text]
+
+    def _found_frames(self, text: str, flag: str) -> FrameStack:
         container, dataset = self.place(text, flag)
+        if isinstance(container, (NpyFile, TiffStack, FrameSeries)):
+            return bare_frames(container, dataset)
         if isinstance(container, Hdf5File):
             from ptycho.data.importing.guessing import guess_frames
 
@@ -117,6 +135,10 @@ def read_array(container: Any, dataset: str | None, flag: str) -> Found:
     """Return the numbers of a dataset, which must be named unless the file has one array only."""
     if isinstance(container, NpyFile):
         return Found(name=container.name, values=container.array)
+    if isinstance(container, TiffStack):
+        return Found(name=container.name, values=container.read())
+    if isinstance(container, FrameSeries):
+        raise DataError(f"{flag} names {container.name}, {container.keys[0]}; name one file.")
     if isinstance(container, TextTable):
         if dataset is None:
             return Found(name=container.name, values=container.rows, names=container.names)
@@ -136,7 +158,8 @@ def read_array(container: Any, dataset: str | None, flag: str) -> Found:
 def _holds(container: Any, dataset: str) -> bool:
     if isinstance(container, TextTable):
         return dataset in container.names or dataset.isdecimal()
-    return not isinstance(container, NpyFile) and dataset in container
+    has_names = not isinstance(container, (NpyFile, TiffStack, FrameSeries))
+    return has_names and dataset in container
 
 
 def _only_key(container: Any, flag: str) -> list[str]:
