@@ -4,6 +4,7 @@ It needs no NumPy, so that ``--help`` is quick."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from ptycho._checks.quantities import (
 )
 
 POSITION_UNITS = ("m", "mm", "um", "nm", "A", "px")
-AXES = ("nyx", "nxy", "yxn", "xyn")
+AXES = ("nyx", "nxy", "yxn", "xyn", "yxqq", "xyqq", "qqyx", "qqxy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,7 @@ class Option:
     @property
     def is_place(self) -> bool:
         """Whether it names a file or a dataset."""
-        return self.metavar == _PLACE
+        return self.metavar is not None and "FILE" in self.metavar
 
     @property
     def is_switch(self) -> bool:
@@ -96,6 +97,32 @@ def _centre(text: str) -> Any:
     return text if text == "auto" else _pair_of(_whole, "128,131")(text)
 
 
+def _matrix(text: str) -> Any:
+    if "=" in text:
+        return _composed(text)
+    numbers = [_number(part) for part in text.split(",")]
+    if len(numbers) != 4:
+        raise ValueError(f"{text!r} is not four numbers A,B,C,D, such as 1.02,0,0.01,0.98")
+    return (numbers[0], numbers[1]), (numbers[2], numbers[3])
+
+
+def _composed(text: str) -> Any:
+    """Return scale · diag(1 + asymmetry/2, 1 - asymmetry/2) · rotation · shear, on (y, x); angles are in degrees."""
+    found = {"scale": 1.0, "asymmetry": 0.0, "rotation": 0.0, "shear": 0.0}
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        if name.strip() not in found:
+            raise ValueError(
+                f"{part.strip()!r} is none of scale=, asymmetry=, rotation= and shear= with a number"
+            )
+        found[name.strip()] = _number(value)
+    turn, shear = math.radians(found["rotation"]), math.tan(math.radians(found["shear"]))
+    of_y, of_x = (found["scale"] * (1 + sign * found["asymmetry"] / 2) for sign in (1, -1))
+    # The rotation is that of --rotation: from y towards x.
+    cosine, sine = math.cos(turn), math.sin(turn)
+    return (of_y * (cosine - sine * shear), -of_y * sine), (of_x * (sine + cosine * shear), of_x * cosine)
+
+
 def _dc(text: str) -> str:
     return "centre" if text == "center" else text
 
@@ -122,6 +149,15 @@ OPTIONS: tuple[Option, ...] = (
         metavar="|".join(POSITION_UNITS),
         help="unit of the positions; px are pixels of the object",
     ),
+    Option(
+        name="affine",
+        field="affine",
+        metavar="A,B,C,D",
+        parse=_matrix,
+        word=lambda value: ",".join(repr(each) for row in value for each in row),
+        help="correct the positions first: y = A·y + B·x, x = C·y + D·x; or scale=1.02,rotation=0.4,shear=0.1,"
+        "asymmetry=0.01 of these",
+    ),
     Option(name="swap-xy", field="swap_xy", help="exchange x and y of the positions"),
     Option(name="flip-x", field="flip_x", help="negate x of the positions"),
     Option(name="flip-y", field="flip_y", help="negate y of the positions"),
@@ -139,7 +175,7 @@ OPTIONS: tuple[Option, ...] = (
         metavar="ROWS,COLUMNS",
         parse=_pair_of(_whole, "20,25"),
         word=_with_comma,
-        help="a raster without positions, scanned row by row",
+        help="a raster without positions, scanned row by row (default: the axes of the frames, if they have four)",
     ),
     Option(
         name="step",
@@ -150,7 +186,21 @@ OPTIONS: tuple[Option, ...] = (
         help="its steps, in --position-units",
     ),
     Option(name="snake", field="snake", help="every second row of the raster runs backwards"),
-    Option(name="axes", field="axes", metavar="|".join(AXES), help="axes of the frames; n counts them"),
+    Option(
+        name="axes",
+        field="axes",
+        metavar="|".join(AXES),
+        help="axes of the frames; n counts them, of four y and x are the raster's",
+    ),
+    Option(
+        name="select",
+        field="select",
+        metavar="0:500:2|FILE[:DATASET]",
+        help="frames to take: numbers from 0, slices as in Python, with commas between; or a list of numbers or marks",
+    ),
+    Option(
+        name="skip", field="skip", metavar="3,40:45|FILE[:DATASET]", help="frames to leave out, said likewise"
+    ),
     Option(
         name="frame-orientation",
         field="frame_orientation",
@@ -172,6 +222,11 @@ OPTIONS: tuple[Option, ...] = (
         parse=_centre,
         word=_with_comma,
         help="pixel of the direct beam (default: the middle of the frames)",
+    ),
+    Option(
+        name="pad",
+        field="pad",
+        help="let the square of --crop reach beyond the frames; pixels there are masked",
     ),
     Option(
         name="bin",
@@ -215,6 +270,12 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(name="dark", field="dark", metavar=_PLACE, help="a background to subtract from the frames"),
     Option(name="flat", field="flat", metavar=_PLACE, help="a relative efficiency to divide the frames by"),
+    Option(
+        name="monitor",
+        field="monitor",
+        metavar=_PLACE,
+        help="the light of each frame, by which its counts are divided",
+    ),
     Option(
         name="energy",
         field="photon_energy_j",
@@ -264,4 +325,15 @@ OPTIONS: tuple[Option, ...] = (
         help="side of the object's pixel, before --crop; instead of energy, distance and detector pixel",
     ),
     Option(name="probe", field="probe", metavar=_PLACE, help="the probe (…, N, N), complex"),
+    Option(
+        name="object-guess", field="object_guess", metavar=_PLACE, help="the object (rows, columns), complex"
+    ),
+    Option(
+        name="object-origin",
+        field="object_origin_yx",
+        metavar="Y,X",
+        parse=_pair_of(_number, "32,32"),
+        word=_with_comma,
+        help="where the centre of its first pixel lies, in --position-units (default 0,0 in pixels)",
+    ),
 )

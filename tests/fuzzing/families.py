@@ -5,12 +5,13 @@ from __future__ import annotations
 import bz2
 import dataclasses
 import json
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import tifffile
 from known_scan import KnownScan, make_known_scan
 from peer_files import WRITERS
 from ptychopinn_files import (
@@ -24,6 +25,7 @@ from scipy.io import savemat
 
 from autobatch import BatchMemo, DeviceMemory
 from ptycho.data import (
+    ImportSettings,
     Reconstruction,
     ScanData,
     read_npz,
@@ -187,26 +189,24 @@ def _write_matrices(compressed: bool) -> Callable[[Path], None]:
     return write
 
 
-def _write_tiff(path: Path) -> None:
-    """Write one strip of 16-bit grey pixels after TIFF 6.0, section 3."""
-    frames = make_known_scan().counts
-    tags = [
-        (256, 3, 16),
-        (257, 3, 16 * len(frames)),
-        (258, 3, 16),
-        (259, 3, 1),
-        (262, 3, 1),
-        (273, 4, 8),
-        (277, 3, 1),
-        (278, 3, 16 * len(frames)),
-        (279, 4, frames.nbytes),
-    ]
-    directory = struct.pack("<H", len(tags)) + b"".join(
-        struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags
-    )
-    path.write_bytes(
-        struct.pack("<2sHI", b"II", 42, 8 + frames.nbytes) + frames.tobytes() + directory + bytes(4)
-    )
+def _tiff(**layout: Any) -> Callable[[Path], tuple[Path, list[Path]]]:
+    """Return a writer of a TIFF file of some layout, with the table of its positions beside it."""
+
+    def written(folder: Path) -> tuple[Path, list[Path]]:
+        counts = make_known_scan().counts
+        tifffile.imwrite(folder / "a.tif", counts, photometric="minisblack", **layout)
+        _write_table(folder / "a.csv")
+        return folder / "a.tif", sorted(folder.iterdir())
+
+    return written
+
+
+def _write_series(folder: Path) -> tuple[Path, list[Path]]:
+    (folder / "a").mkdir()
+    for number, counts in enumerate(make_known_scan().counts):
+        tifffile.imwrite(folder / "a" / f"a{number}.tif", counts)
+    _write_table(folder / "a.csv")
+    return folder / "a", [folder / "a.csv", *sorted((folder / "a").iterdir())]
 
 
 def _write_table(path: Path) -> None:
@@ -217,6 +217,10 @@ def _write_array(folder: Path) -> tuple[Path, list[Path]]:
     np.save(folder / "a.npy", make_known_scan().counts)
     _write_table(folder / "a.csv")
     return folder / "a.npy", sorted(folder.iterdir())
+
+
+def _read_with_pixel(path: Path) -> None:
+    read_scan(path, importing=ImportSettings(object_pixel_m=make_known_scan().pixel_m))
 
 
 def _read_either(path: Path) -> None:
@@ -262,5 +266,11 @@ FAMILIES = {
         ),
         _read_either,
     ),
-    "TIFF": Family((_alone(_write_tiff, "a.tif"), _alone(_write_table, "a.csv"), _write_array), _read_either),
+    "TIFF": Family(
+        (
+            *(_tiff(), _tiff(byteorder=">", rowsperstrip=5), _tiff(compression="zlib", predictor=True)),
+            *(_tiff(tile=(16, 16), bigtiff=True), _tiff(imagej=True), _write_series, _write_array),
+        ),
+        _read_with_pixel,
+    ),
 }

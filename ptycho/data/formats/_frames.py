@@ -41,6 +41,10 @@ class FrameStack:
         A pixel that is outside in any frame does not count.
     numbers : (n,) int, optional
         Which of a scan the frames are, where some of it are known to be missing.
+    scale : (n,) float64, optional
+        What the counts of each frame are multiplied by.
+    raster : (rows, columns), optional
+        The first two axes of an array with four.
     """
 
     name: str
@@ -52,6 +56,8 @@ class FrameStack:
     lowest: float | None = None
     highest: float | None = None
     numbers: np.ndarray | None = None
+    scale: np.ndarray | None = None
+    raster: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is no stack of images, and corrections of another shape."""
@@ -78,7 +84,7 @@ class FrameStack:
             for block, frames in blocks_of(flat, step):
                 yield block.start, frames
 
-        return cls(name=name, shape=flat.shape, blocks=blocks)
+        return cls(name=name, shape=flat.shape, blocks=blocks, raster=_raster(counts.shape))
 
     @classmethod
     def of_hdf5(
@@ -104,7 +110,12 @@ class FrameStack:
                 yield start * per_entry, file.read(path, start, start + step).reshape(-1, rows, columns)
 
         return cls(
-            name=name, shape=(n_entries * per_entry, rows, columns), blocks=blocks, dark=dark, flat=flat
+            name=name,
+            shape=(n_entries * per_entry, rows, columns),
+            blocks=blocks,
+            dark=dark,
+            flat=flat,
+            raster=_raster(shape),
         )
 
     @classmethod
@@ -145,6 +156,44 @@ class FrameStack:
         """Return the frames of a stack (rows, columns, n), which is read into memory for it."""
         whole = np.concatenate([counts for _, counts in self.blocks()])
         return FrameStack.of_array(self.name, np.moveaxis(whole, -1, 0))
+
+    def by_raster(self, axes: str) -> FrameStack:
+        """Return the frames of an array of four axes row by row of its raster, read into memory where they are not so.
+
+        Parameters
+        ----------
+        axes : {"yxqq", "xyqq", "qqyx", "qqxy"}
+            y and x are rows and columns of the raster, qq those of a frame.
+        """
+        if self.raster is None:
+            raise DataError(
+                f"{self.name} has three axes, {self.shape}, but --axes {axes} are four; pass one of nyx, nxy, yxn, xyn."
+            )
+        if axes == "yxqq":
+            return self
+        whole = np.concatenate([counts for _, counts in self.blocks()]).reshape(*self.raster, *self.shape[1:])
+        order = [axes.index("y"), axes.index("x"), *(at for at, axis in enumerate(axes) if axis == "q")]
+        return FrameStack.of_array(self.name, whole.transpose(order))
+
+    def chosen(self, taken: np.ndarray) -> FrameStack:
+        """Return the frames that are `taken`, (n,) bool."""
+
+        def blocks() -> Iterator[tuple[int, np.ndarray]]:
+            done = 0
+            for start, counts in self.blocks():
+                inside = taken[start : start + len(counts)]
+                if inside.any():
+                    yield done, counts[inside]
+                    done += np.count_nonzero(inside)
+
+        return replace(
+            self,
+            shape=(int(np.count_nonzero(taken)), *self.shape[1:]),
+            blocks=blocks,
+            numbers=None if self.numbers is None else self.numbers[taken],
+            scale=None if self.scale is None else self.scale[taken],
+            raster=None,
+        )
 
     def squared(self) -> FrameStack:
         """Return the counts of frames that hold amplitudes."""
@@ -230,7 +279,7 @@ def amplitude_and_mask(
         counts = block[wanted[rows] - start][:, crop[0], crop[1]]
         for cause, where in _marks(counts, stack).items():
             marks[cause] = marks.get(cause, False) | where
-        corrected = _corrected(counts, stack, crop)
+        corrected = _corrected(counts, stack, crop, wanted[rows])
         negative = corrected < 0
         n_negative += int(np.count_nonzero(negative))
         always_negative &= negative.all(axis=0)
@@ -297,14 +346,22 @@ def _binned(images: np.ndarray, size: int) -> np.ndarray:
     return images.reshape(*images.shape[:-2], rows, size, columns, size).sum(axis=(-3, -1))
 
 
-def _corrected(counts: np.ndarray, stack: FrameStack, crop: tuple[slice, ...]) -> np.ndarray:
+def _corrected(
+    counts: np.ndarray, stack: FrameStack, crop: tuple[slice, ...], numbers: np.ndarray
+) -> np.ndarray:
     values = counts.astype(np.float32)
     if stack.dark is not None:
         values -= stack.dark[crop].astype(np.float32)
     if stack.flat is not None:
         flat = stack.flat[crop].astype(np.float32)
         values = np.divide(values, flat, out=np.zeros_like(values), where=flat > 0)
+    if stack.scale is not None:
+        values *= stack.scale[numbers].astype(np.float32)[:, np.newaxis, np.newaxis]
     return values
+
+
+def _raster(shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    return shape[:2] if len(shape) == 4 else None
 
 
 def _shape_of_counts(name: str, shape: tuple[int, ...] | None, dtype: np.dtype) -> tuple[int, ...]:

@@ -23,15 +23,17 @@ from ptycho.data.formats._tiff import TiffStack
 from ptycho.data.geometry import ScanGeometry
 from ptycho.data.illumination import consistent_probe
 from ptycho.data.importing.changes import (
+    with_axes,
     with_frames_changed,
     with_lengths,
     with_object_pixel,
-    with_positions_changed,
     with_window,
 )
+from ptycho.data.importing.choosing import with_frames_chosen
 from ptycho.data.importing.guessing import FLAGS_OF, guess, guess_lengths
 from ptycho.data.importing.named import named_parts
 from ptycho.data.importing.places import Sources
+from ptycho.data.importing.positions import with_object_named, with_positions_changed
 from ptycho.data.importing.settings import ImportSettings
 from ptycho.data.reconstruction import Reconstruction, is_reconstruction_npz, read_reconstruction_npz
 from ptycho.data.scan import ScanData
@@ -214,12 +216,14 @@ def _collected(
     parts = named.parts if known is None else named.parts.joined_with(known)
     parts = _joined(with_lengths(parts, settings), sources.source, partners, stack)
     guessing = named.parts.frames is not None
+    parts = with_frames_chosen(with_axes(parts, settings, guessing=guessing), settings, sources)
     parts = with_frames_changed(parts, settings, sources, mask=named.mask, guessing=guessing)
     is_named = named.parts.positions_yx is not None
     parts, asks = with_positions_changed(parts, settings, named.position_unit, named=is_named)
     parts = with_object_pixel(parts, settings, known)
+    parts, object_asks = with_object_named(parts, settings, sources)
     lacking = [f"{name} ({FLAGS_OF[name]})" for name in parts.missing()]
-    return parts, [*lacking, *named.asks, *asks]
+    return parts, [*lacking, *named.asks, *asks, *object_asks]
 
 
 def read_reconstruction(path: str | PathLike[str]) -> Reconstruction:

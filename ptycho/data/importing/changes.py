@@ -1,4 +1,4 @@
-"""What a user says of the parts of a scan, put upon them: axes, orientation, cropping, units, lengths."""
+"""What a user says of the frames and lengths of a scan, put upon them: axes, orientation, corrections, cropping."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ import numpy as np
 
 from ptycho.data.formats._frames import FrameStack, oriented
 from ptycho.data.formats._parts import Parts
-from ptycho.data.formats._quantities import metres_per
 from ptycho.data.importing.places import Sources
+from ptycho.data.importing.positions import object_pixel_of
 from ptycho.data.importing.settings import ImportSettings
-from ptycho.data.importing.windows import Window, beam_centre, probe_through, window_of
-from ptycho.data.overlap import median_step
+from ptycho.data.importing.windows import Window, beam_centre, padding_for, probe_through, window_of
 from ptycho.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -77,7 +76,7 @@ def _warn_of_other_pixel(parts: Parts, settings: ImportSettings) -> None:
     given = settings.object_pixel_m
     if given is None or parts.frames is None:
         return
-    following = _object_pixel(replace(parts, object_pixel_m=None), parts.frames.side)
+    following = object_pixel_of(replace(parts, object_pixel_m=None), parts.frames.side)
     if following is not None and not math.isclose(given, following, rel_tol=_SAME_PIXEL):
         logger.warning(
             "%s: --pixel-size is %.4g nm but %.4g nm follow from photon energy, detector distance and detector pixel; "
@@ -95,7 +94,6 @@ def with_frames_changed(
     stack = parts.frames
     if stack is None:
         return parts
-    stack = _ordered(stack, settings, parts, guessing=guessing)
     stack = _corrected(stack, settings, sources)
     if _values(stack, settings, guessing=guessing) == "amplitude":
         stack = stack.squared()
@@ -110,24 +108,54 @@ def with_frames_changed(
     )
 
 
+def with_axes(parts: Parts, settings: ImportSettings, *, guessing: bool) -> Parts:
+    """Return the parts with their frames in the order (n, rows, columns)."""
+    return (
+        parts
+        if parts.frames is None
+        else replace(parts, frames=_ordered(parts.frames, settings, parts, guessing=guessing))
+    )
+
+
 def with_window(parts: Parts, settings: ImportSettings) -> Parts:
     """Return the parts cropped and binned: detector pixel, object's pixel, probe and positions in pixels follow."""
     stack = parts.frames
     if stack is None or (settings.crop is None and settings.centre_yx is None and settings.bin == 1):
         return parts
-    centre = beam_centre(stack, parts.bad_pixels) if settings.centre_yx == "auto" else settings.centre_yx
+    shape, bad, padding = stack.shape[1:], parts.bad_pixels, ((0, 0), (0, 0))
+    centre = beam_centre(stack, bad) if settings.centre_yx == "auto" else settings.centre_yx
+    if settings.pad and settings.crop is not None:
+        padding = padding_for(shape, centre, settings.crop, settings.bin)
+        stack, bad, centre = _padded(stack, bad, centre, padding)
     window = window_of(stack.shape[1:], centre, settings.crop, settings.bin)
     rows, columns = window.slices
     parts = replace(
         parts,
         frames=replace(stack.turned(lambda images: images[..., rows, columns]), bin=settings.bin),
-        bad_pixels=None if parts.bad_pixels is None else parts.bad_pixels[rows, columns],
+        bad_pixels=None if bad is None else bad[rows, columns],
         detector_pixel_m=None if parts.detector_pixel_m is None else parts.detector_pixel_m * settings.bin,
     )
-    return _scaled(parts, window, stack.shape[1:])
+    return _scaled(parts, window, shape, padding)
 
 
-def _scaled(parts: Parts, window: Window, shape: tuple[int, ...]) -> Parts:
+_Padding = tuple[tuple[int, int], tuple[int, int]]
+
+
+def _padded(
+    stack: FrameStack, bad: np.ndarray | None, centre: Any, padding: _Padding
+) -> tuple[FrameStack, np.ndarray, tuple[int, int]]:
+    """Return frames with pixels around them, of which all are bad, and where their centre is then."""
+    inside = np.zeros(stack.shape[1:], bool) if bad is None else bad
+    at = [extent // 2 for extent in stack.shape[1:]] if centre is None else centre
+    wider = stack.turned(lambda images: np.pad(images, ((0, 0), *padding)))
+    return (
+        wider,
+        np.pad(inside, padding, constant_values=True),
+        (at[0] + padding[0][0], at[1] + padding[1][0]),
+    )
+
+
+def _scaled(parts: Parts, window: Window, shape: tuple[int, ...], padding: _Padding) -> Parts:
     """Return the parts with their object's pixel, probe, positions and object as the window needs them."""
     depends = parts.object_pixel_m is not None or parts.position_unit == "px"
     if depends and shape[0] != shape[1]:
@@ -144,7 +172,7 @@ def _scaled(parts: Parts, window: Window, shape: tuple[int, ...]) -> Parts:
                 f"the probe of {parts.names} has shape {probe.shape} but the frames are {shape[0]}x{shape[1]} and, "
                 f"once cropped, {window.shape[0]}x{window.shape[1]}; name a probe of one of these sizes by --probe."
             )
-        probe = probe_through(window, probe)
+        probe = probe_through(window, probe, padding)
     changes: dict[str, Any] = {"probe": probe}
     if factor != 1 and parts.object_image is not None:
         logger.warning("%s: its object has the pixels of the whole frames; it is left out", parts.names)
@@ -156,114 +184,38 @@ def _scaled(parts: Parts, window: Window, shape: tuple[int, ...]) -> Parts:
     return replace(parts, **changes)
 
 
-def with_positions_changed(
-    parts: Parts, settings: ImportSettings, unit: str | None, *, named: bool
-) -> tuple[Parts, tuple[str, ...]]:
-    """Return the parts with their positions in metres or pixels, turned as the settings say, and what to ask for.
-
-    Parameters
-    ----------
-    parts : Parts
-    settings : ImportSettings
-    unit : str, optional
-        Of positions that were named or guessed, as far as it is told.
-    named : bool
-        Whether the positions were; those of a known format have a unit.
-    """
-    positions = parts.positions_yx
-    if positions is None:
-        return parts, ()
-    if settings.turns_positions:
-        parts = _without_object(replace(parts, positions_yx=_turned(positions, settings)))
-    unit = settings.position_unit or unit
-    if unit is None and not named:
-        return parts, ()
-    if unit is None:
-        unit = _guessed_unit(parts)
-    if unit is None:
-        return parts, (
-            f"the unit of the positions (--position-units m, mm, um, nm or px; {_extent(positions)})",
-        )
-    if unit == "px":
-        return replace(parts, position_unit="px"), ()
-    assert parts.positions_yx is not None
-    metres = parts.positions_yx * metres_per(unit, f"the positions of {parts.names}")
-    return replace(parts, positions_yx=metres, position_unit="m"), ()
-
-
-def _turned(positions: np.ndarray, settings: ImportSettings) -> np.ndarray:
-    turned = positions[:, ::-1] if settings.swap_xy else positions
-    turned = turned * np.array([-1 if settings.flip_y else 1, -1 if settings.flip_x else 1])
-    angle = np.deg2rad(settings.rotation_deg)
-    cosine, sine = np.cos(angle), np.sin(angle)
-    # (y, x) as columns: y goes to (cos, sin).
-    return turned @ np.array([[cosine, sine], [-sine, cosine]]) if settings.rotation_deg else turned
-
-
-def _without_object(parts: Parts) -> Parts:
-    if parts.object_image is not None:
-        logger.warning("%s: its object does not lie under turned positions; it is left out", parts.names)
-    return replace(parts, object_image=None, origin_yx=None)
-
-
-def _guessed_unit(parts: Parts) -> str | None:
-    """Return the one unit in which neighbouring positions lie between half a pixel and a frame apart."""
-    positions = parts.positions_yx
-    if parts.frames is None or positions is None or not np.isfinite(positions).all():
-        return None
-    step = median_step(positions)
-    if step is None:
-        return None
-    side = parts.frames.side
-    pixel = _object_pixel(parts, side)
-    fitting = [
-        unit
-        for unit in ("m", "mm", "um", "nm")
-        if pixel is None or 0.5 <= step * metres_per(unit, "") / pixel <= side
-    ]
-    if pixel is None:
-        # No scan moves by less than a thousandth of a pixel, nor by 10 µm in steps of a beam.
-        fitting = ["m"] if step < 1e-4 else []
-    if 0.5 <= step <= side:
-        fitting.append("px")
-    if len(fitting) != 1:
-        return None
-    logger.info("%s: --position-units is taken to be %s, from steps of %.3g", parts.names, fitting[0], step)
-    return fitting[0]
-
-
-def _object_pixel(parts: Parts, side: int) -> float | None:
-    from ptycho.data.geometry import ScanGeometry
-
-    if parts.object_pixel_m is not None:
-        return parts.object_pixel_m
-    energy, distance, pixel = parts.photon_energy_j, parts.detector_distance_m, parts.detector_pixel_m
-    if energy is None or distance is None or pixel is None or side < 1:
-        return None
-    return ScanGeometry.of_far_field(
-        photon_energy_j=energy, detector_distance_m=distance, detector_pixel_m=pixel, patch_size=side
-    ).object_pixel_m
-
-
-def _extent(positions: np.ndarray) -> str:
-    height, width = np.ptp(positions, axis=0)
-    return f"they span {height:.4g} in y and {width:.4g} in x"
-
-
 def _ordered(stack: FrameStack, settings: ImportSettings, parts: Parts, *, guessing: bool) -> FrameStack:
     axes = settings.axes
     n_positions = None if parts.positions_yx is None else len(parts.positions_yx)
-    if axes is None and guessing and n_positions == stack.shape[2] != stack.shape[0]:
-        logger.info(
-            "%s has shape %s and there are %d positions: --axes is taken to be yxn",
-            stack.name,
-            stack.shape,
-            n_positions,
-        )
-        axes = "yxn"
+    if axes is None and guessing and n_positions not in (None, stack.shape[0]):
+        axes = _guessed_axes(stack, n_positions)
+    if axes is not None and "q" in axes:
+        return stack.by_raster(axes)
     if axes in ("yxn", "xyn"):
         stack = stack.counted_last()
     return stack.turned(oriented(4)) if axes in ("nxy", "xyn") else stack
+
+
+def _guessed_axes(stack: FrameStack, n_positions: int | None) -> str | None:
+    """Return the axes that give as many frames as there are positions, where those of the file do not."""
+    if stack.raster is not None:
+        fits, axes, shape = (
+            n_positions == stack.shape[1] * stack.shape[2],
+            "qqyx",
+            (*stack.raster, *stack.shape[1:]),
+        )
+    else:
+        fits, axes, shape = n_positions == stack.shape[2], "yxn", stack.shape
+    if not fits:
+        return None
+    logger.info(
+        "%s has shape %s and there are %d positions: --axes is taken to be %s",
+        stack.name,
+        shape,
+        n_positions,
+        axes,
+    )
+    return axes
 
 
 def _corrected(stack: FrameStack, settings: ImportSettings, sources: Sources) -> FrameStack:

@@ -64,9 +64,9 @@ def named_parts(settings: ImportSettings, sources: Sources, known: Parts | None)
     if known is None:
         guessed = _guessed(settings, sources)
     frames = _frames(settings, guessed, sources)
-    n_frames = None if frames is None else frames.shape
     name = str(sources.source)
-    positions, unit, asks = _positions(settings, guessed, sources, n_frames)
+    in_known = None if known is None else known.frames
+    positions, unit, asks = _positions(settings, guessed, sources, in_known if frames is None else frames)
     mask = _mask(settings, guessed, sources)
     _warn_of_idle_flags(settings, name, has_table=_names_table(settings, guessed), has_mask=mask is not None)
     probe = settings.probe or (guessed.probe and f":{guessed.probe}")
@@ -95,7 +95,7 @@ def _warn_of_idle_flags(settings: ImportSettings, name: str, *, has_table: bool,
             name,
             settings.columns,
         )
-    if settings.snake and settings.grid is None:
+    if settings.snake and settings.step is None:
         logger.warning(
             "%s: --snake has no effect without --grid and --step; pass these, or leave it out", name
         )
@@ -144,11 +144,19 @@ def _frames(settings: ImportSettings, guessed: Guess, sources: Sources) -> Frame
 
 
 def _positions(
-    settings: ImportSettings, guessed: Guess, sources: Sources, shape: tuple[int, ...] | None
+    settings: ImportSettings, guessed: Guess, sources: Sources, frames: FrameStack | None
 ) -> tuple[np.ndarray | None, str | None, tuple[str, ...]]:
     """Return positions (n, 2), their unit if it is told, and what must be asked for."""
-    if settings.grid is not None:
-        return _raster(settings), settings.position_unit or "px", _asks_of_raster(settings)
+    shape = None if frames is None else frames.shape
+    if settings.step is not None:
+        grid = settings.grid or _grid_of(frames, settings.axes)
+        if grid is None:
+            return None, None, ()
+        return (
+            _raster(settings, grid, settings.step),
+            settings.position_unit or "px",
+            _asks_of_raster(settings),
+        )
     if settings.x is not None or guessed.x is not None:
         y_place, x_place = settings.y or f":{guessed.y}", settings.x or f":{guessed.x}"
         y, x = sources.array(y_place, "--y"), sources.array(x_place, "--x")
@@ -244,14 +252,22 @@ def _paired(y: Found, x: Found, shape: tuple[int, ...] | None) -> np.ndarray:
     return columns_yx(y.values, x.values, f"{y.name} and {x.name}")
 
 
-def _raster(settings: ImportSettings) -> np.ndarray:
-    assert settings.grid is not None
-    assert settings.step is not None
-    rows, columns = settings.grid
+def _grid_of(frames: FrameStack | None, axes: str | None) -> tuple[int, ...] | None:
+    """Return rows and columns of the raster in an array of four axes, None for one of three."""
+    if frames is None or frames.raster is None:
+        return None
+    grid = frames.shape[1:] if axes in ("qqyx", "qqxy") else frames.raster
+    grid = grid[::-1] if axes in ("xyqq", "qqxy") else grid
+    logger.info("%s: --grid is taken to be %d,%d, from its axes", frames.name, *grid)
+    return grid
+
+
+def _raster(settings: ImportSettings, grid: tuple[int, ...], step: tuple[float, float]) -> np.ndarray:
+    rows, columns = grid
     y, x = np.mgrid[:rows, :columns].astype(np.float64)
     if settings.snake:
         x[1::2] = x[1::2, ::-1].copy()
-    return np.stack([y.ravel() * settings.step[0], x.ravel() * settings.step[1]], axis=-1)
+    return np.stack([y.ravel() * step[0], x.ravel() * step[1]], axis=-1)
 
 
 def _asks_of_raster(settings: ImportSettings) -> tuple[str, ...]:

@@ -16,9 +16,11 @@ _CHOICES = {
     "values": ("intensity", "amplitude"),
     "mask_means": ("bad", "good"),
 }
-_PLACES = ("frames", "positions", "x", "y", "mask", "dark", "flat", "probe")
+_PLACES = ("frames", "positions", "x", "y", "mask", "dark", "flat", "monitor", "probe", "object_guess")
+# No stage is off by a factor of a thousand; units are said by `position_unit`.
+_SMALLEST_DETERMINANT = 1e-6
 _LENGTHS = ("photon_energy_j", "detector_distance_m", "detector_pixel_m", "object_pixel_m")
-_SWITCHES = ("swap_xy", "flip_x", "flip_y", "snake")
+_SWITCHES = ("swap_xy", "flip_x", "flip_y", "snake", "pad")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,18 +44,25 @@ class ImportSettings:
         the row (y) first.
     position_unit : {"m", "mm", "um", "nm", "A", "px"}, optional
         "px" are pixels of the object.
+    affine : ((float, float), (float, float)), optional
+        Matrix that takes positions (y, x) as the file has them to what they are, by rows: y = a·y + b·x, x = c·y + d·x.
     swap_xy, flip_x, flip_y : bool
-        Exchange the positions' axes, then negate one.
+        Exchange the positions' axes after that, then negate one.
     rotation_deg : float
         Angle by which the positions are turned after that, from y (down) towards x (right), in degrees.
     grid : (int, int), optional
-        Rows and columns of a raster that has no positions, scanned row by row.
+        Rows and columns of a raster that has no positions, scanned row by row; those of frames in an array of four axes
+        need not be given.
     step : (float, float), optional
         Its steps in y and x, in `position_unit`.
     snake : bool
         Every second row of the raster runs backwards.
-    axes : {"nyx", "nxy", "yxn", "xyn"}, optional
-        Order of the axes of the frames; n counts them.
+    axes : {"nyx", "nxy", "yxn", "xyn", "yxqq", "xyqq", "qqyx", "qqxy"}, optional
+        Order of the axes of the frames; n counts them. Of four axes y and x are those of the raster, qq rows and
+        columns of a frame.
+    select, skip : str, optional
+        Which frames are taken, and which of these are not: numbers from 0 and slices START:STOP:STEP as in Python, with
+        commas between, or the place of a list of numbers or of marks, one a frame. Their positions go with them.
     frame_orientation : int
         0 … 7, whose binary digits transpose the frames (4), flip their rows (2) and flip their columns (1), in that
         order.
@@ -62,6 +71,8 @@ class ImportSettings:
     centre_yx : "auto" or (int, int), optional
         The pixel of the direct beam, row first, in the frames after `dc` and `frame_orientation`; their middle if not
         given.
+    pad : bool
+        The square may reach beyond the frames; the pixels there are masked.
     bin : int
         So many pixels a side are summed to one.
     dc : {"centre", "corner"}, optional
@@ -76,10 +87,17 @@ class ImportSettings:
         A pixel that is outside in any frame is masked.
     dark, flat : str, optional
         Places of a background that is subtracted and of an efficiency that is divided by.
+    monitor : str, optional
+        Place of the light that each frame had, in any unit: counts are divided by it and multiplied by its median.
     photon_energy_j, detector_distance_m, detector_pixel_m, object_pixel_m : float, optional
         In SI units, before cropping and binning. For electrons the energy is that of a photon of their wavelength.
     probe : str, optional
         Place of a probe (…, N, N).
+    object_guess : str, optional
+        Place of an object (rows, columns), complex, in its own pixels: a truth, or a finished reconstruction.
+    object_origin_yx : (float, float), optional
+        Where the centre of its first pixel lies among the positions as they are in the end, in `position_unit`; (0, 0)
+        for positions in pixels.
 
     Raises
     ------
@@ -99,6 +117,7 @@ class ImportSettings:
     y: str | None = None
     columns: str | None = None
     position_unit: str | None = None
+    affine: tuple[tuple[float, float], tuple[float, float]] | None = None
     swap_xy: bool = False
     flip_x: bool = False
     flip_y: bool = False
@@ -107,9 +126,12 @@ class ImportSettings:
     step: tuple[float, float] | None = None
     snake: bool = False
     axes: str | None = None
+    select: str | None = None
+    skip: str | None = None
     frame_orientation: int = 0
     crop: int | None = None
     centre_yx: str | tuple[int, int] | None = None
+    pad: bool = False
     bin: int = 1
     dc: str | None = None
     values: str | None = None
@@ -119,11 +141,14 @@ class ImportSettings:
     max_count: float | None = None
     dark: str | None = None
     flat: str | None = None
+    monitor: str | None = None
     photon_energy_j: float | None = None
     detector_distance_m: float | None = None
     detector_pixel_m: float | None = None
     object_pixel_m: float | None = None
     probe: str | None = None
+    object_guess: str | None = None
+    object_origin_yx: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         """Check every field, then those that belong together."""
@@ -145,17 +170,17 @@ class ImportSettings:
     @property
     def names_positions(self) -> bool:
         """Whether positions are named or follow from a raster."""
-        return any(value is not None for value in (self.positions, self.x, self.grid))
+        return any(value is not None for value in (self.positions, self.x, self.step))
 
     @property
     def turns_positions(self) -> bool:
         """Whether the positions are changed by more than their unit."""
-        return self.swap_xy or self.flip_x or self.flip_y or self.rotation_deg != 0
+        return self.swap_xy or self.flip_x or self.flip_y or self.rotation_deg != 0 or self.affine is not None
 
 
 def _checked_values(settings: ImportSettings) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name in (*_PLACES, "columns"):
+    for name in (*_PLACES, "columns", "select", "skip"):
         found[name] = checks.path(getattr(settings, name), name)
     for name in _SWITCHES:
         found[name] = checks.flag(getattr(settings, name), name)
@@ -177,6 +202,9 @@ def _checked_values(settings: ImportSettings) -> dict[str, Any]:
     found["grid"] = None if settings.grid is None else checks.shape_yx(settings.grid, "grid")
     found["step"] = None if settings.step is None else _pair(settings.step, "step", checks.number)
     found["centre_yx"] = _centre(settings.centre_yx)
+    found["affine"] = None if settings.affine is None else _matrix(settings.affine)
+    origin = settings.object_origin_yx
+    found["object_origin_yx"] = None if origin is None else _pair(origin, "object_origin_yx", checks.number)
     return found
 
 
@@ -185,6 +213,17 @@ def _pair(value: Any, name: str, check: Any) -> tuple[Any, Any]:
         raise SettingsError(f"{name} is {value!r} but must be two numbers, y and x; pass such a pair.")
     first, second = (check(each, name) for each in value)
     return first, second
+
+
+def _matrix(value: Any) -> Any:
+    rows = _pair(value, "affine", lambda row, name: _pair(row, name, checks.number))
+    (a, b), (c, d) = rows
+    if abs(a * d - b * c) < _SMALLEST_DETERMINANT:
+        raise SettingsError(
+            f"affine is {rows} but must keep different positions apart; pass a matrix whose determinant is not 0, near "
+            "((1, 0), (0, 1))."
+        )
+    return rows
 
 
 def _centre(value: Any) -> Any:
@@ -203,15 +242,22 @@ def _refuse_contradictions(settings: ImportSettings) -> None:
         raise SettingsError(
             f"{there} is given but {lacking} is not, and both are needed; give {lacking} too."
         )
-    ways = [name for name in ("positions", "x", "grid") if getattr(settings, name) is not None]
+    ways = [name for name in ("positions", "x", "step") if getattr(settings, name) is not None]
     if len(ways) > 1:
         raise SettingsError(
             f"{' and '.join(ways)} are given but positions come from one of them; leave the others out."
         )
-    if (settings.grid is None) != (settings.step is None):
+    if settings.grid is not None and settings.step is None:
         raise SettingsError(
-            "grid and step belong together but one of them is missing; give rows and columns of the raster as grid, "
-            "and its steps in y and x as step."
+            "grid is given but step is not, and a raster needs both; give its steps in y and x as step."
+        )
+    if settings.object_origin_yx is not None and settings.object_guess is None:
+        raise SettingsError(
+            "object_origin_yx is given but object_guess is not; give the place of the object too, or leave it out."
+        )
+    if settings.pad and settings.crop is None:
+        raise SettingsError(
+            "pad is given but crop is not; give the side of the square as crop, or leave pad out."
         )
     if settings.crop is not None and settings.crop % (2 * settings.bin):
         nearest = max(1, settings.crop // (2 * settings.bin)) * 2 * settings.bin

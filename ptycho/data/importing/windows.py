@@ -71,6 +71,21 @@ def window_of(shape: tuple[int, ...], centre_yx: Any, crop: int | None, size: in
     return Window(top=top, left=left, side=side, bin=size)
 
 
+def padding_for(
+    shape: tuple[int, ...], centre_yx: Any, crop: int, size: int
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the pixels that frames of `shape` lack before and behind, in rows and columns, for a square about a pixel.
+
+    Parameters are those of `window_of`.
+    """
+    centre = [extent // 2 for extent in shape] if centre_yx is None else list(centre_yx)
+    starts = [at - crop // 2 - (size - 1) // 2 for at in centre]
+    rows, columns = (
+        (max(0, -start), max(0, start + crop - extent)) for start, extent in zip(starts, shape, strict=True)
+    )
+    return rows, columns
+
+
 def _start(at: int, side: int, size: int) -> int:
     """Return the first pixel of a window of `side` pixels about `at`, negative if there is no room for it."""
     # The beam's pixel is in the middle of an odd bin, unless frames that fit as a whole leave no room for that.
@@ -120,14 +135,17 @@ def beam_centre(stack: FrameStack, bad: np.ndarray | None) -> tuple[int, int]:
     return row, column
 
 
-def probe_through(window: Window, modes: np.ndarray) -> np.ndarray:
-    """Return a probe (…, N, N) of the whole frames as the frames in the window see it.
+def probe_through(
+    window: Window, modes: np.ndarray, padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
+) -> np.ndarray:
+    """Return a probe (…, N, N) of the whole frames as the frames in the window see it, once they are padded.
 
     Cutting a frame, which is the probe's far field, coarsens the probe and leaves its field of view; binning leaves
     its pixels and cuts its field of view.
     """
     axes = (-2, -1)
     far = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(modes, axes=axes), norm="ortho", axes=axes), axes=axes)
+    far = np.pad(far, [(0, 0)] * (modes.ndim - 2) + list(padding))
     rows, columns = window.slices
     near = np.fft.ifft2(np.fft.ifftshift(far[..., rows, columns], axes=axes), norm="ortho", axes=axes)
     near = np.fft.fftshift(near, axes=axes)

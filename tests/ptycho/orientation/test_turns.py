@@ -7,7 +7,7 @@ import pytest
 
 from ptycho.data import ImportSettings
 from ptycho.data.formats._frames import oriented
-from ptycho.data.importing.changes import _turned
+from ptycho.data.importing.positions import _turned
 from ptycho.errors import SettingsError
 from ptycho.orientation import Turn
 from ptycho.orientation.turns import all_turns

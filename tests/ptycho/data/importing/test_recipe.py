@@ -18,6 +18,7 @@ EVERYTHING = ImportSettings(
     x=":motor/x",
     columns="y,x",
     position_unit="um",
+    affine=((1.02, 0.1), (-0.3, 0.98)),
     swap_xy=True,
     flip_x=True,
     flip_y=True,
@@ -26,6 +27,10 @@ EVERYTHING = ImportSettings(
     frame_orientation=5,
     crop=128,
     centre_yx=(130, 127),
+    pad=True,
+    select="0:500:2",
+    skip=":bad",
+    monitor=":i0",
     bin=2,
     dc="corner",
     values="amplitude",
@@ -40,6 +45,8 @@ EVERYTHING = ImportSettings(
     detector_pixel_m=55e-6,
     object_pixel_m=1.1e-8,
     probe=":probe",
+    object_guess=":truth",
+    object_origin_yx=(3.5, -2.0),
 )
 RASTER = ImportSettings(grid=(20, 25), step=(0.5, 0.25), snake=True, position_unit="um", centre_yx="auto")
 
