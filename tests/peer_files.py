@@ -122,9 +122,9 @@ def _emd(known):
     return {
         "4DSTEM_experiment/data/datacubes/cube/data": known.clean.reshape(3, 4, 16, 16),
         f"{calibration}/R_pixel_size": 0.5,
-        f"{calibration}/R_pixel_units": np.bytes_("A"),
+        f"{calibration}/R_pixel_units": "A",
         f"{calibration}/Q_pixel_size": 0.02,
-        f"{calibration}/Q_pixel_units": np.bytes_("A^-1"),
+        f"{calibration}/Q_pixel_units": "A^-1",
         f"{calibration}/QR_rotation": 0.1,
     }
 

@@ -1,7 +1,4 @@
-"""Writers of other packages' files: a scan of which everything is known, key by key as those packages lay it out.
-
-Texts are of fixed length: those of any length lie on a heap, and the HDF5 library never returns from some damaged ones.
-"""
+"""Writers of other packages' files: a scan of which everything is known, key by key as those packages lay it out."""
 
 from __future__ import annotations
 
@@ -114,7 +111,7 @@ def write_ptyd(path, known, *, linked=False) -> None:
     rows = {"2": np.arange(7, 12), "10": np.arange(7)}
     weights = np.broadcast_to(~known.bad, known.counts.shape).astype(np.float32)
     with h5py.File(path, "w") as file:
-        file.attrs["h5rw_version"] = np.bytes_("0.1")
+        file.attrs["h5rw_version"] = "0.1"
         for number, chosen in rows.items():
             if linked:
                 partner = path.with_name(f"{path.name}.part{number}")
@@ -128,7 +125,7 @@ def write_ptyd(path, known, *, linked=False) -> None:
                 holder.close()
         file["meta/energy"], file["meta/distance"] = known.energy_ev / 1e3, known.distance_m
         file["meta/psize"] = np.array([0.0])
-        file["meta/psize"].attrs["type"] = np.bytes_("None")
+        file["meta/psize"].attrs["type"] = "None"
         file["info/psize"], file["info/rebin"] = known.detector_pixel_m / 2, 2
 
 
@@ -136,14 +133,14 @@ def write_nexus(path, known, *, names=True, raster=False) -> None:
     tail = "_1" if names else ""
     entry = f"entry{tail}"
     with h5py.File(path, "w") as file:
-        file[f"{entry}/definition"] = np.bytes_("NXcxi_ptycho" if names else "NXptycho")
+        file[f"{entry}/definition"] = "NXcxi_ptycho" if names else "NXptycho"
         detector = file.create_group(f"{entry}/instrument{tail}/detector{tail}")
         detector["data"] = known.counts.reshape(3, 4, 16, 16) if raster else known.counts
         detector["mask"] = known.bad.astype(np.int32)
         detector["distance"], detector["x_pixel_size"] = known.distance_m * 1e3, known.detector_pixel_m * 1e6
         detector["distance"].attrs["units"], detector["x_pixel_size"].attrs["units"] = (
-            np.bytes_("mm"),
-            np.bytes_("um"),
+            "mm",
+            "um",
         )
         file[f"{entry}/instrument{tail}/source{tail}/energy"] = 3.0
         file[f"{entry}/instrument{tail}/beam{tail}/energy"] = known.energy_ev
@@ -151,9 +148,7 @@ def write_nexus(path, known, *, names=True, raster=False) -> None:
         y, x = known.metres_about().T * 1e6
         for name, values, vector in (("slow", -y, (0, -1, 0)), ("fast", x, (1, 0, 0))):
             axes[name] = values[:, None, None]
-            axes[name].attrs.update(
-                {"units": np.bytes_("um"), "vector": vector, "transformation_type": np.bytes_("translation")}
-            )
+            axes[name].attrs.update({"units": "um", "vector": vector, "transformation_type": "translation"})
 
 
 def write_eiger(folder, known, *, announced=3) -> None:
@@ -171,7 +166,7 @@ def write_eiger(folder, known, *, announced=3) -> None:
             known.detector_pixel_m * 1e3,
             known.distance_m,
         )
-        detector["x_pixel_size"].attrs["units"] = np.bytes_("mm")
+        detector["x_pixel_size"].attrs["units"] = "mm"
         detector["detectorSpecific/photon_energy"] = known.energy_ev
         detector["detectorSpecific/pixel_mask"] = np.pad(known.bad, ((4, 0), (0, 10))).astype(np.uint32)
     np.savetxt(folder / "a.csv", known.metres_about(), delimiter=",")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from io import BytesIO
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,9 @@ import numpy as np
 
 from ptycho._io.damage import HDF5_DAMAGE
 from ptycho._io.hdf5_filters import refuse_unread_filters
+from ptycho._io.hdf5_heaps import CheckedBytes, CheckedFile
 from ptycho._io.hdf5_partners import beside, virtual_partner
+from ptycho._io.hdf5_types import as_complex, described, plain_type, refuse_odd_type
 from ptycho._io.packing import FRAMES
 from ptycho._io.regular import refuse_special
 from ptycho.errors import DataError
@@ -41,14 +42,16 @@ def opened_hdf5(source: Path | bytes, name: str) -> Iterator[h5py.File]:
 
     if isinstance(source, Path):
         refuse_special(source)
-    try:
-        file = h5py.File(BytesIO(source) if isinstance(source, bytes) else source, "r")
-    except HDF5_DAMAGE as error:
-        raise DataError(
-            f"{name} is no HDF5 file, or a damaged one ({error}); copy it again or name another file."
-        ) from error
-    with file:
-        yield file
+    with CheckedBytes(source) if isinstance(source, bytes) else CheckedFile(source) as checked:
+        try:
+            file = h5py.File(checked, "r")
+            checked.length_bytes = file.id.get_create_plist().get_sizes()[1]
+        except HDF5_DAMAGE as error:
+            raise DataError(
+                f"{name} is no HDF5 file, or a damaged one ({error}); copy it again or name another file."
+            ) from error
+        with file:
+            yield file
 
 
 @contextmanager
@@ -56,7 +59,7 @@ def open_hdf5(path: Path, *, neighbours: bool = False) -> Iterator[Hdf5File]:
     """Open an HDF5 file by `opened_hdf5`; with `neighbours`, external links to files beside it are followed."""
     with ExitStack() as stack:
         root = stack.enter_context(opened_hdf5(path, str(path)))
-        yield Hdf5File(root, path, stack if neighbours else None)
+        yield Hdf5File(root, path, stack, neighbours=neighbours)
 
 
 class Hdf5File:
@@ -65,10 +68,13 @@ class Hdf5File:
     Paths may lead over soft links. Whatever lies outside the file is refused by a `DataError`, as is damage.
     """
 
-    def __init__(self, root: h5py.File, path: Path, stack: ExitStack | None = None, depth: int = 0) -> None:
+    def __init__(
+        self, root: h5py.File, path: Path, stack: ExitStack, *, neighbours: bool = False, depth: int = 0
+    ) -> None:
         self.path, self.name = path, str(path)
-        self._root, self._stack, self._depth = root, stack, depth
+        self._root, self._stack, self._neighbours, self._depth = root, stack, neighbours, depth
         self._partners: dict[Path, Hdf5File] = {}
+        self._plain: h5py.File | None = None
 
     def __contains__(self, path: str) -> bool:
         return self._find(path) is not None
@@ -107,7 +113,7 @@ class Hdf5File:
     def rows(self, path: str) -> tuple[np.dtype, int]:
         """Return the type of a dataset and how many entries of its first axis lie together in the file."""
         dataset = self._checked(path)
-        return _plain(dataset.dtype), dataset.chunks[0] if dataset.chunks else 1
+        return plain_type(dataset.dtype), dataset.chunks[0] if dataset.chunks else 1
 
     def read(self, path: str, start: int | None = None, stop: int | None = None) -> np.ndarray:
         """Return the numbers at `path`, or entries ``start … stop - 1`` of its first axis.
@@ -117,7 +123,7 @@ class Hdf5File:
         dataset = self._checked(path)
         with self._damage_named(path):
             whole = start is None and stop is None
-            values = _as_complex(np.asarray(dataset[()] if whole else dataset[start:stop]))
+            values = as_complex(np.asarray(dataset[()] if whole else dataset[start:stop]))
         if values.dtype.kind not in "biufc":
             raise DataError(f"{path} in {self.name} holds texts but numbers are needed; store it so.")
         return values
@@ -136,7 +142,7 @@ class Hdf5File:
                 flat = np.ravel(value)
                 if flat.size != 1 or flat.dtype.kind not in "biuf" or not np.isfinite(flat[0]):
                     raise DataError(
-                        f"{path} in {self.name} is {_described(flat)} but must be one finite number; mend the file."
+                        f"{path} in {self.name} is {described(flat)} but must be one finite number; mend the file."
                     )
                 return float(flat[0])
         return None
@@ -171,7 +177,7 @@ class Hdf5File:
         for path in self._paths():
             found = None if self._is_link(path) else self._find(path)
             if isinstance(found, h5py.Dataset) and found.shape is not None:
-                yield path, found.shape, _plain(found.dtype)
+                yield path, found.shape, plain_type(found.dtype)
 
     def dead_links(self) -> Iterator[tuple[str, str]]:
         """Yield the path of each link that leads nowhere, and where it says it leads.
@@ -215,7 +221,7 @@ class Hdf5File:
         if not beside(self.path, link.filename).is_file():
             return True
         try:
-            return self._stack is not None and self._find(path) is None
+            return self._neighbours and self._find(path) is None
         except DataError:
             # The file is there but damaged, which is told when it is read.
             return False
@@ -273,10 +279,24 @@ class Hdf5File:
             if isinstance(link, h5py.ExternalLink):
                 partner = self._partner(link.filename, "/".join(parts[: index + 1]))
                 return partner._find("/".join([link.path, *rest]), hops + 1)
-        return node
+        with self._damage_named(path):
+            return self._plainly(node) if isinstance(node, h5py.Dataset) and node.is_virtual else node
+
+    def _plainly(self, dataset: h5py.Dataset) -> h5py.Dataset:
+        """Return a virtual dataset from the file as the library opens it by itself.
+
+        It opens the sources in the same way as the file, and through Python that would be the file once more.
+        """
+        import h5py
+
+        if self._plain is None:
+            self._plain = self._stack.enter_context(h5py.File(self.path, "r"))
+        found = self._plain[str(dataset.name)]
+        assert isinstance(found, h5py.Dataset)
+        return found
 
     def _partner(self, filename: str, path: str) -> Hdf5File:
-        if self._stack is None or self._depth >= _MAX_HOPS:
+        if not self._neighbours or self._depth >= _MAX_HOPS:
             raise DataError(
                 f"{path} in {self.name} is an external link to {filename}, which is not followed; copy what it "
                 "leads to into one file."
@@ -289,7 +309,9 @@ class Hdf5File:
             )
         if partner not in self._partners:
             root = self._stack.enter_context(opened_hdf5(partner, str(partner)))
-            self._partners[partner] = Hdf5File(root, partner, self._stack, self._depth + 1)
+            self._partners[partner] = Hdf5File(
+                root, partner, self._stack, neighbours=True, depth=self._depth + 1
+            )
         return self._partners[partner]
 
     def _checked(self, path: str) -> h5py.Dataset:
@@ -361,36 +383,3 @@ class Hdf5File:
             raise DataError(
                 f"{what} in {self.name} cannot be read ({error}); the file is damaged, copy it again."
             ) from error
-
-
-def keeps_numbers_elsewhere(dataset: h5py.Dataset) -> bool:
-    """Tell whether a dataset takes its numbers from other files, or from other datasets."""
-    return bool(dataset.external) or dataset.is_virtual
-
-
-def refuse_odd_type(dataset: h5py.Dataset, path: str, name: str) -> None:
-    """Refuse a dataset of anything but numbers, text, or MATLAB's pairs of real and imaginary parts."""
-    import h5py
-
-    if dataset.shape is None:
-        raise DataError(f"{path} in {name} is empty but numbers are needed; mend the file.")
-    kind = dataset.dtype.kind
-    if kind in "biufcS" or _is_pair(dataset.dtype) or h5py.check_string_dtype(dataset.dtype) is not None:
-        return
-    raise DataError(f"{path} in {name} holds {dataset.dtype} but numbers or texts are needed; store it so.")
-
-
-def _is_pair(dtype: np.dtype) -> bool:
-    return dtype.names == ("real", "imag") and all(dtype[name].kind == "f" for name in ("real", "imag"))
-
-
-def _plain(dtype: np.dtype) -> np.dtype:
-    return np.dtype(np.complex128) if _is_pair(dtype) else dtype
-
-
-def _as_complex(values: np.ndarray) -> np.ndarray:
-    return values["real"] + 1j * values["imag"] if _is_pair(values.dtype) else values
-
-
-def _described(values: np.ndarray) -> str:
-    return str(values[0]) if values.size == 1 else f"{values.dtype} of {values.size} entries"

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ptycho._io.damage import HDF5_DAMAGE
-from ptycho._io.hdf5 import keeps_numbers_elsewhere, opened_hdf5
+from ptycho._io.hdf5 import opened_hdf5
+from ptycho._io.hdf5_types import keeps_numbers_elsewhere
 from ptycho._io.packing import WEIGHTS
 from ptycho._io.regular import open_regular
 from ptycho._io.zipped import ZipLimits, ZipMembers, zip_members

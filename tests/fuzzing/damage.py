@@ -303,9 +303,28 @@ def _put(file: h5py.File, path: str, values: np.ndarray, rng: np.random.Generato
         file[path] = odd if odd.dtype.kind in "biufcS" else np.zeros(odd.shape)
 
 
+def _rewritten_tiff(content: bytes, rng: np.random.Generator) -> bytes:
+    """Return a TIFF file of which one tag of one directory lies, or the chain of directories leads elsewhere."""
+    changed = bytearray(content)
+    starts, start = [], int.from_bytes(content[4:8], "little")
+    while start and start not in starts:
+        starts.append(start)
+        n_tags = int.from_bytes(content[start : start + 2], "little")
+        start = int.from_bytes(content[start + 2 + 12 * n_tags :][:4], "little")
+    at = int(rng.choice(starts))
+    n_tags = int.from_bytes(content[at : at + 2], "little")
+    # Its tag, type, number of values, value; or where the next directory is.
+    field, size = [(0, 2), (2, 2), (4, 4), (8, 4), (8, 4)][int(rng.integers(5))]
+    place = at + 2 + 12 * int(rng.integers(n_tags + 1)) + field
+    odd = rng.choice([0, 1, 3, 0x7FFF, 0xFFFF, 2**31, 2**32 - 1, at, len(content) - 1, rng.integers(2**32)])
+    changed[place : place + size] = (int(odd) % 256**size).to_bytes(size, "little")
+    return bytes(changed)
+
+
 _REWRITERS: dict[bytes, Callable[[bytes, np.random.Generator], bytes]] = {
     b"PK\x03\x04": _rewritten_zip,
     b"\x93NUMPY": _rewritten_npy,
     b"\x89HDF": _rewritten_hdf5,
+    b"II*\0": _rewritten_tiff,
     b"{": _rewritten_json,
 }

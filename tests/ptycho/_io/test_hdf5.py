@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
-from ptycho._io.hdf5 import open_hdf5
+from ptycho._io.hdf5 import open_hdf5, opened_hdf5
+from ptycho._io.hdf5_heaps import refuse_endless_heap
 from ptycho.errors import DataError
 
 FRAMES = np.arange(24).reshape(4, 2, 3)
@@ -243,3 +245,65 @@ def test_a_truncated_file_is_called_damaged(path):
     path.write_bytes(path.read_bytes()[:600])
     with pytest.raises(DataError, match="is no HDF5 file, or a damaged one"), open_hdf5(path):
         pass
+
+
+def _endless(path, at, value):
+    """Overwrite a byte of the first object of the heap of texts, of which the library would not come back."""
+    content = bytearray(path.read_bytes())
+    content[content.index(b"GCOL") + 16 + at] = value
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("at", [8, 9, 14])
+def test_a_damaged_heap_of_texts_is_an_error_and_no_wait_without_end(tmp_path, at):
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["name"], file.attrs["creator"] = "a text of any length", "somebody"
+    with open_hdf5(path) as file:
+        assert (file.text("name"), file.text("@creator")) == ("a text of any length", "somebody")
+    _endless(path, at, 0xFF)
+    with open_hdf5(path) as file:
+        for read in (lambda: file.text("name"), lambda: file.attribute("", "creator")):
+            with pytest.raises(
+                DataError, match=r"a\.h5 cannot be read \(a heap of texts is damaged: its object"
+            ):
+                read()
+    with (
+        opened_hdf5(path.read_bytes(), "a.h5") as root,
+        pytest.raises(OSError, match="a heap of texts is damaged"),
+    ):
+        root.attrs["creator"]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ([10, 4096 - 16 - 32], None),
+        ([10, 0], "object 0 takes 0 of 4096"),
+        ([4070], "object 1 takes 4088 of 4096"),
+    ],
+)
+def test_a_heap_must_end(sizes, message):
+    objects = b""
+    for index, size in zip((1, 0), sizes, strict=False):
+        data = bytes((size + 7) // 8 * 8) if index else b""
+        objects += struct.pack("<HHIQ", index, 1, 0, size) + data
+    heap = (b"GCOL\1\0\0\0" + struct.pack("<Q", 4096) + objects).ljust(4096, b"\0")
+    if message is None:
+        refuse_endless_heap(heap, 8)
+        return
+    with pytest.raises(OSError, match=message):
+        refuse_endless_heap(heap, 8)
+
+
+def test_a_virtual_dataset_that_grows_with_its_source_has_its_shape(tmp_path):
+    with h5py.File(tmp_path / "source.h5", "w") as file:
+        file.create_dataset("frames", data=FRAMES, maxshape=(None, *FRAMES.shape[1:]))
+    source = h5py.VirtualSource("source.h5", "frames", shape=FRAMES.shape, maxshape=(None, *FRAMES.shape[1:]))
+    layout = h5py.VirtualLayout(shape=FRAMES.shape, dtype=FRAMES.dtype, maxshape=(None, *FRAMES.shape[1:]))
+    layout[: h5py.h5s.UNLIMITED] = source[: h5py.h5s.UNLIMITED]
+    with h5py.File(tmp_path / "master.h5", "w") as file:
+        file.create_virtual_dataset("frames", layout)
+    with open_hdf5(tmp_path / "master.h5") as file:
+        assert file.shape("frames") == FRAMES.shape
+        np.testing.assert_array_equal(file.read("frames"), FRAMES)
