@@ -63,7 +63,7 @@ def even_bands(n_rows: int, n_bands: int) -> list[int]:
 
 
 def available_threads() -> int:
-    """Number of processors that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Number of processors that this process may run on, or fewer if NUMBA_NUM_THREADS says so: these are its loops."""
+    n_processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    wanted = os.environ.get("NUMBA_NUM_THREADS", "")
+    return min(n_processors, int(wanted)) if wanted.isdecimal() and int(wanted) > 0 else n_processors

@@ -15,6 +15,7 @@ from ptycho.cli._parser import ForeignFlags, Parser
 from ptycho.cli._paths import check_output_file
 
 if TYPE_CHECKING:
+    from ptycho.distributed import WorkerDevices
     from ptycho.refinement import RefinementSettings
 
 Settings = TypeVar("Settings")
@@ -48,11 +49,32 @@ def add_display_flags(parser: argparse.ArgumentParser) -> None:
     flags.add_argument("--console-level", choices=LEVELS, default="INFO", help="least level (default INFO)")
 
 
-def add_device_flag(parser: argparse._ActionsContainer) -> None:
-    """Add ``--device``; its value is None for ``auto``, else TensorFlow's name of the device."""
+def add_device_flag(parser: argparse._ActionsContainer, *, several: bool = False) -> None:
+    """Add ``--device``; its value is None for ``auto``, else TensorFlow's name of the device.
+
+    With `several` it takes a list too: ``device`` is then the first of it, and ``worker_devices`` the list.
+    """
+    if not several:
+        parser.add_argument(
+            "--device", type=_device, metavar="auto|cpu|GPU:i", help="where to compute (default auto)"
+        )
+        return
+    parser.set_defaults(worker_devices=None)
     parser.add_argument(
-        "--device", type=_device, metavar="auto|cpu|GPU:i", help="where to compute (default auto)"
+        "--device",
+        action=_Devices,
+        type=_devices,
+        metavar="auto|cpu|GPU:i|GPU:i,GPU:j|cpu:N",
+        help="where to compute (default auto); a worker for each of several cards, or N that share the processors, do "
+        "it in shards",
     )
+
+
+class _Devices(argparse.Action):
+    """Keep the device of this process, and the list of those that have workers."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        namespace.device, namespace.worker_devices = values
 
 
 def _device(text: str) -> str | None:
@@ -62,6 +84,23 @@ def _device(text: str) -> str | None:
     if name is None:
         raise argparse.ArgumentTypeError(f"{text!r} is none of auto, cpu and GPU:i (for example GPU:0)")
     return name
+
+
+def _devices(text: str) -> tuple[str | None, WorkerDevices | None]:
+    if text.lower() == "auto" or fields.device_name(text) is not None:
+        return _device(text), None
+    from ptycho.distributed.devices import WorkerDevices
+    from ptycho.errors import SettingsError
+
+    try:
+        devices = WorkerDevices.of(text)
+    except SettingsError as error:
+        if "," in text:
+            raise argparse.ArgumentTypeError(str(error).rstrip(".")) from None
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is none of auto, cpu and GPU:i (for example GPU:0), and no list: GPU:0,GPU:1 or cpu:2"
+        ) from None
+    return devices.names[0], devices
 
 
 def add_batch_size(group: argparse._ActionsContainer, flag: str, what: str) -> None:
@@ -85,7 +124,7 @@ def add_memory(group: argparse._ActionsContainer) -> None:
         help="file in which the networks' batch sizes that worked and failed are kept for later runs, by network, "
         "frames, crop, device and TensorFlow's version (default none)",
     )
-    add_device_flag(group)
+    add_device_flag(group, several=True)
 
 
 def check_batch_memo(path: Path | None) -> None:

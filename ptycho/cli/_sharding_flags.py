@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -68,13 +68,46 @@ def check_sharding(arguments: argparse.Namespace) -> None:
         raise UsageError("--resume goes on with a checkpoint, but none is named; add --checkpoint DIR.")
     if arguments.checkpoint is not None:
         _paths.check_output_folder(arguments.checkpoint)
+    _check_workers(arguments)
     draws = getattr(arguments, "n_test_subsample", None) or getattr(arguments, "n_test_groups", None)
-    shared = arguments.checkpoint is not None or arguments.scheduler is not None
+    shared = arguments.checkpoint is not None or _flag_of_workers(arguments) is not None
     if draws and shared and arguments.test_subsample_seed is None:
         raise UsageError(
             f"{draws} frames are drawn without a seed, which neither workers nor a run that goes on could repeat; add "
             "--test-subsample-seed 0."
         )
+
+
+def _check_workers(arguments: argparse.Namespace) -> None:
+    """Refuse workers that cannot be had, or could not do what is asked for."""
+    flag = _flag_of_workers(arguments)
+    if flag is None:
+        return
+    if None not in (arguments.scheduler, arguments.worker_devices):
+        raise UsageError(
+            "--scheduler names workers, and a list of --device starts others on this machine; drop one of them."
+        )
+    looked_at = (getattr(arguments, f"baseline_debug_{what}", None) for what in ("dir", "limit"))
+    if any(value is not None for value in looked_at):
+        raise UsageError(
+            f"patches do not leave the workers of {flag}, so --baseline-debug-dir and --baseline-debug-limit cannot "
+            f"look at them; drop these, or {flag}."
+        )
+    from ptycho.distributed import import_distributed
+
+    import_distributed(flag)
+
+
+def _flag_of_workers(arguments: argparse.Namespace) -> str | None:
+    """Return what asks for workers, None if this process does it all."""
+    if arguments.scheduler is not None:
+        return "--scheduler"
+    return None if arguments.worker_devices is None else "a list of --device"
+
+
+def devices_of_workers(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """Return the devices of this machine that a list of ``--device`` has workers for."""
+    return () if arguments.worker_devices is None else arguments.worker_devices.names
 
 
 def continues(arguments: argparse.Namespace) -> bool:
@@ -98,13 +131,19 @@ def sharded(arguments: argparse.Namespace, arms: Sequence[Arm]) -> Iterator[Sequ
             else arm
             for arm, folder in zip(arms, folders, strict=True)
         ]
-    if arguments.scheduler is None:
+    if _flag_of_workers(arguments) is None:
         yield arms
         return
-    from ptycho.distributed import cluster_client
-
-    with cluster_client(arguments.scheduler) as client:
+    with _client(arguments) as client:
         yield _on_cluster(arguments, arms, client)
+
+
+def _client(arguments: argparse.Namespace) -> AbstractContextManager[Client]:
+    from ptycho.distributed import cluster_client, device_client
+
+    if arguments.scheduler is not None:
+        return cluster_client(arguments.scheduler)
+    return device_client(arguments.worker_devices)
 
 
 def _on_cluster(arguments: argparse.Namespace, arms: Sequence[Arm], client: Client) -> list[Arm]:
@@ -112,7 +151,7 @@ def _on_cluster(arguments: argparse.Namespace, arms: Sequence[Arm], client: Clie
     from ptycho.comparison import ModelArm
     from ptycho.distributed import ClusterRunner, check_workers
 
-    values = sent(arguments)
+    values, devices = sent(arguments), arguments.worker_devices
     scans = [str(values["test_data"])] if values["test_data"] is not None else []
 
     def runner(arm: ModelArm) -> ClusterRunner:
@@ -122,6 +161,7 @@ def _on_cluster(arguments: argparse.Namespace, arms: Sequence[Arm], client: Clie
             open_model=arm.source.open,
             open_scan=partial(scan_again, values),
             paths=(arm.source.path, *scans),
+            device=devices and devices.name_on_worker,
         )
 
     placed = [replace(arm, runner=runner(arm)) if isinstance(arm, ModelArm) else arm for arm in arms]

@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ptycho.models.devices import computing_on
 
     logger.info("opening the scan and the models …")
-    with computing_on(arguments.device):
+    with computing_on(arguments.device, beside=_sharding_flags.devices_of_workers(arguments)):
         job = _open(arguments)
         _paths.check_space(output.path, _bytes_to_write(arguments, job))
         if arguments.dry_run:

@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from ptycho.models.devices import computing_on
 
-    with computing_on(arguments.device):
+    with computing_on(arguments.device, beside=_sharding_flags.devices_of_workers(arguments)):
         arm, scan, settings = _open(arguments)
         _paths.check_space(output.path, _bytes_to_write(arguments, scan, settings))
         if arguments.dry_run:

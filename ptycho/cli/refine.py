@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from ptycho.comparison import ComparisonResult, FinishedArm
     from ptycho.data.scan import ScanData
     from ptycho.refinement import RefinementRun, RefinementSettings
+
+logger = logging.getLogger(__name__)
 
 _STEM, _REPORT = "refined", "run_report.json"
 _IMAGE, _PLOT = f"{_STEM}.npz", f"{_STEM}.png"
@@ -51,7 +54,7 @@ def build_parser(prog: str = "ptycho-refine") -> Parser:
         "memory (these change memory and speed, and the image by rounding alone)"
     )
     _flags.add_batch_size(batches, "--batch-size", "frames of a mini-batch computed at once")
-    _flags.add_device_flag(batches)
+    _flags.add_device_flag(batches, several=True)
 
     output = parser.add_argument_group("output")
     _flags.add_run_flags(output)
@@ -101,6 +104,8 @@ def run(arguments: argparse.Namespace) -> int:
     output.check(read)
     before = Snapshot.of(read, but=output.path)
     scan, start = _open(arguments)
+    if arguments.worker_devices is not None:
+        logger.info("each step of a sweep needs the one before, so that %s alone does them", arguments.device)
     if arguments.dry_run:
         print(_plan(scan, start, settings))
         return 0

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ptycho.distributed.devices import WorkerDevices, threads_of_worker
 from ptycho.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from distributed import Client
 
 _LOCAL = re.compile(r"local:([1-9]\d*)")
 _ADDRESS = re.compile(r"(tcp|tls|ucx|inproc)://\S+")
 _SECONDS_TO_CONNECT = 20
-# One worker is one thread, so that a result does not depend on how many cores there are.
-_ONE_THREAD = {
-    "TF_NUM_INTRAOP_THREADS": "1",
-    "TF_NUM_INTEROP_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "NUMBA_NUM_THREADS": "1",
-}
+_SECONDS_TO_START = 120
 # The third death of a worker under one task ends the run, as the third error does.
 _MOST_DEATHS = 2
 
@@ -69,39 +66,63 @@ def cluster_client(scheduler: str) -> Iterator[Client]:
     Raises
     ------
     DataError
-        Dask is not installed, or no scheduler answers.
+        Dask is not installed, no scheduler answers, or workers do not start.
     """
     check_scheduler(scheduler)
-    distributed = _distributed()
     local = _LOCAL.fullmatch(scheduler)
-    if local is not None:
-        with _local_cluster(int(local[1])) as cluster, distributed.Client(cluster) as client:
+    if local is None:
+        with _connected(scheduler) as client:
             yield client
         return
-    with _connected(scheduler) as client:
+    # One worker is one thread, so that a result does not depend on how many cores there are.
+    with _local_client([dict(threads_of_worker(1))] * int(local[1])) as client:
         yield client
 
 
 @contextmanager
-def _local_cluster(n_workers: int) -> Iterator[object]:
+def device_client(devices: WorkerDevices) -> Iterator[Client]:
+    """Start a worker for each device of this machine, for the block; they listen on loopback alone.
+
+    Parameters
+    ----------
+    devices : WorkerDevices
+
+    Yields
+    ------
+    distributed.Client
+
+    Raises
+    ------
+    DataError
+        Dask is not installed, or workers do not start.
+    """
+    with _local_client(devices.environments()) as client:
+        yield client
+
+
+@contextmanager
+def _local_client(environments: Sequence[Mapping[str, str]]) -> Iterator[Client]:
+    """Start a worker for each of the `environments`."""
+    import_distributed()
     import dask
+    from distributed import Client
+
+    from ptycho.distributed._local import LocalWorkers
 
     deaths = dask.config.set({"distributed.scheduler.allowed-failures": _MOST_DEATHS})
-    # Whoever can reach a scheduler can have code run: nobody but this machine's users shall.
-    cluster = _distributed().LocalCluster(
-        n_workers=n_workers,
-        threads_per_worker=1,
-        processes=True,
-        host="127.0.0.1",
-        dashboard_address="127.0.0.1:0",
-        env=_ONE_THREAD,
-    )
-    with deaths, cluster:
-        yield cluster
+    with deaths, LocalWorkers(environments) as cluster, Client(cluster) as client:
+        try:
+            client.wait_for_workers(len(environments), timeout=_SECONDS_TO_START)
+        except TimeoutError as error:
+            n_workers = len(client.scheduler_info()["workers"])
+            raise DataError(
+                f"{n_workers} of {len(environments)} workers have started within {_SECONDS_TO_START} s; ask for fewer."
+            ) from error
+        yield client
 
 
 def _connected(scheduler: str) -> Client:
-    distributed = _distributed()
+    distributed = import_distributed()
     if scheduler.endswith(".json") and not Path(scheduler).is_file():
         raise DataError(
             f"{scheduler} does not exist; start the scheduler with --scheduler-file {scheduler} and wait until it "
@@ -118,11 +139,27 @@ def _connected(scheduler: str) -> Client:
         ) from error
 
 
-def _distributed():
+def import_distributed(wanted_by: str = "a scheduler") -> ModuleType:
+    """Return Dask's `distributed`, or say in one sentence what is missing.
+
+    Parameters
+    ----------
+    wanted_by : str
+        What needs it.
+
+    Returns
+    -------
+    module
+
+    Raises
+    ------
+    DataError
+        It is not installed.
+    """
     try:
         import distributed
     except ModuleNotFoundError as error:
         raise DataError(
-            "a scheduler needs Dask, which is not installed; pip install 'ptycho-autobatch[distributed]'."
+            f"{wanted_by} needs Dask, which is not installed; pip install 'ptycho-autobatch[distributed]'."
         ) from error
     return distributed

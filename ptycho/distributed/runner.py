@@ -52,12 +52,15 @@ class ClusterRunner:
         ``functools.partial(ptycho.load_model, "/data/pinn")``.
     paths : tuple of str
         Files and folders that every worker has to see for it.
+    device : str, optional
+        What a worker calls the device that it computes on; by default that of the settings.
     """
 
     client: Client
     open_model: Callable[[], PatchPredictor]
     open_scan: Callable[[], ScanData]
     paths: tuple[str, ...] = ()
+    device: str | None = None
 
     def run(
         self, work: ShardedWork, *, observer: BatchObserver | None, progress: Progress, label: str
@@ -83,9 +86,7 @@ class ClusterRunner:
             A worker lacks something, patches are to be looked at, or a shard failed three times.
         """
         if observer is not None:
-            raise DataError(
-                "patches on workers cannot be looked at; drop --baseline-debug-dir, or --scheduler."
-            )
+            raise DataError("patches on workers cannot be looked at; drop the observer, or the runner.")
         run = uuid.uuid4().hex
         self._make_ready(run, work)
         with progress.stage(label, len(work.job), "patches") as stage:
@@ -115,7 +116,7 @@ class ClusterRunner:
         sent = SentWork(
             open_model=self.open_model,
             open_scan=self.open_scan,
-            settings=work.job.settings,
+            settings=replace(work.job.settings, device=self.device or work.job.settings.device),
             normalisation=work.job.normalisation,
             shards=work.shards,
             store=work.store,

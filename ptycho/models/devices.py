@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from ptycho.errors import DataError
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def computing_on(device: str | None) -> Iterator[None]:
+def computing_on(device: str | None, *, beside: Collection[str] = ()) -> Iterator[None]:
     """Place what is built and run inside the block on a device.
 
     Memory growth is turned on before the first use, unless the environment says otherwise.
@@ -24,6 +24,8 @@ def computing_on(device: str | None) -> Iterator[None]:
     ----------
     device : str or None
         "CPU" or "GPU:i"; None for TensorFlow's own choice.
+    beside : collection of str
+        Devices of other processes, which have to be there too.
 
     Yields
     ------
@@ -44,9 +46,10 @@ def computing_on(device: str | None) -> Iterator[None]:
     if device is None:
         yield
         return
-    if device != "CPU" and device not in gpus:
+    missing = [name for name in (device, *beside) if name != "CPU" and name not in gpus]
+    if missing:
         raise DataError(
-            f"device is {device} but TensorFlow sees {', '.join(gpus) or 'no GPU'}; "
+            f"device is {missing[0]} but TensorFlow sees {', '.join(gpus) or 'no GPU'}; "
             "pass --device cpu or auto, or mend the driver and CUDA libraries."
         )
     with placed_on(device):

@@ -285,12 +285,44 @@ def test_devices_are_named_as_tensorflow_does(text, device):
 
 
 @pytest.mark.spec("CM-5.8")
-@pytest.mark.parametrize("text", ["gpu", "GPU:", "GPU:x", "GPU:²", "CPU:1", "tpu", ""])
-def test_other_devices_are_refused(text, capsys):
+@pytest.mark.parametrize("text", ["gpu", "GPU:", "GPU:x", "GPU:²", "tpu", ""])
+@pytest.mark.parametrize("several", [False, True])
+def test_other_devices_are_refused(text, several, capsys):
     parser = _parser()
-    _flags.add_device_flag(parser)
+    _flags.add_device_flag(parser, several=several)
     with pytest.raises(SystemExit):
         parser.parse_args(["--device", text])
     assert f"{text!r} is none of auto, cpu and GPU:i" in capsys.readouterr().err
     with pytest.raises(SettingsError, match="must be None, 'CPU' or 'GPU:0'"):
         InferenceSettings(device=text)
+
+
+@pytest.mark.spec("CM-5.8")
+@pytest.mark.parametrize(
+    ("text", "device", "names"),
+    [
+        ("cpu:2", "CPU", ("CPU", "CPU")),
+        ("GPU:1,gpu:0", "GPU:1", ("GPU:1", "GPU:0")),
+        ("GPU:1", "GPU:1", None),
+        ("auto", None, None),
+    ],
+)
+def test_a_list_of_devices_has_workers(text, device, names):
+    parser = _parser()
+    _flags.add_device_flag(parser.add_argument_group(), several=True)
+    assert parser.parse_args([]).worker_devices is parser.parse_args([]).device is None
+    arguments = parser.parse_args(["--device", text])
+    assert arguments.device == device
+    assert (arguments.worker_devices and arguments.worker_devices.names) == names
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("GPU:1,GPU:1", "each card has one worker; name each once"), ("GPU:0,cpu", "must be cards such as")],
+)
+def test_other_lists_of_devices_are_refused(text, said, capsys):
+    parser = _parser()
+    _flags.add_device_flag(parser, several=True)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--device", text])
+    assert said in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """`--shard-size`, `--checkpoint`, `--resume` and `--scheduler` from the outside."""
 
 import json
+import sys
 from contextlib import contextmanager
 
 import numpy as np
@@ -10,6 +11,7 @@ from thread_cluster import client_of_threads
 from ptycho.cli.compare_models import main as compare
 from ptycho.cli.reconstruct import main as reconstruct
 from ptycho.data import SimulationSettings, simulate, write_npz
+from ptycho.distributed import WorkerDevices
 from ptycho.models.bundle import save_bundle
 from ptycho.models.networks import Architecture, build_network
 from ptycho.models.patch_model import PatchModel
@@ -124,25 +126,61 @@ def test_a_scheduler_file_that_is_missing_is_told_before_any_work(workplace, tmp
     assert not output.exists()
 
 
-@pytest.fixture
-def threads_for_a_cluster(monkeypatch):
-    """`local:2` as threads of this process, which start at once."""
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--device", "cpu:2", "--scheduler", "local:2"), "drop one of them."),
+        (("--device", "cpu:2", "--baseline-debug-limit", "3"), "drop these, or a list of --device."),
+        (("--scheduler", "local:2", "--baseline-debug-dir", "d"), "drop these, or --scheduler."),
+    ],
+)
+def test_what_workers_cannot_do_is_told_before_any_work(tmp_path, capsys, flags, said):
+    assert compare(["--demo", "--output_dir", str(tmp_path / "out"), *flags]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_extra_that_a_list_of_devices_needs_is_named_before_any_work(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert compare(["--demo", "--output_dir", str(tmp_path / "out"), "--device", "cpu:2"]) == 2
+    said = (
+        "a list of --device needs Dask, which is not installed; pip install 'ptycho-autobatch[distributed]'."
+    )
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.spec("CM-5.8")
+def test_every_card_of_a_list_has_to_be_there(tmp_path, capsys):
     pytest.importorskip("distributed")
+    assert compare(["--demo", "--output_dir", str(tmp_path / "out"), "--device", "GPU:98,GPU:99"]) == 2
+    assert "device is GPU:98 but TensorFlow sees no GPU" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def threads():
+    pytest.importorskip("distributed")
+    with client_of_threads() as client:
+        yield client
+
+
+@pytest.fixture
+def threads_for_a_cluster(monkeypatch, threads):
+    """`local:2` and `cpu:2` as threads of this process, which start at once."""
 
     @contextmanager
-    def client_of(scheduler):
-        assert scheduler == "local:2"
-        with client_of_threads() as client:
-            yield client
+    def client_of(workers):
+        assert workers in ("local:2", WorkerDevices(("CPU", "CPU")))
+        yield threads
 
     monkeypatch.setattr("ptycho.distributed.cluster_client", client_of)
+    monkeypatch.setattr("ptycho.distributed.device_client", client_of)
 
 
+@pytest.mark.parametrize("flags", [("--scheduler", "local:2"), ("--device", "cpu:2")])
 def test_workers_of_a_cluster_open_model_and_scan_themselves(
-    workplace, whole, tmp_path, threads_for_a_cluster
+    workplace, whole, tmp_path, threads_for_a_cluster, flags
 ):
     output = tmp_path / "out"
-    assert reconstruct(words(workplace, output, "--scheduler", "local:2")) == 0
+    assert reconstruct(words(workplace, output, *flags)) == 0
     assert image_in(output) == whole[0]
     assert len(sharding_in(output)["workers"]) >= 1
 

@@ -1,6 +1,7 @@
 """Shards on the workers of a cluster of Dask's: the same bits, and one sentence for whatever is lacking."""
 
 import os
+import sys
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -9,9 +10,17 @@ import pytest
 from oracle_model import OracleModel, lopsided_scan
 from thread_cluster import client_of_threads
 
-from autobatch import BatchCost
+from autobatch import BatchCost, device_memory
 from autobatch.testing import inject_oom
-from ptycho.distributed import ClusterRunner, check_scheduler, check_workers, cluster_client
+from ptycho.distributed import (
+    ClusterRunner,
+    WorkerDevices,
+    check_scheduler,
+    check_workers,
+    cluster_client,
+    device_client,
+    import_distributed,
+)
 from ptycho.errors import DataError, SettingsError
 from ptycho.reconstruction import Checkpointing, InferenceSettings, reconstruct
 
@@ -134,7 +143,7 @@ def test_a_model_that_a_worker_cannot_open_is_told_before_any_shard(runner, scan
 
 
 def test_patches_on_workers_cannot_be_looked_at(runner, scan):
-    with pytest.raises(DataError, match="drop --baseline-debug-dir, or --scheduler"):
+    with pytest.raises(DataError, match="drop the observer, or the runner"):
         run_on(runner, scan, observer=lambda *_: None)
 
 
@@ -194,17 +203,88 @@ def test_a_scheduler_file_that_is_not_there_is_told(tmp_path):
         cluster_client(str(missing)).__enter__()
 
 
-def test_a_local_cluster_listens_on_loopback_alone_with_workers_of_one_thread(monkeypatch):
+@pytest.fixture
+def started(monkeypatch):
+    """What Dask is asked to start, which it does not."""
     asked = {}
 
-    def started(**arguments):
+    def begin(self, **arguments):
         asked.update(arguments)
+        self.worker_spec, self._i, self.status = {}, 0, distributed.core.Status.closed
+        self.new_spec = {"cls": distributed.Nanny, "options": {"nthreads": 1}}
+
+    def scale(self, n_workers):
+        while len(self.worker_spec) < n_workers:
+            self.worker_spec.update(self.new_worker_spec())
+        asked["environments"] = [spec["options"]["env"] for spec in self.worker_spec.values()]
         raise NotImplementedError
 
-    monkeypatch.setattr(distributed, "LocalCluster", started)
+    monkeypatch.setattr(distributed.LocalCluster, "__init__", begin)
+    monkeypatch.setattr(distributed.LocalCluster, "scale", scale)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
+    monkeypatch.setattr("ptycho.distributed.devices.available_threads", lambda: 8)
+    return asked
+
+
+def test_a_local_cluster_listens_on_loopback_alone_with_workers_of_one_thread(started):
     with pytest.raises(NotImplementedError):
         cluster_client("local:3").__enter__()
-    assert (asked["n_workers"], asked["threads_per_worker"], asked["processes"]) == (3, 1, True)
-    assert asked["host"] == "127.0.0.1"
-    assert asked["dashboard_address"] == "127.0.0.1:0"
-    assert asked["env"]["TF_NUM_INTRAOP_THREADS"] == "1"
+    assert (started["threads_per_worker"], started["processes"]) == (1, True)
+    assert started["host"] == "127.0.0.1"
+    assert started["dashboard_address"] == "127.0.0.1:0"
+    assert started["memory_limit"] == device_memory("CPU").total_bytes // 4
+    assert [each["TF_NUM_INTRAOP_THREADS"] for each in started["environments"]] == ["1"] * 3
+
+
+def test_workers_of_processors_share_the_threads_and_see_no_card(started):
+    with pytest.raises(NotImplementedError):
+        device_client(WorkerDevices.of("cpu:3")).__enter__()
+    shares = [(each["NUMBA_NUM_THREADS"], each["CUDA_VISIBLE_DEVICES"]) for each in started["environments"]]
+    assert shares == [("2", "-1")] * 3
+
+
+@pytest.mark.parametrize(
+    ("visible", "seen"), [(None, ["2", "0"]), ("4,5,MIG-a/7", ["MIG-a/7", "4"]), ("", ["2", "0"])]
+)
+def test_a_worker_of_a_card_sees_that_alone(started, monkeypatch, visible, seen):
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    devices = WorkerDevices.of("gpu:2,GPU:0")
+    with pytest.raises(NotImplementedError):
+        device_client(devices).__enter__()
+    assert [each["CUDA_VISIBLE_DEVICES"] for each in started["environments"]] == seen
+    assert devices.name_on_worker == "GPU:0"
+
+
+@pytest.mark.parametrize("text", ["GPU:0", "cpu", "cpu:0", "GPU:0,cpu", "GPU:0,", "cpu:1,cpu:2", "tpu", ""])
+def test_what_is_no_list_of_devices_is_refused(text):
+    with pytest.raises(SettingsError, match=r"must be cards such as GPU:0,GPU:1, or cpu:N for N workers"):
+        WorkerDevices.of(text)
+
+
+def test_a_card_has_one_worker():
+    with pytest.raises(
+        SettingsError, match=r"are 'GPU:1,gpu:1' but each card has one worker; name each once\."
+    ):
+        WorkerDevices.of("GPU:1,gpu:1")
+
+
+def test_workers_that_do_not_start_are_told(monkeypatch):
+    monkeypatch.setattr("ptycho.distributed.cluster._SECONDS_TO_START", 0.01)
+    monkeypatch.setattr("ptycho.distributed._local.LocalWorkers.scale", lambda self, n_workers: None)
+    with pytest.raises(DataError, match=r"0 of 2 workers have started within 0\.01 s; ask for fewer\."):
+        cluster_client("local:2").__enter__()
+
+
+def test_the_extra_that_is_missing_is_named_with_what_needs_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(
+        DataError, match=r"^a list of --device needs Dask, which is not installed; pip install"
+    ):
+        import_distributed("a list of --device")
+
+
+def test_workers_compute_on_the_card_that_is_theirs(runner, scan):
+    with pytest.raises(DataError, match="device is GPU:0 but TensorFlow sees"):
+        run_on(replace(runner, device="GPU:0"), scan, replace(SETTINGS, device="CPU"))
