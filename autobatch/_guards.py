@@ -66,6 +66,11 @@ class GuardedStage:
         """Show a short free text."""
         self._try(lambda: self._stage.note(text))
 
+    def part(self, label: str) -> Stage:
+        """Return a row for one of several that share the work."""
+        made = self._try(lambda: self._stage.part(label))
+        return NoProgress().stage(label, 0) if made is None else made
+
     def _try(self, call: Callable[[], Any]) -> Any:
         try:
             return call()

@@ -23,6 +23,8 @@ _REDRAW_S = 1 / _REFRESHES_PER_S
 # What the terminal itself writes when a key is pressed, such as ^C, must not break the last line.
 _FREE_COLUMNS = 2
 _LONGEST_HISTORY = 3
+# So that a terminal of 24 lines holds them; the last row is that of all others.
+_MOST_PARTS = 8
 
 
 class RichProgress:
@@ -98,15 +100,27 @@ class _BarStage:
         self._label, self._total, self._unit, self._is_narrow = label, total, unit, is_narrow
         self._done = 0
         self._sizes: list[int] = []
+        self._parts: list[_BarStage] = []
+        self._n_parts = 0
         self._started_s = self._drawn_s = time.monotonic()
 
     def __enter__(self) -> Stage:
         self._display.__enter__()
+        self._begin(is_part=False)
+        return self
+
+    def _begin(self, *, is_part: bool) -> None:
         self._started_s = time.monotonic()
         self._task = self._bars.add_task(
-            self._label, total=self._total, counts=self._counts(), rate="", batch="", memory="", note=""
+            self._label,
+            total=self._total,
+            counts=self._counts(),
+            rate="",
+            batch="",
+            memory="",
+            note="",
+            is_part=is_part,
         )
-        return self
 
     def __exit__(
         self,
@@ -115,10 +129,12 @@ class _BarStage:
         trace: TracebackType | None,
         /,
     ) -> None:
-        self._draw()
+        for stage in (self, *self._parts):
+            stage._draw()
         if error is not None:
             self._bars.update(self._task, note=f"stopped by {what_stopped(error)}")
-        self._bars.stop_task(self._task)
+        for stage in (self, *self._parts):
+            self._bars.stop_task(stage._task)
         self._display.__exit__(kind, error, trace)
 
     def advance(self, n_items: int) -> None:
@@ -147,6 +163,22 @@ class _BarStage:
     def note(self, text: str) -> None:
         self._bars.update(self._task, note=text)
 
+    def part(self, label: str) -> Stage:
+        self._n_parts += 1
+        if self._n_parts > _MOST_PARTS:
+            return self._last_part()
+        part = _BarPart(
+            self._display, self._bars, f"  {label}", self._total, self._unit, is_narrow=self._is_narrow
+        )
+        part._begin(is_part=True)
+        self._parts.append(part)
+        return part
+
+    def _last_part(self) -> Stage:
+        """Return the row of those that have none of their own."""
+        self._bars.update(self._parts[-1]._task, description=f"  {self._n_parts - _MOST_PARTS + 1:,} others")
+        return self._parts[-1]
+
     def _draw(self) -> None:
         self._drawn_s = time.monotonic()
         elapsed_s = self._drawn_s - self._started_s
@@ -160,11 +192,22 @@ class _BarStage:
         return f"{before}{last:,}" if self._is_narrow else f"{before}{format_count(last, self._unit)}"
 
 
+class _BarPart(_BarStage):
+    """One of several that share a stage's work: its bar is its share, and it has no time left of its own."""
+
+    def _counts(self) -> str:
+        return f"{self._done:,}" if self._is_narrow else format_count(self._done, self._unit)
+
+
 def _headed_bars(console: Console, *, is_narrow: bool) -> RichBars:
     """Return rich's progress display with a heading over its columns."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.table import Column, Table
     from rich.text import Text
+
+    class TimeLeftColumn(TimeRemainingColumn):
+        def render(self, task) -> Text:
+            return Text() if task.fields["is_part"] else super().render(task)
 
     class HeadedProgress(Progress):
         def make_tasks_table(self, tasks) -> Table:
@@ -199,7 +242,7 @@ def _headed_bars(console: Console, *, is_narrow: bool) -> RichBars:
         BarColumn(bar_width=None, table_column=Column("", ratio=1, min_width=4)),
         text("fields[counts]", "done", justify="right"),
         text("fields[rate]", "rate", justify="right", style="cyan"),
-        TimeRemainingColumn(
+        TimeLeftColumn(
             compact=True,
             elapsed_when_finished=True,
             table_column=Column("left/took", no_wrap=True, justify="right"),

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from ptycho.cli._both_displays import BothDisplays
 from ptycho.cli._showing import in_one_line, plain
 
 if TYPE_CHECKING:
@@ -69,12 +70,12 @@ def file_log(path: Path) -> Iterator[None]:
 
 @contextmanager
 def progress_display(arguments: argparse.Namespace) -> Iterator[Progress]:
-    """Give live bars on a terminal, and otherwise, or with ``--quiet``, plain log lines."""
+    """Give live bars on a terminal, else, or with ``--quiet``, plain log lines; a log file has these in any case."""
     from autobatch import LogProgress, RichProgress
 
     if sys.stderr.isatty() and not getattr(arguments, "quiet", False):
         with RichProgress() as progress:
-            yield progress
+            yield BothDisplays(progress, LogProgress(interval_s=_LOG_INTERVAL_S, level=logging.DEBUG))
     else:
         yield LogProgress(interval_s=_LOG_INTERVAL_S)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,8 @@ class LocalWorkers(LocalCluster):
             processes=True,
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",
+            # What goes wrong is told by the run, in its own words and on its own display.
+            silence_logs=logging.CRITICAL,
             memory_limit=_share_of_memory(len(self._environments)),
         )
         self.scale(len(self._environments))

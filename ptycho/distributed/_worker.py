@@ -17,6 +17,8 @@ from typing import Any, ClassVar
 from distributed import Worker, WorkerPlugin, get_worker
 
 from ptycho.data.scan import ScanData
+from ptycho.distributed._telling import Telling
+from ptycho.distributed.watching import topic_of
 from ptycho.errors import DataError
 from ptycho.models.devices import computing_on, placed_on
 from ptycho.models.predictor import PatchPredictor
@@ -49,6 +51,8 @@ class SentWork:
     store : ShardStore, optional
     expected : mapping
         Fingerprints of ``scan`` and ``model``.
+    report_every_s : float
+        How often a worker tells how far it is.
     """
 
     open_model: Callable[[], PatchPredictor]
@@ -58,6 +62,7 @@ class SentWork:
     shards: Shards
     store: ShardStore | None
     expected: Mapping[str, Any]
+    report_every_s: float = 1.0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -97,6 +102,7 @@ class ShardWorker(WorkerPlugin):
     def setup(self, worker: Worker) -> None:
         """Note the worker; Dask calls it on each, those that come later too."""
         self._worker, self._lock = worker, threading.Lock()
+        self.telling = Telling(worker, topic_of(self.name), every_s=self._sent.report_every_s)
 
     def work(self) -> ShardedWork:
         """Return the run as this worker has opened it."""
@@ -155,26 +161,22 @@ def _within_memory(job: InferenceJob, memory_limit: int | None) -> InferenceJob:
     return replace(job, settings=replace(job.settings, predict_batch_size=size))
 
 
-def topic_of(run: str) -> str:
-    """Return the name under which the scheduler keeps what workers begin."""
-    return f"ptycho-{run}"
-
-
 def open_work(run: str) -> str:
     """Open model and scan on this worker, and return its address."""
     worker = get_worker()
-    worker.plugins[run].work()
+    plugin: Any = worker.plugins[run]
+    plugin.work()
     return worker.address
 
 
 def do_shard(run: str, number: int) -> Branch:
     """Do a shard, or read it from the checkpoint."""
     worker = get_worker()
-    # Told before the work, so that a shard that is begun twice shows.
-    worker.log_event(topic_of(run), number)
-    work = worker.plugins[run].work()
+    plugin: Any = worker.plugins[run]
+    plugin.telling.begin(number)
+    work = plugin.work()
     with placed_on(work.job.settings.device):
-        sums, origin = shard_of(work, number)
+        sums, origin = shard_of(work, number, progress=plugin.telling)
     return Branch(sums=sums, origins={number: origin}, workers=frozenset({worker.address}))
 
 

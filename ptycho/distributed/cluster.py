@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from distributed import Client
+
+logger = logging.getLogger(__name__)
 
 _LOCAL = re.compile(r"local:([1-9]\d*)")
 _ADDRESS = re.compile(r"(tcp|tls|ucx|inproc)://\S+")
@@ -109,12 +112,13 @@ def _local_client(environments: Sequence[Mapping[str, str]]) -> Iterator[Client]
 
     from ptycho.distributed._local import LocalWorkers
 
+    logger.info("starting %s …", "a worker" if len(environments) == 1 else f"{len(environments)} workers")
     deaths = dask.config.set({"distributed.scheduler.allowed-failures": _MOST_DEATHS})
     with deaths, LocalWorkers(environments) as cluster, Client(cluster) as client:
         try:
             client.wait_for_workers(len(environments), timeout=_SECONDS_TO_START)
         except TimeoutError as error:
-            n_workers = len(client.scheduler_info()["workers"])
+            n_workers = len(client.nthreads())
             raise DataError(
                 f"{n_workers} of {len(environments)} workers have started within {_SECONDS_TO_START} s; ask for fewer."
             ) from error

@@ -6,10 +6,10 @@ import logging
 import os
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from ptycho._error_wording import reason_of
 from ptycho.data import read_scan
 from ptycho.data.scan import ScanData
 from ptycho.distributed.checking import check_workers
+from ptycho.distributed.watching import seconds_between, watching
 from ptycho.errors import DataError
 from ptycho.models.loading import load_model
 from ptycho.models.predictor import PatchPredictor
@@ -88,23 +89,24 @@ class ClusterRunner:
         if observer is not None:
             raise DataError("patches on workers cannot be looked at; drop the observer, or the runner.")
         run = uuid.uuid4().hex
-        self._make_ready(run, work)
-        with progress.stage(label, len(work.job), "patches") as stage:
-            root = self._submitted(run, work, stage.advance)
-        branch: Branch = root.result()
-        begun = self._begun(run)
+        self._make_ready(run, work, progress, label)
+        with (
+            progress.stage(label, len(work.job), "patches") as stage,
+            watching(self.client, run, stage) as watch,
+        ):
+            branch: Branch = self._submitted(run, work, stage.advance).result()
         self.client.unregister_worker_plugin(name=run)
         record = record_of(
             work,
             branch.origins,
-            begun_again=[number for number, times in begun.items() if times > 1],
+            begun_again=[number for number, times in watch.begun.items() if times > 1],
             workers=sorted(branch.workers),
         )
         if record.redone:
             logger.warning("shards %s were done again", ", ".join(map(str, record.redone)))
         return branch.sums, record
 
-    def _make_ready(self, run: str, work: ShardedWork) -> None:
+    def _make_ready(self, run: str, work: ShardedWork, progress: Progress, label: str) -> None:
         """Check every worker, and let it open model and scan."""
         from ptycho.distributed._worker import SentWork, ShardWorker, open_work
 
@@ -121,25 +123,28 @@ class ClusterRunner:
             shards=work.shards,
             store=work.store,
             expected={"model": whole["model"], "scan": scan},
+            report_every_s=seconds_between(len(addresses)),
         )
         self.client.register_plugin(ShardWorker(run, sent), name=run)
-        opened = [
-            self.client.submit(open_work, run, workers=[address], pure=False, retries=_RETRIES)
-            for address in addresses
-        ]
-        for address, future in zip(addresses, opened, strict=True):
-            error: Any = future.exception()
-            if isinstance(error, DataError):
-                raise error
-            if error is not None:
-                raise DataError(
-                    f"the worker {address} could not open model and scan ({reason_of(error)}); see its log."
-                ) from error
+        # One that dies meanwhile costs no run: another, which has opened all already, answers for it.
+        submit = partial(self.client.submit, pure=False, retries=_RETRIES, allow_other_workers=True)
+        opened = {address: submit(open_work, run, workers=[address]) for address in addresses}
+        with progress.stage(f"{label}: start", len(addresses), "workers") as stage:
+            for address, future in opened.items():
+                error: Any = future.exception()
+                if isinstance(error, DataError):
+                    raise error
+                if error is not None:
+                    raise DataError(
+                        f"the worker {address} could not open model and scan ({reason_of(error)}); see its log."
+                    ) from error
+                stage.advance(1)
         logger.info(
-            "%d workers are ready after %.1f s; dashboard: %s",
-            len(addresses),
+            "%s ready after %.1f s; dashboard: %s%s",
+            "1 worker is" if len(addresses) == 1 else f"{len(addresses):,} workers are",
             time.perf_counter() - began,
             self.client.dashboard_link,
+            "" if find_spec("bokeh") else ", for which its scheduler needs the package bokeh",
         )
 
     def _submitted(self, run: str, work: ShardedWork, advance: Callable[[int], None]) -> Future:
@@ -173,12 +178,6 @@ class ClusterRunner:
             client.cancel([total])
             raise
         return total
-
-    def _begun(self, run: str) -> Counter[int]:
-        from ptycho.distributed._worker import topic_of
-
-        told: Any = self.client.get_events(topic_of(run))
-        return Counter(message for _, message in told)
 
 
 def _failure(number: int, start: int, stop: int, future: Future) -> str:

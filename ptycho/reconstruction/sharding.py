@@ -306,7 +306,7 @@ class _Continued:
 
     def __init__(self, stage: ProgressStage) -> None:
         self.advance, self.batch_size = stage.advance, stage.batch_size
-        self.memory, self.note = stage.memory, stage.note
+        self.memory, self.note, self.part = stage.memory, stage.note, stage.part
 
     def __enter__(self) -> ProgressStage:
         return self

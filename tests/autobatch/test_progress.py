@@ -55,6 +55,76 @@ def test_one_step_has_no_plural_and_no_rate_and_slow_ones_are_not_rounded_to_not
     ]
 
 
+def parts_of(stage, rates):
+    """Parts that have finished so many items each, told from other threads in life."""
+    for number, rate in enumerate(rates):
+        part = stage.part(f"worker {number}")
+        part.batch_size(32 + number, "given")
+        part.memory(
+            DeviceMemory(
+                device="CPU", total_bytes=4 * GIB, free_bytes=3 * GIB, usable_bytes=0, source="the worker"
+            )
+        )
+        part.advance(rate)
+        yield part
+
+
+def test_a_log_line_tells_of_those_who_share_the_work(caplog):
+    clock = Clock()
+    caplog.set_level(logging.INFO)
+    with LogProgress(interval_s=60, clock=clock).stage("PINN", 1000, "patches") as stage:
+        first, second = parts_of(stage, [0, 0])
+        clock.now_s = 30
+        second.note("lost")
+        first.advance(300)
+        clock.now_s = 60
+        first.advance(60)
+        clock.now_s = 119
+        second.advance(1)
+    assert logged(caplog)[1:] == [
+        "PINN: 0/1,000 patches; worker 0: 6 patches/s, batch size 32, 1.00 GiB used; "
+        "worker 1: 0 patches/s, batch size 33, 1.00 GiB used, lost",
+        "PINN: 0/1,000 patches, finished; worker 0: 3.03 patches/s, batch size 32, 1.00 GiB used; "
+        "worker 1: 0.0084 patches/s, batch size 33, 1.00 GiB used, lost",
+    ]
+
+
+def test_a_log_line_of_many_parts_tells_the_range(caplog):
+    clock = Clock()
+    caplog.set_level(logging.INFO)
+    with LogProgress(clock=clock).stage("PINN", 1000, "patches") as stage:
+        list(parts_of(stage, [50, 10, 40, 30, 20]))
+        clock.now_s = 10
+        stage.advance(150)
+    assert logged(caplog)[1] == ("PINN: 150/1,000 patches, 15 patches/s; 5 share it, 1 to 5 patches/s each")
+
+
+def test_lines_may_be_of_another_level(caplog):
+    caplog.set_level(logging.DEBUG)
+    with LogProgress(level=logging.DEBUG).stage("PINN", 10):
+        pass
+    assert {record.levelname for record in caplog.records} == {"DEBUG"}
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_each_who_shares_the_work_has_a_row_and_many_share_the_last(width):
+    console = Console(file=io.StringIO(), width=width, force_terminal=False)
+    with RichProgress(console).stage("PINN", 10_000, "patches") as stage:
+        list(parts_of(stage, [1000, 250]))
+        for number in range(2, 12):
+            stage.part(f"worker {number}").advance(7)
+        stage.advance(1250)
+    rows = console.file.getvalue().splitlines()[-9:]
+    unit = "" if width == 80 else " patches"
+    assert rows[0].split()[0] == "PINN"
+    assert f"1,250/10,000{unit}" in rows[0]
+    assert rows[1].startswith("  worker 0 ")
+    assert f" 1,000{unit} " in rows[1]
+    assert rows[1].rstrip().endswith("1.00/3.00 GiB" if width == 80 else "1.00 / 3.00 GiB")
+    assert rows[8].startswith("  5 others ")
+    assert f" 35{unit} " in rows[8]
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [

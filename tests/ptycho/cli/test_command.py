@@ -6,6 +6,7 @@ import argparse
 import errno
 import logging
 import os
+import re
 import sys
 
 import pytest
@@ -267,8 +268,30 @@ def test_progress_is_bars_on_a_terminal_unless_quiet(monkeypatch):
     kinds = []
     for flags in ([], ["--quiet"]):
         with _logging.progress_display(_parser().parse_args(flags)) as progress:
-            kinds.append(type(progress).__name__)
-    assert kinds == ["RichProgress", "LogProgress"]
+            kinds.append([type(each).__name__ for each in getattr(progress, "displays", [progress])])
+    assert kinds == [["RichProgress", "LogProgress"], ["LogProgress"]]
+
+
+def test_bars_on_a_terminal_leave_lines_in_the_log_file_alone(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    arguments = _parser().parse_args([])
+    log = tmp_path / "debug.log"
+    with (
+        _logging.console_log(logging.INFO),
+        _logging.file_log(log),
+        _logging.progress_display(arguments) as both,
+        both.stage("PINN", 20, "patches") as stage,
+    ):
+        stage.batch_size(4, "given")
+        stage.part("worker 0").advance(20)
+        stage.note("so far")
+        stage.advance(20)
+    lines = [line.split("autobatch: ")[1] for line in log.read_text().splitlines()]
+    assert lines[0] == "PINN: 20 patches to do"
+    assert re.fullmatch(
+        r"PINN: 20/20 patches, .* patches/s, finished, so far; worker 0: .* patches/s", lines[-1]
+    )
+    assert "patches to do" not in capsys.readouterr().err
 
 
 @pytest.mark.spec("CM-5.8")

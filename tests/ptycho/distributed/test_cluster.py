@@ -10,7 +10,7 @@ import pytest
 from oracle_model import OracleModel, lopsided_scan
 from thread_cluster import client_of_threads
 
-from autobatch import BatchCost, device_memory
+from autobatch import BatchCost, DeviceMemory, NoProgress, device_memory
 from autobatch.testing import inject_oom
 from ptycho.distributed import (
     ClusterRunner,
@@ -21,6 +21,7 @@ from ptycho.distributed import (
     device_client,
     import_distributed,
 )
+from ptycho.distributed.watching import Watch, seconds_between
 from ptycho.errors import DataError, SettingsError
 from ptycho.reconstruction import Checkpointing, InferenceSettings, reconstruct
 
@@ -97,6 +98,69 @@ def test_workers_make_the_same_bits_as_one_process(runner, scan, expected):
     assert len(run.sharding.workers) == 2
     assert run.sharding.redone == run.sharding.resumed == ()
     assert sum(run.prediction.batch_sizes) == scan.n_frames
+
+
+class Shown(NoProgress):
+    """Keeps what each part of the stages was told."""
+
+    def __init__(self):
+        self.told = []
+
+    def stage(self, label, total, unit="items"):
+        return ShownStage(label, self.told)
+
+
+class ShownStage(type(NoProgress().stage("", 0))):
+    def __init__(self, label, told):
+        self.label, self.told = label, told
+
+    def advance(self, n_items):
+        self.told.append((self.label, n_items))
+
+    def batch_size(self, size, reason):
+        self.told.append((self.label, f"batch size {size}"))
+
+    def memory(self, memory):
+        self.told.append((self.label, memory))
+
+    def note(self, text):
+        self.told.append((self.label, text))
+
+    def part(self, label):
+        return ShownStage(label, self.told)
+
+
+def test_each_worker_is_shown_with_its_patches_batch_size_and_memory(runner, scan):
+    shown = Shown()
+    run_on(runner, scan, progress=shown, label="net")
+    workers = {label for label, _ in shown.told} - {"net", "net: start"}
+    assert workers == {"worker 0", "worker 1"}
+    counts = dict.fromkeys(("net", "net: start", *workers), 0)
+    for label, told in shown.told:
+        counts[label] += told if isinstance(told, int) else 0
+    assert counts["net"] == counts["worker 0"] + counts["worker 1"] == scan.n_frames
+    assert counts["net: start"] == 2
+    assert ("worker 0", "batch size 16") in shown.told
+    assert all(told.used_bytes > 1 << 20 for _, told in shown.told if isinstance(told, DeviceMemory))
+
+
+def test_a_worker_that_is_lost_is_shown(caplog):
+    shown = Shown()
+    watch = Watch(shown.stage("net", 10))
+    told = {"worker": "tcp://10.0.0.7:4", "name": "tcp://10.0.0.7:4", "done": 0, "size": 0}
+    watch.hear((0.0, told | {"begun": 3, "used_bytes": 5, "total_bytes": None}))
+    gone = {"action": "remove-worker", "worker": "tcp://10.0.0.7:4"}
+    for message in ("some text", gone | {"worker": "tcp://10.0.0.8:4"}, gone | {"expected": True}):
+        watch.hear_of_cluster((1.0, message))
+    assert not caplog.text
+    watch.hear_of_cluster((2.0, gone))
+    assert "the worker tcp://10.0.0.7:4 is lost; Dask does its work elsewhere" in caplog.text
+    assert shown.told[-1] == ("worker 10.0.0.7:4", "lost")
+    assert watch.begun == {3: 1}
+
+
+def test_a_thousand_workers_tell_no_more_often_than_the_scheduler_takes():
+    assert [seconds_between(n_workers) for n_workers in (1, 200, 1000)] == [1.0, 1.0, 5.0]
 
 
 def test_a_cluster_goes_on_with_what_another_run_has_kept(runner, scan, tmp_path, expected):
