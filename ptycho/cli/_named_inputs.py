@@ -22,6 +22,7 @@ _WRITTEN = (
     "save_recipe",
 )
 _WRITTEN_FILES = ("output", "plot", "save_recipe")
+_OTHER_THAN_SCANS = ("pinn_dir", "baseline_dir", "model_dir", "tike_recon_path", "arm", "image")
 _SCANS = ("test_data", "train_data", "input", "file")
 
 
@@ -57,6 +58,13 @@ def _files_of(path: Path) -> list[Path]:
     from ptycho.data.formats import files_of
 
     return files_of(path)
+
+
+def inputs_of_scan(arguments: argparse.Namespace) -> list[Path]:
+    """Return the files that the scan is made of, and those that say how it is read; none for a scan that is made."""
+    if getattr(arguments, "test_data", None) is None:
+        return []
+    return [path for name, path in named_inputs(arguments) if name.partition(" ")[0] not in _OTHER_THAN_SCANS]
 
 
 def _named(arguments: argparse.Namespace) -> Iterator[tuple[str, Path]]:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptycho.cli import _flags, _paths
+from ptycho.cli import _flags, _named_inputs, _paths
 from ptycho.cli._errors import UsageError
 
 if TYPE_CHECKING:
     from distributed import Client
 
     from ptycho.comparison import Arm, ModelArm
+    from ptycho.data.scan import ScanData
+    from ptycho.refinement import Refine
 
 
 def add_sharding(parser: argparse.ArgumentParser) -> None:
@@ -30,13 +32,7 @@ def add_sharding(parser: argparse.ArgumentParser) -> None:
         help="patches whose sums are made on their own; it decides the image's last bits (default: one piece, or with "
         "--scheduler or --checkpoint a 64th of the scan, 1,024 at least)",
     )
-    group.add_argument(
-        "--scheduler",
-        type=_scheduler,
-        metavar="local:N|tcp://HOST:PORT|FILE.json",
-        help="do the shards on a Dask cluster: N workers of one thread each on this machine, a scheduler's address, "
-        "or the file that it has written (default: here, in this process)",
-    )
+    add_scheduler(group, "do the shards, and what --refine asks for,")
     group.add_argument(
         "--checkpoint",
         type=Path,
@@ -47,6 +43,17 @@ def add_sharding(parser: argparse.ArgumentParser) -> None:
         "--resume",
         action="store_true",
         help="go on with the run whose --checkpoint this is, and replace what it left in the output folder",
+    )
+
+
+def add_scheduler(group: argparse._ActionsContainer, what: str) -> None:
+    """Add ``--scheduler``, which has `what` done on a cluster; see `check_workers`."""
+    group.add_argument(
+        "--scheduler",
+        type=_scheduler,
+        metavar="local:N|tcp://HOST:PORT|FILE.json",
+        help=f"{what} on a Dask cluster: N workers of one thread each on this machine, a scheduler's address, or the "
+        "file that it has written (default: here, in this process)",
     )
 
 
@@ -68,7 +75,7 @@ def check_sharding(arguments: argparse.Namespace) -> None:
         raise UsageError("--resume goes on with a checkpoint, but none is named; add --checkpoint DIR.")
     if arguments.checkpoint is not None:
         _paths.check_output_folder(arguments.checkpoint)
-    _check_workers(arguments)
+    check_workers(arguments)
     draws = getattr(arguments, "n_test_subsample", None) or getattr(arguments, "n_test_groups", None)
     shared = arguments.checkpoint is not None or _flag_of_workers(arguments) is not None
     if draws and shared and arguments.test_subsample_seed is None:
@@ -78,7 +85,7 @@ def check_sharding(arguments: argparse.Namespace) -> None:
         )
 
 
-def _check_workers(arguments: argparse.Namespace) -> None:
+def check_workers(arguments: argparse.Namespace) -> None:
     """Refuse workers that cannot be had, or could not do what is asked for."""
     flag = _flag_of_workers(arguments)
     if flag is None:
@@ -147,28 +154,64 @@ def _client(arguments: argparse.Namespace) -> AbstractContextManager[Client]:
 
 
 def _on_cluster(arguments: argparse.Namespace, arms: Sequence[Arm], client: Client) -> list[Arm]:
-    from ptycho.cli._scans import scan_again, sent
     from ptycho.comparison import ModelArm
     from ptycho.distributed import ClusterRunner, check_workers
 
-    values, devices = sent(arguments), arguments.worker_devices
-    scans = [str(values["test_data"])] if values["test_data"] is not None else []
+    open_scan, scans = _scan_on_workers(arguments)
+    devices = arguments.worker_devices
 
     def runner(arm: ModelArm) -> ClusterRunner:
         assert arm.source is not None  # a command loads its models from files
         return ClusterRunner(
             client=client,
             open_model=arm.source.open,
-            open_scan=partial(scan_again, values),
+            open_scan=open_scan,
             paths=(arm.source.path, *scans),
             device=devices and devices.name_on_worker,
         )
 
-    placed = [replace(arm, runner=runner(arm)) if isinstance(arm, ModelArm) else arm for arm in arms]
+    refine = _refiner(arguments, client)
+    placed = [
+        replace(arm, runner=runner(arm), refine=refine) if isinstance(arm, ModelArm) else arm for arm in arms
+    ]
     paths = {path for arm in placed if isinstance(arm, ModelArm) and arm.runner for path in runner(arm).paths}
     folder = None if arguments.checkpoint is None else str(arguments.checkpoint.resolve())
     check_workers(client, sorted(paths), folder)
     return placed
+
+
+@contextmanager
+def refining(arguments: argparse.Namespace) -> Iterator[Refine]:
+    """Give what improves an image: on a worker of ``--scheduler``, or here."""
+    if arguments.scheduler is None:
+        from ptycho.refinement import refine
+
+        yield refine
+        return
+    from ptycho.distributed import check_workers, cluster_client
+
+    with cluster_client(arguments.scheduler) as client:
+        check_workers(client, _scan_on_workers(arguments)[1], None)
+        yield _refiner(arguments, client)
+
+
+def _refiner(arguments: argparse.Namespace, client: Client) -> Refine:
+    from ptycho.distributed import ClusterRefiner
+    from ptycho.refinement import refine
+
+    # Workers for devices of this machine have but a share of its threads, and this process has them all.
+    if arguments.scheduler is None:
+        return refine
+    open_scan, scans = _scan_on_workers(arguments)
+    return ClusterRefiner(client=client, open_scan=open_scan, paths=scans)
+
+
+def _scan_on_workers(arguments: argparse.Namespace) -> tuple[Callable[[], ScanData], tuple[str, ...]]:
+    """Return what opens the scan on a worker, and the files that have to be there for it."""
+    from ptycho.cli._scans import scan_again, sent
+
+    paths = (str(path.resolve()) for path in _named_inputs.inputs_of_scan(arguments))
+    return partial(scan_again, sent(arguments)), tuple(paths)
 
 
 def _folders(arms: Sequence[Arm], folder: Path) -> list[Path]:

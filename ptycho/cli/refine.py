@@ -11,7 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptycho._io.unchanged import Snapshot
-from ptycho.cli import _errors, _flags, _import_flags, _inputs, _logging, _named_inputs, _orientation, _paths
+from ptycho.cli import (
+    _errors,
+    _flags,
+    _import_flags,
+    _inputs,
+    _logging,
+    _named_inputs,
+    _orientation,
+    _paths,
+    _sharding_flags,
+)
 from ptycho.cli._parser import Parser
 from ptycho.errors import DataError
 
@@ -19,7 +29,7 @@ if TYPE_CHECKING:
     from ptycho.cli._runs import RunStart
     from ptycho.comparison import ComparisonResult, FinishedArm
     from ptycho.data.scan import ScanData
-    from ptycho.refinement import RefinementRun, RefinementSettings
+    from ptycho.refinement import Refine, RefinementRun, RefinementSettings
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +65,7 @@ def build_parser(prog: str = "ptycho-refine") -> Parser:
     )
     _flags.add_batch_size(batches, "--batch-size", "frames of a mini-batch computed at once")
     _flags.add_device_flag(batches, several=True)
+    _sharding_flags.add_scheduler(batches, "do it on one worker")
 
     output = parser.add_argument_group("output")
     _flags.add_run_flags(output)
@@ -98,6 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
     _flags.check_colour_scale(arguments)
     _flags.check_phase_limits(arguments)
     settings = _settings(arguments)
+    _sharding_flags.check_workers(arguments)
     output = _paths.OutputFolder(arguments.output_dir, (*_results(), _LOG), arguments.overwrite)
     inputs = _named_inputs.named_inputs(arguments)
     read = [path for _, path in inputs]
@@ -109,8 +121,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         print(_plan(scan, start, settings))
         return 0
-    with _computing(settings), _errors.working(), output.in_use():
-        return _refine(arguments, scan, start, settings, inputs, output, before)
+    with (
+        _computing(arguments, settings),
+        _sharding_flags.refining(arguments) as refine,
+        _errors.working(),
+        output.in_use(),
+    ):
+        return _refine(arguments, refine, scan, start, settings, inputs, output, before)
 
 
 def _settings(arguments: argparse.Namespace) -> RefinementSettings:
@@ -126,9 +143,9 @@ def _settings(arguments: argparse.Namespace) -> RefinementSettings:
     return settings
 
 
-def _computing(settings: RefinementSettings) -> AbstractContextManager[None]:
-    """Prepare TensorFlow for a card; the CPU does without it."""
-    if not settings.on_card:
+def _computing(arguments: argparse.Namespace, settings: RefinementSettings) -> AbstractContextManager[None]:
+    """Prepare TensorFlow for a card of this process; the CPU does without it."""
+    if arguments.scheduler is not None or not settings.on_card:
         return nullcontext()
     from ptycho.models.devices import computing_on
 
@@ -179,6 +196,7 @@ def _plan(scan: ScanData, start: FinishedArm | None, settings: RefinementSetting
 
 def _refine(
     arguments: argparse.Namespace,
+    refine: Refine,
     scan: ScanData,
     start: FinishedArm | None,
     settings: RefinementSettings,
@@ -188,7 +206,6 @@ def _refine(
 ) -> int:
     from ptycho.cli._runs import begun
     from ptycho.cli._summary import print_runs
-    from ptycho.refinement import refine
 
     log = output.path / _LOG
     with begun(arguments, log, inputs, scan) as began:

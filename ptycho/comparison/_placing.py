@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from autobatch import Progress
-from ptycho.comparison.arms import Arm, ArmImage
+from ptycho.comparison.arms import Arm, ArmImage, ModelArm
 from ptycho.comparison.refined import RefinedArm
 from ptycho.comparison.results import ArmResult
 from ptycho.comparison.settings import ComparisonSettings
@@ -29,7 +29,7 @@ from ptycho.image.cropping import Rectangle
 from ptycho.image.placed import PlacedImage
 from ptycho.image.registration import Registration, register
 from ptycho.reconstruction import HalfSets, judge_constant, judge_image
-from ptycho.refinement import RefinementSettings, refine
+from ptycho.refinement import RefinementSettings
 
 logger = logging.getLogger(__name__)
 
@@ -221,7 +221,8 @@ class _Making:
         settings = self._arm.refinement_in(placer.settings.refinement)
         assert settings is not None  # or there would be no such column
         label = refined_label(self._arm.label, settings)
-        run = refine(self._made.image, placer.scan, settings, progress=placer.progress, label=label)
+        assert isinstance(self._arm, ModelArm)  # others are not refined
+        run = self._arm.refine(self._made.image, placer.scan, settings, progress=placer.progress, label=label)
         self._made = None
         arm = RefinedArm(label=label, run=run, made_of=self._arm.assumptions)
         return placer.result(arm, arm.make_image(placer.scan, placer.settings, placer.progress))

@@ -33,7 +33,7 @@ from ptycho.reconstruction import (
     plan_inference,
     reconstruct,
 )
-from ptycho.refinement import RefinementRun, RefinementSettings
+from ptycho.refinement import Refine, RefinementRun, RefinementSettings, refine
 
 if TYPE_CHECKING:
     import keras
@@ -270,6 +270,8 @@ class ModelArm(Arm):
         Where the model came from; workers of a cluster open it there.
     runner, checkpoint : optional
         As for `ptycho.reconstruction.reconstruct`.
+    refine : callable
+        Improves its image, such as a `ptycho.distributed.ClusterRefiner`; by default `ptycho.refinement.refine`.
 
     Raises
     ------
@@ -286,6 +288,7 @@ class ModelArm(Arm):
     source: ModelSource | None = None
     runner: ShardRunner | None = None
     checkpoint: Checkpointing | None = None
+    refine: Refine = refine
 
     def __post_init__(self) -> None:
         """Check the sizes too."""

@@ -9,6 +9,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,7 @@ from ptycho.data.scan import ScanData
 from ptycho.distributed._telling import Telling
 from ptycho.distributed.watching import topic_of
 from ptycho.errors import DataError
+from ptycho.image.placed import PlacedImage
 from ptycho.models.devices import computing_on, placed_on
 from ptycho.models.predictor import PatchPredictor
 from ptycho.reconstruction.checkpoint import ShardStore
@@ -28,6 +30,7 @@ from ptycho.reconstruction.job import InferenceJob
 from ptycho.reconstruction.settings import InferenceSettings
 from ptycho.reconstruction.shard_sums import ShardSums
 from ptycho.reconstruction.sharding import Origin, ShardedWork, Shards, shard_of
+from ptycho.refinement import RefinementRun, RefinementSettings, refine
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +85,33 @@ class Branch:
     workers: frozenset[str]
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SentRefinement:
+    """What a worker is told of a refinement: everything but the frames.
+
+    Attributes
+    ----------
+    run : str
+        Name of the run.
+    image : PlacedImage, optional
+        Where to begin.
+    open_scan : callable
+        Returns the scan from storage that the worker sees.
+    settings : RefinementSettings
+    expected : mapping
+        Fingerprint of the ``scan``.
+    report_every_s : float
+        How often the worker tells how far it is.
+    """
+
+    run: str
+    image: PlacedImage | None
+    open_scan: Callable[[], ScanData]
+    settings: RefinementSettings
+    expected: Mapping[str, Any]
+    report_every_s: float = 1.0
+
+
 class ShardWorker(WorkerPlugin):
     """Keeps the model and the scan of one run on a worker, opened when they are first needed.
 
@@ -114,21 +144,22 @@ class ShardWorker(WorkerPlugin):
         sent = self._sent
         with self._starting, computing_on(sent.settings.device):
             model, scan = sent.open_model(), sent.open_scan()
-            self._refuse_others(model, scan)
+            here = {"model": model_fingerprint(model), "scan": scan_fingerprint(scan)}
+            _refuse_others(self._worker, here, sent.expected)
             settings = replace(sent.settings, batch_memo=None)
             job = InferenceJob.of(model, scan, settings, normalisation=sent.normalisation)
             job = _within_memory(job, _memory_limit(self._worker))
             job.warm_up()
         return ShardedWork(job=job, shards=sent.shards, store=sent.store)
 
-    def _refuse_others(self, model: PatchPredictor, scan: ScanData) -> None:
-        here = {"model": model_fingerprint(model), "scan": scan_fingerprint(scan)}
-        found = [name for name, _, _ in differences(here, self._sent.expected)]
-        if found:
-            raise DataError(
-                f"the worker {self._worker.address} opened another model or scan, which differs in "
-                f"{', '.join(found)}; let its paths lead to the same files."
-            )
+
+def _refuse_others(worker: Worker, here: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    found = [name for name, _, _ in differences(here, expected)]
+    if found:
+        raise DataError(
+            f"the worker {worker.address} opened another {' or '.join(sorted(here))}, which differs in "
+            f"{', '.join(found)}; let its paths lead to the same files."
+        )
 
 
 def _memory_limit(worker: Worker) -> int | None:
@@ -178,6 +209,18 @@ def do_shard(run: str, number: int) -> Branch:
     with placed_on(work.job.settings.device):
         sums, origin = shard_of(work, number, progress=plugin.telling)
     return Branch(sums=sums, origins={number: origin}, workers=frozenset({worker.address}))
+
+
+def improve(sent: SentRefinement) -> RefinementRun:
+    """Improve an image here, by the frames as this worker reads them."""
+    worker, settings = get_worker(), sent.settings
+    telling = Telling(worker, topic_of(sent.run), every_s=sent.report_every_s)
+    telling.begin(0)
+    scan = sent.open_scan()
+    _refuse_others(worker, {"scan": scan_fingerprint(scan)}, sent.expected)
+    # The CPU does without TensorFlow.
+    with computing_on(settings.device) if settings.on_card else nullcontext():
+        return refine(sent.image, scan, settings, progress=telling)
 
 
 def add_up(left: Branch, right: Branch) -> Branch:

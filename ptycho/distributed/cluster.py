@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ptycho.distributed.devices import WorkerDevices, threads_of_worker
 from ptycho.errors import DataError, SettingsError
@@ -118,9 +118,10 @@ def _local_client(environments: Sequence[Mapping[str, str]]) -> Iterator[Client]
         try:
             client.wait_for_workers(len(environments), timeout=_SECONDS_TO_START)
         except TimeoutError as error:
-            n_workers = len(client.nthreads())
+            started: Any = client.nthreads()
             raise DataError(
-                f"{n_workers} of {len(environments)} workers have started within {_SECONDS_TO_START} s; ask for fewer."
+                f"{len(started)} of {len(environments)} workers have started within {_SECONDS_TO_START} s; ask for "
+                "fewer."
             ) from error
         yield client
 

@@ -18,7 +18,7 @@ from ptycho._error_wording import reason_of
 from ptycho.data import read_scan
 from ptycho.data.scan import ScanData
 from ptycho.distributed.checking import check_workers
-from ptycho.distributed.watching import seconds_between, watching
+from ptycho.distributed.watching import Watch, seconds_between, watching
 from ptycho.errors import DataError
 from ptycho.models.loading import load_model
 from ptycho.models.predictor import PatchPredictor
@@ -92,7 +92,7 @@ class ClusterRunner:
         self._make_ready(run, work, progress, label)
         with (
             progress.stage(label, len(work.job), "patches") as stage,
-            watching(self.client, run, stage) as watch,
+            watching(self.client, run, Watch(stage)) as watch,
         ):
             branch: Branch = self._submitted(run, work, stage.advance).result()
         self.client.unregister_worker_plugin(name=run)

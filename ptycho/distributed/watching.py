@@ -98,7 +98,8 @@ class Watch:
         if address not in self._rows:
             self._rows[address] = self._stage.part(_label(told["name"]))
             self._done[address] = 0
-        row, n_more = self._rows[address], told["done"] - self._done[address]
+        # A worker that begins again counts from nothing.
+        row, n_more = self._rows[address], max(0, told["done"] - self._done[address])
         self._done[address] = told["done"]
         if told["size"]:
             row.batch_size(told["size"], "told by the worker")
@@ -107,21 +108,19 @@ class Watch:
 
 
 @contextmanager
-def watching(client: Client, run: str, stage: Stage) -> Iterator[Watch]:
+def watching(client: Client, run: str, watch: Watch) -> Iterator[Watch]:
     """Listen to the workers of a run for the block.
 
     Parameters
     ----------
     client : distributed.Client
     run : str
-    stage : autobatch.Stage
-        Of the run.
+    watch : Watch
 
     Yields
     ------
     Watch
     """
-    watch = Watch(stage)
     client.subscribe_topic(topic_of(run), watch.hear)
     client.subscribe_topic(_ALL, watch.hear_of_cluster)
     try:

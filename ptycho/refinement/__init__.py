@@ -1,5 +1,6 @@
 """Image × frames -> a better image: sweeps over the measured frames."""
 
+from ptycho.refinement._refine import Refine as Refine
 from ptycho.refinement._refine import refine as refine
 from ptycho.refinement.results import RefinementRun as RefinementRun
 from ptycho.refinement.results import SweepRecord as SweepRecord

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
@@ -31,6 +31,32 @@ _LIT_ABOVE = 0.5
 _FRAMES_FOR_SCALE = 64
 # A graph holds windows, rows, patches, waves, and as many when they are spread, with the places of each number.
 _IMAGES_IN_GRAPH = 24
+
+
+class Refine(Protocol):
+    """Does what `refine` does, wherever."""
+
+    def __call__(
+        self,
+        image: PlacedImage | None,
+        scan: ScanData,
+        settings: RefinementSettings | None = None,
+        *,
+        progress: Progress | None = None,
+        label: str = "refinement",
+    ) -> RefinementRun:
+        """Improve an image of the object by the frames of `scan`.
+
+        Parameters
+        ----------
+        image, scan, settings, progress, label
+            As for `refine`.
+
+        Returns
+        -------
+        RefinementRun
+        """
+        ...
 
 
 def refine(

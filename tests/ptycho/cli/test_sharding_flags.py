@@ -10,8 +10,9 @@ from thread_cluster import client_of_threads
 
 from ptycho.cli.compare_models import main as compare
 from ptycho.cli.reconstruct import main as reconstruct
+from ptycho.cli.refine import main as refine
 from ptycho.data import SimulationSettings, simulate, write_npz
-from ptycho.distributed import WorkerDevices
+from ptycho.distributed import ClusterRefiner, WorkerDevices
 from ptycho.models.bundle import save_bundle
 from ptycho.models.networks import Architecture, build_network
 from ptycho.models.patch_model import PatchModel
@@ -183,6 +184,35 @@ def test_workers_of_a_cluster_open_model_and_scan_themselves(
     assert reconstruct(words(workplace, output, *flags)) == 0
     assert image_in(output) == whole[0]
     assert len(sharding_in(output)["workers"]) >= 1
+
+
+def test_a_refinement_is_done_on_a_worker(workplace, tmp_path, threads_for_a_cluster, caplog):
+    images = []
+    for number, flags in enumerate([("--device", "cpu:2"), ("--scheduler", "local:2")]):
+        output = tmp_path / str(number)
+        words = ["--test_data", workplace / "scan.npz", "--output_dir", output, "--sweeps", "2", *flags]
+        assert refine([str(word) for word in words]) == 0
+        with np.load(output / "refined.npz") as archive:
+            images.append(archive["reconstructed_object"].tobytes())
+    assert images[0] == images[1]
+    assert "each step of a sweep needs the one before, so that CPU alone does them" in caplog.text
+
+
+def test_both_the_shards_and_the_sweeps_go_to_workers(
+    workplace, whole, tmp_path, threads_for_a_cluster, monkeypatch
+):
+    sent = []
+    improve = ClusterRefiner.__call__
+    monkeypatch.setattr(
+        ClusterRefiner,
+        "__call__",
+        lambda self, *rest, **named: sent.append(self) or improve(self, *rest, **named),
+    )
+    flags = ("--scheduler", "local:2", "--refine", 1)
+    assert reconstruct(words(workplace, tmp_path / "out", *flags)) == 0
+    assert image_in(tmp_path / "out") == whole[0]
+    assert (tmp_path / "out" / "refined.npz").exists()
+    assert [refiner.paths for refiner in sent] == [(str(workplace / "scan.npz"),)]
 
 
 @pytest.mark.spec("CM-5.10")

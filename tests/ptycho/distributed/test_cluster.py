@@ -12,7 +12,9 @@ from thread_cluster import client_of_threads
 
 from autobatch import BatchCost, DeviceMemory, NoProgress, device_memory
 from autobatch.testing import inject_oom
+from ptycho.data import write_npz
 from ptycho.distributed import (
+    ClusterRefiner,
     ClusterRunner,
     WorkerDevices,
     check_scheduler,
@@ -20,10 +22,14 @@ from ptycho.distributed import (
     cluster_client,
     device_client,
     import_distributed,
+    refine_files,
 )
+from ptycho.distributed.refiner import _Following
 from ptycho.distributed.watching import Watch, seconds_between
 from ptycho.errors import DataError, SettingsError
+from ptycho.image import place_image
 from ptycho.reconstruction import Checkpointing, InferenceSettings, reconstruct
+from ptycho.refinement import RefinementSettings, refine
 
 distributed = pytest.importorskip("distributed")
 
@@ -246,6 +252,49 @@ def test_a_scheduler_without_workers_is_told():
         pytest.raises(DataError, match=r"has no worker after 0\.2 s; start some with `dask worker "),
     ):
         check_workers(lonely, [], None, timeout_s=0.2)
+
+
+def start_of(scan):
+    return place_image(np.full((150, 180), 0.9 + 0.1j, np.complex64), origin_yx=(0, 0), shape_yx=(150, 180))
+
+
+def test_a_refinement_on_a_worker_makes_the_same_bits(client, scan):
+    settings, shown = RefinementSettings(sweeps=3, refine_positions=True), Shown()
+    there = ClusterRefiner(client=client, open_scan=lopsided_scan)
+    run = there(start_of(scan), scan, settings, progress=shown, label="net + 3 sweeps")
+    here = refine(start_of(scan), scan, settings)
+    np.testing.assert_array_equal(run.image.values, here.image.values)
+    np.testing.assert_array_equal(run.positions_yx, here.positions_yx)
+    assert [sweep.r_factor for sweep in run.sweeps] == [sweep.r_factor for sweep in here.sweeps]
+    counts = [told for label, told in shown.told if label == "net + 3 sweeps"]
+    assert sum(counts) == 3 * scan.n_frames
+
+
+def test_frames_that_are_refined_again_are_counted_once():
+    shown = Shown()
+    watch = _Following(shown.stage("net", 100))
+    for done in (0, 32, 64, 0, 32, 96):
+        told = {"worker": "tcp://a:1", "name": "0", "size": 0, "used_bytes": 5, "total_bytes": 9}
+        watch.hear((0.0, told | {"done": done}))
+    assert sum(told for label, told in shown.told if label == "net") == 96
+
+
+def test_a_refinement_of_a_file_needs_it_on_every_worker(client, scan, tmp_path):
+    write_npz(tmp_path / "scan.npz", scan)
+    run = refine_files(tmp_path / "scan.npz", client=client)
+    np.testing.assert_array_equal(run.image.values, refine(None, scan).image.values)
+    missing = ClusterRefiner(client=client, open_scan=lopsided_scan, paths=(str(tmp_path / "gone.npz"),))
+    with pytest.raises(DataError, match=r"does not see .*gone\.npz"):
+        missing(None, scan)
+
+
+def test_a_refinement_of_other_frames_fails_with_the_cause(client, scan):
+    other = ClusterRefiner(client=client, open_scan=partial(lopsided_scan, seed=4))
+    with pytest.raises(
+        DataError,
+        match=r"failed 3 times on workers: the worker .* opened another scan, which differs in scan\.frames",
+    ):
+        other(None, scan)
 
 
 @pytest.mark.parametrize(
