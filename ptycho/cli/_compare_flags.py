@@ -162,6 +162,7 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
     _flags.add_colour_scale(group)
     for model in ("pinn", "baseline"):
         _flags.add_phase_limits(group, f"{model}_")
+    _flags.add_figure_files(group)
 
 
 def _labelled_path(text: str) -> tuple[str, Path]:

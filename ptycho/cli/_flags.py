@@ -230,6 +230,27 @@ def add_colour_scale(group: argparse._ActionsContainer) -> None:
         )
 
 
+def add_figure_files(group: argparse._ActionsContainer) -> None:
+    """Add ``--figure-format`` and ``--figure-dpi``, fields of `PlotOptions`."""
+    group.add_argument(
+        "--figure-format",
+        dest="formats",
+        nargs="+",
+        choices=("png", "pdf", "svg"),
+        default=("png",),
+        metavar="FORMAT",
+        help="files of each picture: png, pdf, svg, one or more of them (default png)",
+    )
+    group.add_argument(
+        "--figure-dpi",
+        dest="dpi",
+        type=_dpi,
+        default=150,
+        metavar="DPI",
+        help="pixels in an inch of a PNG, and of the images within a PDF or SVG (default 150)",
+    )
+
+
 def check_colour_scale(arguments: argparse.Namespace) -> None:
     """Refuse percentiles in the wrong order."""
     if not arguments.p_min < arguments.p_max:
@@ -313,6 +334,13 @@ def _percentile(text: str) -> float:
     value = number(text)
     if not 0 <= value <= 100:
         raise argparse.ArgumentTypeError(f"{text!r} is not a percentile from 0 to 100")
+    return value
+
+
+def _dpi(text: str) -> int:
+    value = positive_int(text)
+    if not 20 <= value <= 1200:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 20 to 1200")
     return value
 
 

@@ -29,8 +29,8 @@ def build_parser(prog: str = "ptycho-inspect") -> Parser:
     parser.add_argument(
         "--plot",
         type=Path,
-        metavar="PNG",
-        help="draw the mean frame, the scan's path with the beam, and the probe",
+        metavar="FILE",
+        help="draw the mean frame, the scan's path with the beam, and the probe, as .png, .pdf or .svg",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the files to write if they exist")
     _flags.add_mask_hot(parser)
@@ -51,6 +51,10 @@ def run(arguments: argparse.Namespace) -> int:
     from ptycho.data import inspect_file, write_recipe
 
     _named_inputs.inputs_of(arguments)
+    if arguments.plot is not None:
+        from ptycho.report.figure_files import format_of
+
+        format_of(arguments.plot)
     for path in (arguments.plot, arguments.save_recipe):
         if path is not None:
             _paths.check_output_file(path, overwrite=arguments.overwrite)

@@ -67,6 +67,7 @@ def build_parser(prog: str = "ptycho-reconstruct") -> Parser:
     _flags.add_export(output)
     _flags.add_colour_scale(output)
     _flags.add_phase_limits(output)
+    _flags.add_figure_files(output)
     _import_flags.add_import_flags(parser)
     _orientation.add_flag(parser)
     _flags.add_display_flags(parser)
@@ -111,9 +112,11 @@ def _bytes_to_write(arguments: argparse.Namespace, scan: ScanData, settings: Com
 
 def _results() -> tuple[str, ...]:
     from ptycho.data.exporting import EXPORT_SUFFIXES
+    from ptycho.report.names import picture_files
 
-    suffixes = (".npz", ".png", *EXPORT_SUFFIXES)
-    return (*(f"{stem}{suffix}" for stem in (_MADE, _REFINED) for suffix in suffixes), _REPORT)
+    stems = (_MADE, _REFINED)
+    data = (f"{stem}{suffix}" for stem in stems for suffix in (".npz", *EXPORT_SUFFIXES))
+    return (*data, *picture_files(*stems), _REPORT)
 
 
 def _open(arguments: argparse.Namespace) -> tuple[Arm, ScanData, ComparisonSettings]:
@@ -176,7 +179,7 @@ def _keep(
     """Write image and report; then draw, which may fail or be stopped without costing them."""
     from ptycho._io.atomic import staged_files
     from ptycho.cli._drawing import drawn_or_failed
-    from ptycho.report import PlotOptions, plot_reconstruction, write_report
+    from ptycho.report import PlotOptions, plot_reconstruction, save_figure, write_report
 
     folder, command_line = output.path, arguments.command_line
     with staged_files(
@@ -191,11 +194,14 @@ def _keep(
 
     def draw() -> list[Path]:
         limits = {arm.label: _flags.phase_limits(arguments) for arm in result.arms}
-        colours = _flags.settings_from(arguments, PlotOptions, phase_limits=limits)
-        plots = {folder / f"{_stem_of(arm)}.png": arm for arm in result.arms}
-        for path, arm in plots.items():
-            plot_reconstruction(replace(result, arms=(arm,)), path, options=colours)
-        return list(plots)
+        options = _flags.settings_from(arguments, PlotOptions, phase_limits=limits)
+        plots = {
+            _stem_of(arm): plot_reconstruction(replace(result, arms=(arm,)), options=options)
+            for arm in result.arms
+        }
+        return [
+            path for stem, plot in plots.items() for path in save_figure(plot, folder / stem, options=options)
+        ]
 
     drawn, failure = drawn_or_failed(draw)
     if failure is not None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _STEM, _REPORT = "refined", "run_report.json"
-_IMAGE, _PLOT = f"{_STEM}.npz", f"{_STEM}.png"
+_IMAGE = f"{_STEM}.npz"
 _LOG = "logs/debug.log"
 _FLAT = "Flat object"
 
@@ -72,6 +72,7 @@ def build_parser(prog: str = "ptycho-refine") -> Parser:
     _flags.add_export(output)
     _flags.add_colour_scale(output)
     _flags.add_phase_limits(output)
+    _flags.add_figure_files(output)
     _flags.add_display_flags(parser)
     return parser
 
@@ -154,8 +155,9 @@ def _computing(arguments: argparse.Namespace, settings: RefinementSettings) -> A
 
 def _results() -> tuple[str, ...]:
     from ptycho.data.exporting import EXPORT_SUFFIXES
+    from ptycho.report.names import picture_files
 
-    return (_IMAGE, _PLOT, _REPORT, *(f"{_STEM}{suffix}" for suffix in EXPORT_SUFFIXES))
+    return (_IMAGE, _REPORT, *picture_files(_STEM), *(f"{_STEM}{suffix}" for suffix in EXPORT_SUFFIXES))
 
 
 def _open(arguments: argparse.Namespace) -> tuple[ScanData, FinishedArm | None]:
@@ -252,7 +254,7 @@ def _keep(
     from ptycho._io.atomic import staged_files
     from ptycho.cli._drawing import drawn_or_failed
     from ptycho.data import export_reconstruction, write_reconstruction
-    from ptycho.report import PlotOptions, plot_reconstruction, write_report
+    from ptycho.report import PlotOptions, plot_reconstruction, save_figure, write_report
 
     folder, refined = output.path, result.arms[-1]
     assert refined.refinement is not None  # `_result` gave it to the last
@@ -266,9 +268,9 @@ def _keep(
 
     def draw() -> list[Path]:
         limits = {refined.label: _flags.phase_limits(arguments)}
-        colours = _flags.settings_from(arguments, PlotOptions, phase_limits=limits)
-        plot_reconstruction(replace(result, arms=(refined,)), folder / _PLOT, options=colours)
-        return [folder / _PLOT]
+        options = _flags.settings_from(arguments, PlotOptions, phase_limits=limits)
+        plot = plot_reconstruction(replace(result, arms=(refined,)), options=options)
+        return save_figure(plot, folder / _STEM, options=options)
 
     drawn, failure = drawn_or_failed(draw)
     if failure is not None:

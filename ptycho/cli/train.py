@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from ptycho.models.training import TrainingOrigin, TrainingResult, TrainingSettings
 
 _CHECKPOINT = "checkpoint.npz"
-_TRAINING_FILES = ("loss_curve.csv", "loss_curve.png", _CHECKPOINT)
+_LOSS_CURVE = "loss_curve"
+_TRAINING_FILES = (f"{_LOSS_CURVE}.csv", _CHECKPOINT)
 
 
 def build_parser(prog: str = "ptycho-train") -> Parser:
@@ -77,6 +78,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder of the model and its loss curve, made if it is not there",
     )
+    _flags.add_figure_files(parser)
     there = parser.add_mutually_exclusive_group()
     there.add_argument(
         "--overwrite", action="store_true", help="replace a model in the output folder, and begin anew"
@@ -240,9 +242,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _output(arguments: argparse.Namespace) -> _paths.OutputFolder:
     """Return the folder: what is in it is gone on from, begun anew when asked, and else left alone."""
     from ptycho.models.bundle import BUNDLE_FILES
+    from ptycho.report.names import picture_files
 
     folder, may_be_there = arguments.output_dir, arguments.overwrite or arguments.resume
-    files = (*BUNDLE_FILES, *_TRAINING_FILES)
+    files = (*BUNDLE_FILES, *_TRAINING_FILES, *picture_files(_LOSS_CURVE))
     if (folder / _CHECKPOINT).exists():
         instead = "pass --resume to go on with its training, --overwrite to begin anew"
         return _paths.OutputFolder(folder, files, may_be_there, instead)
@@ -291,7 +294,7 @@ def _train(
         # A second Ctrl-C in the short time that this takes would lose what the first was to keep.
         with _signals.signals_held_back():
             written = save_training(folder, result)
-        drawn, failure = drawn_or_failed(lambda: [_drawn(result, folder)])
+        drawn, failure = drawn_or_failed(lambda: _drawn(arguments, result, folder))
     if not arguments.quiet:
         _report(folder, result.summary, [*written, *drawn])
     if result.interrupted or (failure is not None and failure.kind == "stopped"):
@@ -346,11 +349,13 @@ def _origin(arguments: argparse.Namespace) -> TrainingOrigin:
     )
 
 
-def _drawn(result: TrainingResult, folder: Path) -> Path:
-    from ptycho.report import plot_loss_curve
+def _drawn(arguments: argparse.Namespace, result: TrainingResult, folder: Path) -> list[Path]:
+    from ptycho.report import PlotOptions, plot_loss_curve, save_figure
 
-    plot_loss_curve(result.history, folder / "loss_curve.png")
-    return folder / "loss_curve.png"
+    options = _flags.settings_from(arguments, PlotOptions)
+    return save_figure(
+        plot_loss_curve(result.history, options=options), folder / _LOSS_CURVE, options=options
+    )
 
 
 def _report(folder: Path, summary: str, files: Sequence[Path]) -> None:

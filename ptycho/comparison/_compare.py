@@ -94,6 +94,7 @@ def compare(
         scored=scored,
         n_frames=scan.n_frames,
         settings=settings,
+        object_pixel_m=None if scan.geometry is None else scan.geometry.object_pixel_m,
     )
 
 

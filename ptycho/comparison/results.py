@@ -207,6 +207,8 @@ class ComparisonResult:
         on these, a refused one on those of them that it covers.
     n_frames : int
     settings : ComparisonSettings
+    object_pixel_m : float, optional
+        Side of a pixel of the object in metres, where the scan's geometry is known.
     """
 
     arms: tuple[ArmResult, ...]
@@ -216,3 +218,4 @@ class ComparisonResult:
     scored: np.ndarray
     n_frames: int
     settings: ComparisonSettings
+    object_pixel_m: float | None = None

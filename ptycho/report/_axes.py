@@ -2,44 +2,63 @@
 
 from __future__ import annotations
 
-import functools
-import os
 import textwrap
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from ptycho._io.atomic import replacing
 from ptycho.errors import DataError
 from ptycho.report._curves import LARGE_PT, SMALL_PT, TEXT_PT
-from ptycho.report._panels import ColourScale, plain, scale_bar_px, shortened
-
-P = ParamSpec("P")
-R = TypeVar("R")
+from ptycho.report._panels import ColourScale, plain, scale_bar_of, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
     from ptycho.image.cropping import Rectangle
+
+    Sheet: TypeAlias = Figure | SubFigure
 
 AMPLITUDE_MAP, COVERAGE_MAP, SPREAD_MAP = "gray", "viridis", "magma"
 SIGNED_MAP, CYCLIC_MAP = "RdBu_r", "twilight_shifted"
 PANEL_INCHES, _FIGURE_INCHES = 3.1, 20.0
-_DPI = 150
 
 
-def new_figure(width_inches: float, height_inches: float) -> Figure:
-    """Make an empty figure without pyplot, so that nothing is shared with a caller's own plots."""
+def new_sheet(width_inches: float, height_inches: float, *, dpi: int, place: Axes | None = None) -> Sheet:
+    """Make room for panels: an empty figure, or that of the axes `place` in their figure, which then are gone.
+
+    The figure is made without pyplot, so that nothing is shared with a caller's own plots.
+    """
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width_inches, height_inches), dpi=_DPI, layout="compressed")
+    if place is None:
+        return Figure(figsize=(width_inches, height_inches), dpi=dpi, layout="compressed")
+    spec = place.get_subplotspec()
+    if spec is None:
+        raise DataError(
+            f"ax lies by hand at {place.get_position().bounds} but must have a place in a grid that panels can take; "
+            "make it with figure.subplots() or figure.add_subplot()."
+        )
+    figure = place.figure
+    place.remove()
+    return figure.add_subfigure(spec)
 
 
-def grid(window: Rectangle, *, n_rows: int, n_columns: int) -> tuple[Figure, np.ndarray]:
-    """Make a figure of panels in the proportions of `window`; a masked pixel will show as hatched."""
+def whole_figure(sheet: Sheet) -> Figure:
+    """Return the figure that a sheet is, or lies in."""
+    return sheet.canvas.figure
+
+
+def width_inches(sheet: Sheet) -> float:
+    """Return the width of a figure, or of its part that is a sheet."""
+    return sheet.bbox.width / whole_figure(sheet).dpi
+
+
+def grid(
+    window: Rectangle, *, n_rows: int, n_columns: int, dpi: int, place: Axes | None = None
+) -> tuple[Sheet, np.ndarray]:
+    """Make a sheet of panels in the proportions of `window`; a masked pixel will show as hatched."""
     if not n_columns:
         raise DataError("the comparison has no arm to plot; see its failures for the reasons.")
     height, width = window.shape_yx
@@ -47,44 +66,27 @@ def grid(window: Rectangle, *, n_rows: int, n_columns: int) -> tuple[Figure, np.
     widest = max(PANEL_INCHES, min(widest, _FIGURE_INCHES / n_columns))
     panel_height = min(widest * height / width, 1.6 * PANEL_INCHES)
     panel_width = max(min(widest, panel_height * width / height), PANEL_INCHES / 2.5)
-    figure = new_figure(panel_width * n_columns + 1.2, (panel_height + 0.3) * n_rows + 0.7)
+    figure = new_sheet(
+        panel_width * n_columns + 1.2, (panel_height + 0.3) * n_rows + 0.7, dpi=dpi, place=place
+    )
     axes = figure.subplots(n_rows, n_columns, squeeze=False)
-    for ax in axes.flat:
-        ax.set(xticks=[], yticks=[])
-        # Masked pixels are transparent and let this show.
-        ax.patch.set(facecolor="0.85", edgecolor="0.6", hatch="////", linewidth=0)
+    for panel in axes.flat:
+        prepare(panel)
     return figure, axes
 
 
-def caption(figure: Figure, text: str) -> None:
+def prepare(ax: Axes) -> None:
+    """Make axes ready for an image, of which masked pixels will show as hatched."""
+    ax.set(xticks=[], yticks=[])
+    # Masked pixels are transparent and let this show.
+    ax.patch.set(facecolor="0.85", edgecolor="0.6", hatch="////", linewidth=0)
+
+
+def caption(figure: Sheet, text: str) -> None:
     """Write sentences below a figure, as wide as it is."""
-    per_line = int(figure.get_figwidth() * 72 / (0.52 * SMALL_PT))
+    # Centred under the panels, which leave an inch or less for labels and the colour bar.
+    per_line = max(int((width_inches(figure) - 0.8) * 72 / (0.54 * SMALL_PT)), 20)
     figure.supxlabel(plain(textwrap.fill(text, per_line)), fontsize=SMALL_PT, color="0.25")
-
-
-def in_own_style(draw: Callable[P, R]) -> Callable[P, R]:
-    """Make a function that draws and saves a figure do so under Matplotlib's defaults, whatever a user has set.
-
-    A matplotlibrc may ask for LaTeX, which is not there, or for sizes under which panels do not fit.
-    """
-
-    @functools.wraps(draw)
-    def drawing(*args: P.args, **kwargs: P.kwargs) -> R:
-        import matplotlib
-
-        with matplotlib.rc_context():
-            matplotlib.rcdefaults()
-            return draw(*args, **kwargs)
-
-    return drawing
-
-
-def save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a PNG that appears whole or not at all."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(target) as file:
-        figure.savefig(file, format="png")
 
 
 def show(ax: Axes, image: np.ma.MaskedArray, scale: ColourScale, colour_map: str, window: Rectangle) -> None:
@@ -102,7 +104,7 @@ def map_of(channel: str, scale: ColourScale) -> str:
 
 
 def colour_bar(
-    figure: Figure, row: Sequence[Axes], scale: ColourScale, colour_map: str, label: str, extend: str = "both"
+    figure: Sheet, row: Sequence[Axes], scale: ColourScale, colour_map: str, label: str, extend: str = "both"
 ) -> None:
     """Put one colour bar beside a row of axes."""
     from matplotlib.cm import ScalarMappable
@@ -158,12 +160,12 @@ def outline(ax: Axes, box: Rectangle) -> None:
     ax.add_patch(Frame(corner, width, height, fill=False, edgecolor="black", linestyle="--", linewidth=1))
 
 
-def scale_bar(ax: Axes, width_px: int) -> None:
-    """Draw a bar of a round number of pixels into the lower left corner of an image so wide."""
+def scale_bar(ax: Axes, width_px: int, pixel_m: float | None) -> None:
+    """Draw a bar of a round length, in metres where they are known, into the lower left corner of an image so wide."""
     from matplotlib.patheffects import withStroke
 
-    length = scale_bar_px(width_px)
-    left, right = 0.05, 0.05 + length / width_px
+    length_px, length = scale_bar_of(width_px, pixel_m)
+    left, right = 0.05, 0.05 + length_px / width_px
     ax.plot(
         [left, right],
         [0.06, 0.06],
@@ -176,7 +178,7 @@ def scale_bar(ax: Axes, width_px: int) -> None:
     ax.text(
         (left + right) / 2,
         0.085,
-        f"{length} px",
+        length,
         transform=ax.transAxes,
         color="white",
         ha="center",

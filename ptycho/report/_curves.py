@@ -75,6 +75,7 @@ def draw_correlations(
     *,
     frc_sigma: float,
     criterion: Criterion = "half",
+    pixel_m: float | None = None,
 ) -> None:
     """Draw the correlation of one channel of every arm with its thresholds and where it crosses one of them.
 
@@ -88,12 +89,14 @@ def draw_correlations(
         Smoothing under which the cut-offs were read, in rings; above 0 the curve as measured is thin.
     criterion : "half" or "half_bit"
         Which crossing is marked and told in the legend.
+    pixel_m : float, optional
+        Side of a pixel of the object in metres; with it the half periods stand in nm.
     """
     curves = next(iter(arms.values()))
     _thresholds(ax, curves)
     for number, (label, own) in enumerate(arms.items()):
         _correlation(ax, label, own, getattr(own, channel), number, frc_sigma, criterion)
-    _frequency_axes(ax, curves)
+    _frequency_axes(ax, curves, pixel_m)
     ax.set_title(channel.capitalize(), fontsize=LARGE_PT, fontweight="bold")
     beside = len(arms) <= _ROOM_IN_AXES
     ax.legend(
@@ -167,7 +170,7 @@ def _thresholds(ax: Axes, curves: FrcCurves) -> None:
         )
 
 
-def _frequency_axes(ax: Axes, curves: FrcCurves) -> None:
+def _frequency_axes(ax: Axes, curves: FrcCurves, pixel_m: float | None) -> None:
     ax.grid(alpha=0.25)
     if curves.unit == "ring":
         ax.set_xlim(0, curves.frequency[-1])
@@ -175,8 +178,21 @@ def _frequency_axes(ax: Axes, curves: FrcCurves) -> None:
         return
     ax.set_xlim(0, 0.5)
     ax.set_xlabel("spatial frequency (cycles/pixel)", fontsize=TEXT_PT)
-    half_periods = (1, 2, 4, 8)
+    unit, pixel = ("pixels", 1.0) if pixel_m is None else ("nm", pixel_m * 1e9)
+    half_periods = _half_periods(pixel)
     top = ax.twiny()
     top.set_xlim(0, 0.5)
-    top.set_xticks([0.5 / period for period in half_periods], [str(period) for period in half_periods])
-    top.set_xlabel("half period (pixels)", fontsize=TEXT_PT)
+    top.set_xticks(
+        [0.5 * pixel / period for period in half_periods], [f"{period:g}" for period in half_periods]
+    )
+    top.set_xlabel(f"half period ({unit})", fontsize=TEXT_PT)
+
+
+def _half_periods(pixel: float) -> list[float]:
+    """Return round numbers from that of the Nyquist frequency, one pixel, to eight, each 1.5 times the last or more."""
+    decade = 10.0 ** np.floor(np.log10(pixel))
+    found = [pixel] if pixel == 1.0 else []
+    for candidate in (step * decade * power for power in (1, 10) for step in (1, 2, 4, 5, 8)):
+        if pixel <= candidate <= 8 * pixel and (not found or candidate >= 1.5 * found[-1]):
+            found.append(float(f"{candidate:.6g}"))
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,10 +15,11 @@ from ptycho.image.phase import PhaseAlignMethod
 
 if TYPE_CHECKING:
     from ptycho.comparison import ArmResult, ComparisonResult
+    from ptycho.report.options import PlotOptions
 
 TRUTH_LABEL = "Ground truth"
-# More pixels a side than a panel has on paper cost memory and time and show nothing.
-_MOST_PIXELS = 1200
+# A panel is at most half as many inches wide: more pixels than it has on paper cost memory and time and show nothing.
+_MOST_INCHES = 8
 # Phases that fill more than this much of a turn are better read from a cyclic map.
 _NEARLY_A_TURN = 1.5 * math.pi
 
@@ -79,7 +80,7 @@ class ColourScale:
         return np.ma.MaskedArray(self.low + np.mod(image.data - self.low, self.high - self.low), image.mask)
 
 
-def panels_of(result: ComparisonResult) -> list[Panel]:
+def panels_of(result: ComparisonResult, dpi: int) -> list[Panel]:
     """Return the arms' panels in order and, if there is a truth, its own as the last.
 
     Images are shown as they are scored (`aligned_fields`), but over the whole window
@@ -87,20 +88,21 @@ def panels_of(result: ComparisonResult) -> list[Panel]:
     """
     method = result.settings.phase_align
     images = [
-        (arm.label, decimated(arm.aligned.values), decimated(arm.aligned.covered)) for arm in result.arms
+        (arm.label, decimated(arm.aligned.values, dpi), decimated(arm.aligned.covered, dpi))
+        for arm in result.arms
     ]
     if result.truth is None:
         return [_alone(*image, method) for image in images]
-    truth = decimated(result.truth).astype(np.complex128)
+    truth = decimated(result.truth, dpi).astype(np.complex128)
     true_phase = flattened_phase(truth, method=method)
     arms = [_beside_truth(*image, truth, true_phase, method) for image in images]
     nowhere = np.zeros(truth.shape, bool)
     return [*arms, Panel(TRUTH_LABEL, _masked(np.abs(truth), nowhere), _masked(true_phase, nowhere))]
 
 
-def decimated(image: np.ndarray) -> np.ndarray:
-    """Return every k-th row and column of `image` (H, W), k the least that leaves 1200 a side."""
-    step = -(-max(image.shape) // _MOST_PIXELS)
+def decimated(image: np.ndarray, dpi: int) -> np.ndarray:
+    """Return every k-th row and column of `image` (H, W), k the least that leaves what 8 inches hold."""
+    step = -(-max(image.shape) // (_MOST_INCHES * dpi))
     return image[::step, ::step]
 
 
@@ -169,11 +171,46 @@ def _visible(images: Iterable[np.ma.MaskedArray]) -> np.ndarray:
     return np.concatenate([image.compressed() for image in images])
 
 
-def scale_bar_px(width_px: int) -> int:
-    """Return the longest of 1, 2, 5, 10, 20, 50 … pixels that fits into a quarter of the width, at least 1."""
+def clipped_share(images: Iterable[np.ma.MaskedArray], scale: ColourScale) -> float:
+    """Return the share of all visible pixels that lie beyond the ends of `scale`; none does of a cyclic one."""
+    values = _visible(images)
+    if scale.cyclic or not values.size:
+        return 0.0
+    return float(np.mean((values < scale.low) | (values > scale.high)))
+
+
+def scale_bar_of(width_px: int, pixel_m: float | None) -> tuple[float, str]:
+    """Return the longest of 1, 2, 5, 10 … that fits into a quarter of the width, and its name.
+
+    Parameters
+    ----------
+    width_px : int
+    pixel_m : float, optional
+        Side of a pixel in metres; where it is not known the bar has whole pixels.
+
+    Returns
+    -------
+    length_px : float
+    name : str
+        Such as ``"20 px"`` or ``"500 nm"``.
+    """
     room = max(width_px / 4, 1.0)
-    decade = 10 ** math.floor(math.log10(room))
-    return max(step * decade for step in (1, 2, 5) if step * decade <= room)
+    if pixel_m is None:
+        length_px = _round_below(room)
+        return length_px, f"{length_px:.0f} px"
+    length_m = _round_below(room * pixel_m)
+    return length_m / pixel_m, in_metres(length_m)
+
+
+def _round_below(most: float) -> float:
+    # A hair more, for a power of ten may lie a hair above itself.
+    decade = 10.0 ** math.floor(math.log10(most * (1 + 1e-9)))
+    return max(step * decade for step in (1, 2, 5) if step * decade <= most * (1 + 1e-9))
+
+
+def in_metres(length_m: float) -> str:
+    """Return a length in µm from one on, else in nm."""
+    return f"{length_m * 1e6:.3g} µm" if length_m >= 0.9995e-6 else f"{length_m * 1e9:.3g} nm"
 
 
 def figures_of_merit(arm: ArmResult | None, channel: str, *, separator: str = " · ") -> str:
@@ -189,13 +226,14 @@ def figures_of_merit(arm: ArmResult | None, channel: str, *, separator: str = " 
     )
 
 
-def comparison_caption(result: ComparisonResult, *, p_min: float, p_max: float) -> str:
+def comparison_caption(
+    result: ComparisonResult, options: PlotOptions, scales: Mapping[str, ColourScale], panels: Sequence[Panel]
+) -> str:
     """Return what a reader has to know beside the images, failed arms included."""
-    reference = "over all arms" if result.truth is None else "of the ground truth"
     sentences = [
         _extent(result),
-        f"Colours span percentiles {p_min:g} to {p_max:g} {reference};",
-        f"each phase has its {result.settings.phase_align} removed. Hatched: not reconstructed.",
+        _colours(options, scales, panels, "over all arms" if result.truth is None else "of the ground truth"),
+        f"Each phase has its {result.settings.phase_align} removed. Hatched: not reconstructed.",
     ]
     metrics = next((arm.metrics for arm in result.arms if arm.metrics is not None), None)
     if metrics is not None:
@@ -208,19 +246,38 @@ def comparison_caption(result: ComparisonResult, *, p_min: float, p_max: float) 
     return " ".join(sentences)
 
 
-def reconstruction_caption(result: ComparisonResult, *, p_min: float, p_max: float) -> str:
+def reconstruction_caption(
+    result: ComparisonResult, options: PlotOptions, scales: Mapping[str, ColourScale], panel: Panel
+) -> str:
     """Return what a reader has to know beside the image of a single arm."""
     return (
-        f"{shortened(result.arms[0].label)}: {_extent(result)} Colours span percentiles {p_min:g} to {p_max:g}; "
-        f"the phase has its {result.settings.phase_align} removed. Hatched: not reconstructed."
+        f"{shortened(result.arms[0].label)}: {_extent(result)} {_colours(options, scales, [panel], 'of the image')} "
+        f"The phase has its {result.settings.phase_align} removed. Hatched: not reconstructed."
+    )
+
+
+def _colours(
+    options: PlotOptions, scales: Mapping[str, ColourScale], panels: Sequence[Panel], whose: str
+) -> str:
+    """Say which percentiles the colours span, and how much of what is seen that leaves out."""
+    beyond = (
+        f"{clipped_share([getattr(panel, channel) for panel in panels], scale):.0%} of the {channel}s"
+        for channel, scale in scales.items()
+    )
+    return (
+        f"Colours span percentiles {options.p_min:g} to {options.p_max:g} {whose}: {' and '.join(beyond)} lie beyond "
+        "and have the colours of the ends."
     )
 
 
 def _extent(result: ComparisonResult) -> str:
     height, width = result.window.shape_yx
+    size = f"{height}×{width} px"
+    if (pixel_m := result.object_pixel_m) is not None:
+        size += f" ({in_metres(height * pixel_m)} × {in_metres(width * pixel_m)})"
     if all(arm.kind != "model" for arm in result.arms):
-        return f"{result.n_frames:,} frames, {height}×{width} px."
-    return f"{result.n_frames:,} frames, crops of {result.settings.crop_size} px on {height}×{width} px."
+        return f"{result.n_frames:,} frames, {size}."
+    return f"{result.n_frames:,} frames, crops of {result.settings.crop_size} px on {size}."
 
 
 def shortened(text: str, longest: int = 28) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ptycho.comparison.roles import ROLES
 from ptycho.data.exporting import EXPORT_SUFFIXES
+from ptycho.report.options import FIGURE_FORMATS
 
 if TYPE_CHECKING:
     from ptycho.comparison import ArmResult
@@ -36,13 +37,21 @@ ARTIFACT_PATTERNS = (
     REPORT_FILE,
 )
 
-COMPARISON_PLOT = "comparison_plot.png"
-ERROR_PLOT = "comparison_errors.png"
-FRC_PLOT = "frc_curves.png"
-HALF_SET_PLOT = "half_set_frc_curves.png"
-DEBUG_PLOT_SUFFIX = "_debug_images.png"
-PLOT_FILES = (COMPARISON_PLOT, ERROR_PLOT, FRC_PLOT, HALF_SET_PLOT)
-PLOT_PATTERNS = (*PLOT_FILES, f"*{DEBUG_PLOT_SUFFIX}", PAGE_FILE)
+# Pictures are files of several formats, called by their stems.
+COMPARISON_PLOT = "comparison_plot"
+ERROR_PLOT = "comparison_errors"
+FRC_PLOT = "frc_curves"
+HALF_SET_PLOT = "half_set_frc_curves"
+DEBUG_PLOT_STEM = "_debug_images"
+PLOT_STEMS = (COMPARISON_PLOT, ERROR_PLOT, FRC_PLOT, HALF_SET_PLOT)
+
+
+def picture_files(*stems: str) -> tuple[str, ...]:
+    """Return what pictures with these stems may be called, in every format."""
+    return tuple(f"{stem}.{form}" for stem in stems for form in FIGURE_FORMATS)
+
+
+PLOT_PATTERNS = (*picture_files(*PLOT_STEMS, f"*{DEBUG_PLOT_STEM}"), PAGE_FILE)
 
 _LONGEST_SLUG = 60
 _RESERVED = {"ground_truth", "half_set"} | {

@@ -9,10 +9,13 @@ import numpy as np
 
 from ptycho.data.inspection import mean_intensity
 from ptycho.data.overlap import beam_width_px
-from ptycho.report._axes import caption, in_own_style, new_figure, save, title
+from ptycho.report._axes import caption, new_sheet, title, whole_figure
+from ptycho.report.figure_files import in_own_style, save
+from ptycho.report.options import PlotOptions
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from ptycho.data import ScanData
 
@@ -20,16 +23,36 @@ _PANEL_INCHES = 3.6
 
 
 @in_own_style
-def plot_scan(scan: ScanData, path: str | os.PathLike[str]) -> None:
+def plot_scan(
+    scan: ScanData,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    options: PlotOptions | None = None,
+    ax: Axes | None = None,
+) -> Figure:
     """Draw the mean frame (logarithmic), the patch centres in their order with the beam's size, and the probe.
 
     Parameters
     ----------
     scan : ScanData
-    path : path
-        The PNG; it appears whole or not at all.
+    path : path, optional
+        A file in the format of its suffix, .png, .pdf or .svg, which appears whole or not at all.
+    options : PlotOptions, optional
+    ax : matplotlib.axes.Axes, optional
+        Of a grid of the caller's: the panels take its place, and it is gone.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure that holds the panels.
+
+    Raises
+    ------
+    DataError
+        `ax` has no place in a grid, or the file's suffix is another.
     """
-    figure = new_figure(4 * _PANEL_INCHES + 0.5, _PANEL_INCHES + 0.9)
+    options = options or PlotOptions()
+    figure = new_sheet(4 * _PANEL_INCHES + 0.5, _PANEL_INCHES + 0.9, dpi=options.dpi, place=ax)
     frame, way, modulus, phase = figure.subplots(1, 4)
     _draw_mean_frame(frame, scan)
     _draw_path(way, scan)
@@ -42,10 +65,11 @@ def plot_scan(scan: ScanData, path: str | os.PathLike[str]) -> None:
     caption(
         figure,
         f"{scan.n_frames} frames of {scan.patch_size}x{scan.patch_size} pixels. Mean frame: amplitude², logarithmic, "
-        "masked pixels in red. Path: patch centres in pixels of the object, from blue (first) to yellow (last); the "
-        "circle is the beam at the first, with 90 % of its energy.",
+        f"masked pixels in red. Path: patch centres in {_unit(scan)[1]}, from blue (first) to yellow "
+        "(last); the circle is the beam at the first, with 90 % of its energy.",
     )
-    save(figure, path)
+    save(whole_figure(figure), path, options)
+    return whole_figure(figure)
 
 
 def _draw_mean_frame(ax: Axes, scan: ScanData) -> None:
@@ -60,10 +84,20 @@ def _draw_mean_frame(ax: Axes, scan: ScanData) -> None:
 def _draw_path(ax: Axes, scan: ScanData) -> None:
     from matplotlib.patches import Circle
 
-    y, x = scan.positions_yx.T
+    length, unit = _unit(scan)
+    y, x = scan.positions_yx.T * length
     ax.plot(x, y, color="0.8", linewidth=0.5, zorder=1)
     ax.scatter(x, y, c=np.arange(scan.n_frames), cmap="viridis", s=6, zorder=2)
-    ax.add_patch(Circle((x[0], y[0]), beam_width_px(scan.probe) / 2, fill=False, edgecolor="red", zorder=3))
+    ax.add_patch(
+        Circle((x[0], y[0]), length * beam_width_px(scan.probe) / 2, fill=False, edgecolor="red", zorder=3)
+    )
     ax.set_aspect("equal")
     ax.invert_yaxis()
-    title(ax, "path")
+    title(ax, f"path ({unit.split()[0]})")
+
+
+def _unit(scan: ScanData) -> tuple[float, str]:
+    """Return the side of a pixel of the object and its unit: µm where the geometry is known, else pixels."""
+    if scan.geometry is None:
+        return 1.0, "pixels of the object"
+    return scan.geometry.object_pixel_m * 1e6, "µm"

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import made_results as made
@@ -12,37 +13,45 @@ import pytest
 from matplotlib.figure import Figure
 
 from ptycho.comparison import Failure
+from ptycho.data import ScanData, ScanGeometry
 from ptycho.errors import DataError
 from ptycho.evaluation import seen_images
 from ptycho.report import (
     PlotOptions,
-    _axes,
     _panels,
     curve_figures,
-    figures,
+    image_figures,
     plot_comparison,
     plot_errors,
     plot_frc,
     plot_half_sets,
+    plot_image,
     plot_loss_curve,
     plot_reconstruction,
+    plot_scan,
+    save_figure,
     write_plots,
 )
 from ptycho.report.figures import plot_seen_images
+from ptycho.report.names import PLOT_STEMS
+
+PLOT_FILES = [f"{stem}.png" for stem in PLOT_STEMS]
+QUICK = PlotOptions(dpi=40)
+SCAN = ScanData(
+    amplitude=np.random.default_rng(1).random((3, 16, 16)),
+    positions_yx=np.array([[20.0, 30.0], [20.0, 40.0], [25.0, 35.0]]),
+    probe=np.exp(-(np.hypot(*np.mgrid[-8:8, -8:8]) ** 2) / 18),
+    geometry=ScanGeometry(object_pixel_m=2e-8),
+)
 
 
 @pytest.fixture
 def drawn(monkeypatch):
     """The figures, as they are about to be saved."""
     saved = []
-    for module in (figures, curve_figures):
-        monkeypatch.setattr(module, "save", lambda figure, path: saved.append(figure))
+    for module in (image_figures, curve_figures):
+        monkeypatch.setattr(module, "save", lambda figure, path, options: saved.append(figure))
     return saved
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    monkeypatch.setattr(_axes, "_DPI", 40)
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +164,105 @@ def test_a_scale_bar_stands_in_the_first_panel_in_pixels(result, drawn):
     assert (right - left) * 56 == pytest.approx(10)
 
 
+@pytest.mark.spec("CM-9.4")
+def test_lengths_are_in_nanometres_where_the_pixel_is_known(result):
+    known = replace(result, object_pixel_m=6.25e-9)
+    figure = plot_comparison(known)
+    ax = _image_axes(figure)[0][0]
+    assert "50 nm" in _texts(ax)
+    left, right = ax.lines[0].get_xdata()
+    assert (right - left) * 56 == pytest.approx(50 / 6.25)
+    assert "40×56 px (250 nm × 350 nm)" in figure.get_supxlabel().replace("\n", " ")
+    assert {ax.get_xlabel() for ax in plot_frc(known).axes} >= {"half period (nm)"}
+
+
+@pytest.mark.spec("CM-9.5")
+def test_what_lies_beyond_the_colours_is_said_as_a_share_of_the_pixels(result):
+    words = " ".join(plot_comparison(result).get_supxlabel().split())
+    low, high = np.percentile(np.abs(result.truth), (10, 90))
+    beyond = np.mean((np.abs(result.truth) < low) | (np.abs(result.truth) > high))
+    assert f"of the ground truth: {beyond:.0%} of the amplitudes and " in words
+    phases = _panels.panels_of(result, 150)[-1].phase
+    limit = _limits(_image_axes(plot_comparison(result))[1][0])[1]
+    assert f"{np.mean(np.abs(phases) > limit):.0%} of the phases lie beyond" in words
+
+
+def test_every_figure_takes_the_place_of_axes_and_is_given_back(result):
+    one = made.comparison(made.model_arm())
+    draw = {
+        "comparison": lambda ax: plot_comparison(result, ax=ax),
+        "reconstruction": lambda ax: plot_reconstruction(one, ax=ax),
+        "errors": lambda ax: plot_errors(result, ax=ax),
+        "frc": lambda ax: plot_frc(result, ax=ax),
+        "half sets": lambda ax: plot_half_sets(result, ax=ax),
+        "loss": lambda ax: plot_loss_curve({"loss": [3.0, 2.0]}, ax=ax),
+        "scan": lambda ax: plot_scan(SCAN, ax=ax),
+        "image": lambda ax: plot_image(result, "ePIE", "amplitude", ax=ax),
+    }
+    for name, call in draw.items():
+        figure = Figure(figsize=(6, 8), layout="constrained")
+        axes = figure.subplots(2, 2)
+        before = axes[1, 0].get_position().bounds
+        assert call(axes[0, 1]) is figure, name
+        assert axes[1, 0] in figure.axes
+        inside = [ax for ax in figure.get_axes() if ax not in axes.flat] + list(axes[0, 1:])
+        # The panels lie in the upper right quarter.
+        for ax in (ax for ax in inside if ax.figure is not None):
+            assert ax.get_position().x0 >= 0.45 or ax.figure is not figure, name
+        assert axes[1, 0].get_position().bounds == before
+
+
+def test_the_path_of_a_scan_is_in_micrometres_where_the_pixel_is_known():
+    path = plot_scan(SCAN).axes[1]
+    assert path.get_title() == "path (µm)"
+    np.testing.assert_allclose(path.lines[0].get_xydata(), SCAN.positions_yx[:, ::-1] * 0.02)
+    assert plot_scan(replace(SCAN, geometry=None)).axes[1].get_title() == "path (pixels)"
+
+
+def test_axes_that_were_placed_by_hand_are_refused_with_a_way_out(result):
+    with pytest.raises(DataError, match=r"lies by hand at .* make it with figure.subplots"):
+        plot_errors(result, ax=Figure().add_axes((0.1, 0.2, 0.5, 0.6)))
+
+
+def test_an_image_by_itself_has_the_scale_of_the_comparison(result):
+    alone = _image_axes(plot_image(result, "Baseline", "amplitude"))[0][0]
+    beside = _image_axes(plot_comparison(result))[0][1]
+    assert _limits(alone) == _limits(beside)
+    np.testing.assert_array_equal(alone.images[0].get_array(), beside.images[0].get_array())
+    with pytest.raises(DataError, match=r"no image 'other' .* name one of \['PtychoPINN', 'Baseline'"):
+        plot_image(result, "other")
+
+
+@pytest.mark.spec("CM-9.13")
+def test_a_figure_is_written_in_every_format_and_the_same_twice(tmp_path):
+    options = PlotOptions(formats=("svg", "pdf", "png"), dpi=30)
+    figure = Figure(figsize=(4, 3))
+    figure.subplots().plot([1, 3, 2], label="a line")
+    paths = save_figure(figure, tmp_path / "new" / "line.v2", options=options)
+    assert [path.name for path in paths] == ["line.v2.svg", "line.v2.pdf", "line.v2.png"]
+    assert [path.read_bytes()[:5] for path in paths] == [b"<?xml", b"%PDF-", b"\x89PNG\r"]
+    assert matplotlib.image.imread(paths[2]).shape[:2] == (90, 120)
+    assert b"/Type3" not in paths[1].read_bytes()
+    before = [path.read_bytes() for path in paths]
+    assert save_figure(figure, tmp_path / "new" / "line.v2", options=options) == paths
+    assert [path.read_bytes() for path in paths] == before
+
+
+@pytest.mark.spec("CM-9.13")
+def test_files_of_other_formats_go_when_plots_are_written_anew(tmp_path):
+    result = made.comparison(failures=[Failure("a", "b")])
+    write_plots(result, tmp_path, options=PlotOptions(formats=("pdf", "svg"), dpi=30))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["comparison_plot.pdf", "comparison_plot.svg"]
+    write_plots(result, tmp_path, options=QUICK)
+    assert [path.name for path in tmp_path.iterdir()] == ["comparison_plot.png"]
+
+
+def test_a_suffix_that_is_no_picture_s_is_refused(result, tmp_path):
+    with pytest.raises(DataError, match=r"ends in \.jpg but must be \.png, \.pdf or \.svg"):
+        plot_frc(result, tmp_path / "x.jpg")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.spec("CM-8.8")
 def test_failed_and_collapsed_arms_are_named(drawn):
     arm = made.collapsed_arm("its amplitude is constant")
@@ -208,8 +316,8 @@ def test_the_scored_rectangle_is_outlined_on_the_errors(result, drawn):
 
 
 def test_decimated_images_keep_the_coordinates_of_the_window(result, drawn, monkeypatch):
-    monkeypatch.setattr(_panels, "_MOST_PIXELS", 20)
-    plot_errors(result, "x.png")
+    monkeypatch.setattr(_panels, "_MOST_INCHES", 1)
+    plot_errors(result, "x.png", options=PlotOptions(dpi=20))
     for ax in _image_axes(drawn[0])[:, 0]:
         assert ax.images[0].get_array().shape == (14, 19)
         assert ax.images[0].get_extent() == [-0.5, 55.5, 39.5, -0.5]
@@ -257,10 +365,9 @@ def test_half_sets_are_marked_where_they_cross_the_half_bit_curve(result, drawn)
     np.testing.assert_allclose(dots[0], expected)
 
 
-def test_debug_images_show_arm_and_truth_on_one_scale(result, tmp_path, drawn):
+def test_debug_images_show_arm_and_truth_on_one_scale(result):
     seen = seen_images(result.arms[0].metrics, ms_ssim_sigma=1.0)
-    plot_seen_images(seen, "x.png")
-    panels = [ax for ax in drawn[0].axes if ax.images and ax.get_title()]
+    panels = [ax for ax in plot_seen_images(seen, QUICK).axes if ax.images and ax.get_title()]
     titles = [ax.get_title() for ax in panels]
     assert titles[:4] == [f"MS-SSIM: {c}, {w}" for c in ("amplitude", "phase") for w in ("arm", "truth")]
     assert (
@@ -296,15 +403,15 @@ def test_nothing_to_draw_is_an_error_that_says_why(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_write_plots_draws_what_there_is_and_removes_what_is_old(result, tmp_path, quick):
-    files = write_plots(result, tmp_path)
-    assert [file.name for file in files] == list(figures.PLOT_FILES)
+def test_write_plots_draws_what_there_is_and_removes_what_is_old(result, tmp_path):
+    files = write_plots(result, tmp_path, options=QUICK)
+    assert [file.name for file in files] == PLOT_FILES
     for file in files:
         pixels = matplotlib.image.imread(file)
         assert min(pixels.shape[:2]) > 100
         assert np.ptp(pixels) > 0.9
     blind = made.comparison(made.model_arm(metrics=None), truth=False)
-    assert [file.name for file in write_plots(blind, tmp_path)] == [
+    assert [file.name for file in write_plots(blind, tmp_path, options=QUICK)] == [
         "comparison_plot.png",
         "comparison_errors.png",
         "half_set_frc_curves.png",
@@ -312,28 +419,28 @@ def test_write_plots_draws_what_there_is_and_removes_what_is_old(result, tmp_pat
     assert not (tmp_path / "frc_curves.png").exists()
 
 
-def test_debug_images_are_a_picture_for_each_scored_arm(tmp_path, quick, monkeypatch):
+def test_debug_images_are_a_picture_for_each_scored_arm(tmp_path, monkeypatch):
     arms = made.model_arm(consistency=None), made.finished_arm(), made.model_arm("Baseline", metrics=None)
     result = made.comparison(*arms)
-    files = write_plots(result, tmp_path, options=PlotOptions(debug_images=True))
+    files = write_plots(result, tmp_path, options=PlotOptions(debug_images=True, dpi=40))
     assert [file.name for file in files[-2:]] == ["epie_debug_images.png", "pinn_debug_images.png"]
     monkeypatch.setattr(Figure, "savefig", lambda figure, file, **options: None)
     write_plots(result, tmp_path)
     assert not list(tmp_path.glob("*_debug_images.png"))
 
 
-def test_a_result_without_arms_still_shows_the_truth(tmp_path, quick):
-    files = write_plots(made.comparison(failures=[Failure("a", "b")]), tmp_path)
+def test_a_result_without_arms_still_shows_the_truth(tmp_path):
+    files = write_plots(made.comparison(failures=[Failure("a", "b")]), tmp_path, options=QUICK)
     assert [file.name for file in files] == ["comparison_plot.png"]
     assert write_plots(made.comparison(truth=False), tmp_path) == []
     assert not list(tmp_path.iterdir())
 
 
-def test_any_label_can_be_drawn(tmp_path, quick):
+def test_any_label_can_be_drawn(tmp_path):
     labels = ["$x_1^", "_hidden", "50 % & <b>", "a" * 200]
     result = made.comparison(*(made.model_arm(label) for label in labels))
-    plot_comparison(result, tmp_path / "a.png")
-    plot_frc(result, tmp_path / "b.png")
+    plot_comparison(result, tmp_path / "a.png", options=QUICK)
+    plot_frc(result, tmp_path / "b.svg", options=QUICK)
     assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -360,8 +467,8 @@ def test_a_loss_curve_has_a_strip_for_the_learning_rate_if_there_is_one(drawn):
     assert drawn[1].axes[0].get_legend().get_texts()[0].get_text() == "training"
 
 
-def test_a_loss_curve_is_a_readable_picture(tmp_path, quick):
-    plot_loss_curve({"loss": [30.0, 2.0, float("nan")]}, tmp_path / "new" / "loss.png")
+def test_a_loss_curve_is_a_readable_picture(tmp_path):
+    plot_loss_curve({"loss": [30.0, 2.0, float("nan")]}, tmp_path / "new" / "loss.png", options=QUICK)
     assert matplotlib.image.imread(tmp_path / "new" / "loss.png").ndim == 3
 
 

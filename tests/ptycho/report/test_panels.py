@@ -1,5 +1,7 @@
 """Colour scales, labels and thinning of what is drawn."""
 
+from functools import partial
+
 import made_results as made
 import numpy as np
 import pytest
@@ -7,16 +9,17 @@ import pytest
 from ptycho.comparison import Failure
 from ptycho.errors import DataError
 from ptycho.evaluation import ChannelPair
-from ptycho.report import _panels
+from ptycho.report import PlotOptions, _panels
 from ptycho.report._panels import (
     ColourScale,
     error_scale,
-    panels_of,
     percentile_scale,
     plain,
-    scale_bar_px,
+    scale_bar_of,
     shortened,
 )
+
+panels_of = partial(_panels.panels_of, dpi=150)
 
 
 def _images(*values):
@@ -78,8 +81,8 @@ def test_without_a_truth_an_arm_loses_its_own_ramp():
 
 def test_large_images_are_decimated_to_what_a_panel_can_show():
     image = np.arange(3 * 2500).reshape(3, 2500)
-    np.testing.assert_array_equal(_panels.decimated(image), image[::3, ::3])
-    np.testing.assert_array_equal(_panels.decimated(image[:, :1200]), image[:, :1200])
+    np.testing.assert_array_equal(_panels.decimated(image, 150), image[::3, ::3])
+    np.testing.assert_array_equal(_panels.decimated(image[:, :1200], 150), image[:, :1200])
 
 
 def test_an_arm_without_any_covered_pixel_is_all_masked():
@@ -146,7 +149,29 @@ def test_a_cyclic_scale_folds_whole_turns():
     ("width", "length"), [(1, 1), (3, 1), (8, 2), (39, 5), (40, 10), (216, 50), (4000, 1000)]
 )
 def test_a_scale_bar_is_a_round_number_in_a_quarter_of_the_width(width, length):
-    assert scale_bar_px(width) == length
+    assert scale_bar_of(width, None) == (length, f"{length} px")
+
+
+@pytest.mark.parametrize(
+    ("width", "pixel_m", "length_px", "name"),
+    [
+        (80, 1e-9, 20, "20 nm"),
+        (80, 6.25e-9, 16, "100 nm"),
+        (1000, 1e-8, 200, "2 µm"),
+        (400, 1e-8, 100, "1 µm"),
+        (80, 2e-11, 10, "0.2 nm"),
+        (2, 6.25e-9, 0.8, "5 nm"),
+    ],
+)
+def test_a_scale_bar_is_a_round_length_where_the_pixel_is_known(width, pixel_m, length_px, name):
+    found = scale_bar_of(width, pixel_m)
+    assert found == (pytest.approx(length_px), name)
+
+
+def test_no_pixel_lies_beyond_a_scale_that_is_cyclic():
+    images = _images([-2.0, 0.5, 1.5, np.nan])
+    assert _panels.clipped_share(images, ColourScale(-1.0, 1.0)) == pytest.approx(2 / 3)
+    assert _panels.clipped_share(images, ColourScale(-1.0, 1.0, cyclic=True)) == 0
 
 
 def test_figures_of_merit_have_a_dash_for_what_is_not_defined():
@@ -163,7 +188,9 @@ def test_the_caption_tells_scales_convention_and_failures():
     result = made.comparison(
         made.model_arm(metrics=scored), failures=[Failure("Baseline", "z" * 500)], crop_size=17
     )
-    caption = _panels.comparison_caption(result, p_min=5, p_max=97.5)
+    scales = {"amplitude": ColourScale(0.0, 1.0), "phase": ColourScale(-1.0, 1.0)}
+    options = PlotOptions(p_min=5, p_max=97.5)
+    caption = _panels.comparison_caption(result, options, scales, panels_of(result)[-1:])
     assert "100 frames, crops of 17 px on 40×56 px" in caption
     assert "percentiles 5 to 97.5 of the ground truth" in caption
     assert "FRC50 in rings. All by the ptychopinn convention." in caption
