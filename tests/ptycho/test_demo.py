@@ -11,9 +11,8 @@ from ptycho.demo import demo_scan
 @pytest.fixture(scope="module")
 def ssim(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo") / "out"
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("ptycho.report._axes._DPI", 40)
-        assert main(["--demo", "--output_dir", str(folder), "--quiet", "--no-save-npz"]) == 0
+    coarse = ("--figure-dpi", "40", "--no-save-npz")
+    assert main(["--demo", "--output_dir", str(folder), "--quiet", *coarse]) == 0
     assert (folder / "comparison_plot.png").stat().st_size > 10_000
     with (folder / "comparison_metrics.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["metric"] == "ssim"]

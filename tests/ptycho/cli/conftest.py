@@ -31,8 +31,13 @@ def pictures():
 
 @pytest.fixture(autouse=True)
 def _pictures_as_asked(request, monkeypatch):
-    monkeypatch.setattr("ptycho.report._axes._DPI", 40)
-    if "pictures" not in request.fixturenames:
+    drawn = Figure.savefig
+    if "pictures" in request.fixturenames:
+        coarse = {"dpi": 40}
+        monkeypatch.setattr(
+            Figure, "savefig", lambda figure, file, **options: drawn(figure, file, **options | coarse)
+        )
+    else:
         monkeypatch.setattr(Figure, "draw_without_rendering", lambda figure: None)
         monkeypatch.setattr(Figure, "savefig", lambda figure, file, **options: file.write(_PNG))
         monkeypatch.setattr("ptycho.report.write_page", lambda folder: folder / "comparison_report.html")

@@ -631,6 +631,8 @@ def test_an_output_folder_beneath_a_file_is_refused(workplace, tmp_path, capsys)
         ["--pinn-chunk-size", "0"],
         ["--pinn_phase_vmin", "nan"],
         ["--baseline_phase_vmax", "inf"],
+        ["--figure-dpi", "1201"],
+        ["--figure-format", "jpg"],
     ],
 )
 def test_words_for_numbers_are_refused_by_the_parser(workplace, tmp_path, capsys, flags):

@@ -167,6 +167,8 @@ def test_it_draws_what_it_saw(tmp_path, scan, capsys, pictures):
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     assert main([str(tmp_path / "a.npz"), "--plot", str(tmp_path / "a.png")]) == 2
     assert "already exists; pass --overwrite" in capsys.readouterr().err
+    assert main([str(tmp_path / "a.npz"), "--plot", str(tmp_path / "a.jpg")]) == 2
+    assert "a.jpg ends in .jpg but must be .png, .pdf or .svg; name it so." in capsys.readouterr().err
 
 
 def test_a_broken_file_is_one_line(tmp_path, capsys):

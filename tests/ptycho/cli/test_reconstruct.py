@@ -158,8 +158,10 @@ def test_results_are_replaced_only_when_asked(workplace, tmp_path, capsys):
     assert main(_arguments(workplace, tmp_path)) == 2
     assert "already holds results (reconstruction.png); pass --overwrite" in capsys.readouterr().err
     assert (tmp_path / "reconstruction.png").read_text() == "precious"
-    assert main(_arguments(workplace, tmp_path, "--overwrite", "--quiet")) == 0
+    wanted = ("--figure-format", "svg", "png", "--figure-dpi", "20")
+    assert main(_arguments(workplace, tmp_path, "--overwrite", "--quiet", *wanted)) == 0
     assert (tmp_path / "reconstruction.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "reconstruction.svg").exists()
 
 
 @pytest.mark.parametrize(
