@@ -17,6 +17,7 @@ from ptycho.evaluation import (
     Verdict,
     measure_consistency,
 )
+from ptycho.evaluation.frame_spread import FrameSpread, add_to_levels, empty_levels
 from ptycho.evaluation.frc import compute_frc
 from ptycho.image.cropping import Rectangle, largest_rectangle
 from ptycho.image.phase import PhaseRamp
@@ -214,7 +215,15 @@ def misfit(chi2, *, r_factor=0.1, noise_r_factor=0.08):
         object_map=np.array([[1, 2, 3], [np.nan, 5, 6]], np.float32),
         object_map_origin_yx=(9.5, 13.25),
         worst_frames=(FrameMisfit(17, 8.5), FrameMisfit(3, 2.25)),
+        spread=frame_spread(np.linspace(0.5, 2.5, 80)),
     )
+
+
+def frame_spread(misfits):
+    """Frames of equal noise and energy, of which noise is a thousandth, with these misfits."""
+    sums, ones = empty_levels(), np.ones(len(misfits))
+    add_to_levels(sums, 4 * np.asarray(misfits), 4 * ones, 1000 * ones)
+    return FrameSpread(sums, counted=True)
 
 
 def verdict(**changes):

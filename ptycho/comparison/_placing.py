@@ -169,7 +169,14 @@ class Placer:
         patches = None if made.inference is None else made.inference.patch_misfit
         if patches is None:
             notes.append(_NO_PATCHES if made.inference is None else _PATCHES_OF_GROUPS)
-        return pass_verdict(misfit, patches, self._constant, n_frames=self.scan.n_frames, notes=tuple(notes))
+        return pass_verdict(
+            misfit,
+            patches,
+            self._constant,
+            n_frames=self.scan.n_frames,
+            frame_numbers=self.scan.frame_numbers,
+            notes=tuple(notes),
+        )
 
     def _consistency(self, made: ArmImage, placed: PlacedImage) -> SelfConsistency | None:
         if made.inference is None or made.inference.half_sets is None:

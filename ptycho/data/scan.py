@@ -38,6 +38,8 @@ class ScanData:
         The object patch under each frame, for supervised training.
     scan_index : (n,) int64, optional
         The scan that each frame came from.
+    frame_numbers : (n,) int64, optional
+        The number of each frame in the scan that these were selected from; None for frames 0 … n - 1.
     mask : (N, N) bool, optional
         True where a pixel of the frames counts. The others, dead, hot or hidden, are zero in `amplitude`;
         `with_mask` makes them so. Without a mask all count.
@@ -64,6 +66,7 @@ class ScanData:
     object_guess: np.ndarray | None = None
     labels: np.ndarray | None = None
     scan_index: np.ndarray | None = None
+    frame_numbers: np.ndarray | None = None
     mask: np.ndarray | None = None
     geometry: ScanGeometry | None = None
 
@@ -116,7 +119,7 @@ class ScanData:
         return rows_of(self.amplitude, indices)
 
     def select(self, indices: ArrayLike) -> ScanData:
-        """Return the frames at `indices`, in that order, with probe and object unchanged.
+        """Return the frames at `indices`, in that order, with probe and object unchanged; they keep their numbers.
 
         The chosen frames are copied when `indices` is an array, as NumPy does.
 
@@ -136,7 +139,8 @@ class ScanData:
             for name in _PER_FRAME
             if getattr(self, name) is not None
         }
-        return replace(self, **per_frame)
+        numbers = np.arange(self.n_frames) if self.frame_numbers is None else self.frame_numbers
+        return replace(self, **per_frame, frame_numbers=numbers[chosen])
 
     @property
     def n_masked(self) -> int:
@@ -246,9 +250,10 @@ _DTYPES = {
     "object_guess": np.complex64,
     "labels": np.complex64,
     "scan_index": np.int64,
+    "frame_numbers": np.int64,
     "mask": np.bool_,
 }
-_COPIED = ("positions_yx", "probe", "scan_index", "mask")
+_COPIED = ("positions_yx", "probe", "scan_index", "frame_numbers", "mask")
 _PER_FRAME = ("amplitude", "positions_yx", "labels", "scan_index")
 
 
@@ -285,6 +290,7 @@ def _check_shapes(scan: ScanData) -> None:
         "probe": (side, side),
         "labels": (n, side, side),
         "scan_index": (n,),
+        "frame_numbers": (n,),
         "mask": (side, side),
     }
     for name, wanted in expected.items():

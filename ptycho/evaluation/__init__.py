@@ -2,6 +2,7 @@
 
 from ptycho.evaluation.consistency import SelfConsistency as SelfConsistency
 from ptycho.evaluation.consistency import measure_consistency as measure_consistency
+from ptycho.evaluation.frame_spread import FrameSpread as FrameSpread
 from ptycho.evaluation.frc import half_set_frc as half_set_frc
 from ptycho.evaluation.metrics import compare_images as compare_images
 from ptycho.evaluation.metrics import seen_images as seen_images

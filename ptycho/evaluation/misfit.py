@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ptycho.evaluation._poisson import PoissonMoments, poisson_moments
+from ptycho.evaluation.frame_spread import FrameSpread, add_to_levels, empty_levels
 
 N_WORST = 5
 MAP_CELL_PX = 8
@@ -65,6 +66,8 @@ class Misfit:
         Pixel of the object at the outer corner of its cell (0, 0).
     worst_frames : tuple of FrameMisfit
         The five that fit worst, worst first.
+    spread : FrameSpread
+        How the misfit spreads over frames; its `median` is what a few bad frames do not move.
     """
 
     n_frames: int
@@ -79,6 +82,7 @@ class Misfit:
     object_map: np.ndarray
     object_map_origin_yx: tuple[float, float]
     worst_frames: tuple[FrameMisfit, ...]
+    spread: FrameSpread
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -95,6 +99,8 @@ class MisfitTotals:
         Per pixel: squared differences, their scale, energy measured and predicted.
     cells : (2, h, w) float64
         Of these the first two, per cell of the object.
+    levels : (4, 512) float64
+        As in `FrameSpread.sums`.
     worst_indices : (k,) int64
         The frames that fit worst, k <= 5.
     worst_misfits : (k,) float64
@@ -105,6 +111,7 @@ class MisfitTotals:
     numbers: np.ndarray
     detector: np.ndarray
     cells: np.ndarray
+    levels: np.ndarray
     worst_indices: np.ndarray
     worst_misfits: np.ndarray
 
@@ -128,6 +135,7 @@ class MisfitTotals:
             numbers=self.numbers + other.numbers,
             detector=self.detector + other.detector,
             cells=self.cells + other.cells,
+            levels=self.levels + other.levels,
             worst_indices=indices[worst],
             worst_misfits=misfits[worst],
         )
@@ -157,6 +165,7 @@ class MisfitSums:
         self._detector = np.zeros((4, *mask.shape))
         # Of these the first two.
         self._cells = np.zeros(cells), np.zeros(cells)
+        self._levels = empty_levels()
         self._n_frames = 0
         self._squares = self._noise = self._variance = self._energy = 0.0
         self._deviation = self._noise_deviation = self._amplitude = 0.0
@@ -216,6 +225,7 @@ class MisfitSums:
         rows, columns = ((self._positions_yx[indices] - self._corner_yx) // MAP_CELL_PX).astype(int).T
         for cells, values in zip(self._cells, (per_frame, scale_of_frames), strict=True):
             np.add.at(cells, (rows, columns), values)
+        add_to_levels(self._levels, per_frame, scale_of_frames, energy)
         self._keep_worst(indices, per_frame / scale_of_frames)
 
     def _add_noise(self, fitted: np.ndarray, photons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -246,6 +256,7 @@ class MisfitSums:
             numbers=np.array([getattr(self, name) for name in _NUMBERS]),
             detector=self._detector,
             cells=np.stack(self._cells),
+            levels=self._levels,
             worst_indices=np.array([frame.index for frame in self._worst], np.int64),
             worst_misfits=np.array([frame.misfit for frame in self._worst], np.float64),
         )
@@ -253,6 +264,7 @@ class MisfitSums:
     def restore(self, totals: MisfitTotals) -> None:
         """Take the numbers of `totals`, of the same scan, in place of its own."""
         self._n_frames, self._detector, self._cells = totals.n_frames, totals.detector, tuple(totals.cells)
+        self._levels = totals.levels
         for name, number in zip(_NUMBERS, totals.numbers.tolist(), strict=True):
             setattr(self, name, number)
         worst = zip(totals.worst_indices.tolist(), totals.worst_misfits.tolist(), strict=True)
@@ -278,6 +290,7 @@ class MisfitSums:
             object_map=_ratio(*self._cells),
             object_map_origin_yx=(float(self._corner_yx[0]), float(self._corner_yx[1])),
             worst_frames=self._worst,
+            spread=FrameSpread(self._levels, counted),
         )
 
 

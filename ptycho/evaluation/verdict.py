@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -19,8 +19,10 @@ APART = 3.0
 # A fault of the detector: so large a share of the misfit lies in so few of its pixels, and there so large a share
 # of the light is unexplained. A wrong object leaves hundredths of the light of a bright pixel unexplained.
 REGION_SHARE, REGION_PIXELS, REGION_EXCESS = 0.5, 0.05, 0.3
+# So small a share of the frames (one in any case) is to blame itself if the others are explained.
+FEW_FRAMES = 0.05
 
-Cause = Literal["explained", "network", "positions", "image", "detector", "unknown"]
+Cause = Literal["explained", "frames", "network", "positions", "image", "detector", "unknown"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -39,10 +41,13 @@ class Verdict:
         Share of the scan's frames behind `image`.
     counted : bool
         Whether the frames are photon counts; if not, only R-factors are known.
-    cause : {"explained", "network", "positions", "image", "detector", "unknown"}
+    cause : {"explained", "frames", "network", "positions", "image", "detector", "unknown"}
         Which part is to blame, in a word that programs can read.
     diagnosis : str
         The same as a sentence.
+    n_bad_frames : int
+        How many frames are to blame where `cause` is "frames", else 0; the worst of them are the first of
+        `worst_frames` of the image, or of the patches.
     notes : tuple of str
         One sentence for each figure that is missing or needs a caveat.
     """
@@ -54,6 +59,7 @@ class Verdict:
     counted: bool
     cause: Cause
     diagnosis: str
+    n_bad_frames: int = 0
     notes: tuple[str, ...] = ()
 
 
@@ -63,6 +69,7 @@ def pass_verdict(
     constant: Misfit,
     *,
     n_frames: int,
+    frame_numbers: np.ndarray | None = None,
     notes: tuple[str, ...] = (),
 ) -> Verdict:
     """Say what the misfits of one arm mean together.
@@ -75,6 +82,8 @@ def pass_verdict(
         Of frames recomputed from a constant object.
     n_frames : int
         Frames of the scan.
+    frame_numbers : (n,) int, optional
+        What the frames are called in the verdict (`ScanData.frame_numbers`); by default by their place in the scan.
     notes : tuple of str
         What has to be said of the figures.
 
@@ -89,7 +98,13 @@ def pass_verdict(
             "The frames do not look like photon counts, so that only R-factors are known, and not what noise leaves of "
             "them.",
         )
-    cause, diagnosis = _diagnosis(image, patches, constant)
+    if frame_numbers is not None:
+        constant = _renumbered(constant, frame_numbers)
+        image, patches = (
+            misfit if misfit is None else _renumbered(misfit, frame_numbers) for misfit in (image, patches)
+        )
+    bad = None if constant.chi2 is None else _bad_frames(image, patches, constant)
+    cause, diagnosis = _diagnosis(image, patches, constant) if bad is None else ("frames", bad.blame())
     return Verdict(
         image=image,
         patches=patches,
@@ -98,6 +113,7 @@ def pass_verdict(
         counted=counted,
         cause=cause,
         diagnosis=diagnosis,
+        n_bad_frames=0 if bad is None else bad.count,
         notes=notes,
     )
 
@@ -142,6 +158,11 @@ def region_of_detector(misfit: Misfit) -> tuple[int, int, int, int] | None:
     return int(rows.min()), int(rows.max()), int(columns.min()), int(columns.max())
 
 
+def _renumbered(misfit: Misfit, numbers: np.ndarray) -> Misfit:
+    worst = tuple(replace(frame, index=int(numbers[frame.index])) for frame in misfit.worst_frames)
+    return replace(misfit, worst_frames=worst)
+
+
 def _diagnosis(image: Misfit | None, patches: Misfit | None, constant: Misfit) -> tuple[Cause, str]:
     known = [misfit for misfit in (image, patches) if misfit is not None]
     if not known or constant.chi2 is None:
@@ -169,6 +190,60 @@ def _diagnosis(image: Misfit | None, patches: Misfit | None, constant: Misfit) -
             f"Most of the misfit lies in {lies} of the detector: suspect its mask, a beam stop or bad pixels."
         )
     return _blame(image, patches, constant)
+
+
+@dataclass(frozen=True, eq=False)
+class _BadFrames:
+    """Few frames that make a figure high which is not without them."""
+
+    count: int
+    misfit: Misfit
+
+    def blame(self) -> str:
+        """Return what is to be said of them."""
+        named = ", ".join(str(frame.index) for frame in self.misfit.worst_frames[: self.count])
+        if self.count == 1:
+            which = f"but 1, frame {named}"
+        else:
+            rest = self.count - len(self.misfit.worst_frames)
+            which = f"but {self.count}: frames {named}" + (f" and {rest} more" if rest > 0 else "")
+        return (
+            f"All frames are explained {which}. Suspect these frames themselves: a shutter, the detector, or where "
+            "they were taken."
+        )
+
+
+def _bad_frames(image: Misfit | None, patches: Misfit | None, constant: Misfit) -> _BadFrames | None:
+    """Return the few frames without which no figure is high; None if none is high, or if they are not few."""
+    high = [misfit for misfit in (image, patches) if misfit is not None and _is_high(misfit, constant)]
+    found = [_fewest_to_leave_out(misfit, constant) for misfit in high]
+    counts = [count for count in found if count is not None]
+    if not found or len(counts) < len(found):
+        return None
+    worst = int(np.argmax(counts))
+    return _BadFrames(counts[worst], high[worst])
+
+
+def _fewest_to_leave_out(misfit: Misfit, constant: Misfit) -> int | None:
+    """Return how many frames have to be left out for a figure that is not high; None if more than a few."""
+    most = max(1, int(FEW_FRAMES * misfit.n_frames))
+    for left in misfit.spread.without_worst():
+        if left.n_left_out > most:
+            return None
+        # What is bright and wrong is so for a constant too, whose figure is the scale.
+        scale = _unexplained_without(constant, left.n_left_out)
+        if left.misfit <= NOISE_BELOW or left.unexplained <= EXPLAINED_BELOW * scale:
+            return left.n_left_out
+    return None
+
+
+def _unexplained_without(misfit: Misfit, n_frames: int) -> float:
+    unexplained = misfit.unexplained
+    for left in misfit.spread.without_worst():
+        if left.n_left_out > n_frames:
+            break
+        unexplained = left.unexplained
+    return unexplained
 
 
 def _blame(image: Misfit | None, patches: Misfit | None, constant: Misfit) -> tuple[Cause, str]:

@@ -27,8 +27,8 @@ from ptycho.stitching.state import CanvasState
 logger = logging.getLogger(__name__)
 
 MANIFEST = "checkpoint.json"
-_VERSION = 1
-_MISFIT = ("numbers", "detector", "cells", "worst_indices", "worst_misfits")
+_VERSION = 2
+_MISFIT = ("numbers", "detector", "cells", "levels", "worst_indices", "worst_misfits")
 
 
 @dataclass(frozen=True)

@@ -246,6 +246,7 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
     return {
         "cause": verdict.cause,
         "diagnosis": verdict.diagnosis,
+        "n_bad_frames": verdict.n_bad_frames,
         "counted": verdict.counted,
         "judged_fraction": verdict.judged_fraction,
         "intensity_scale": "fitted per frame",
@@ -261,7 +262,8 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
 def _misfit(misfit: Misfit) -> dict[str, Any]:
     names = ("n_frames", "chi2", "chi2_error", "r_factor", "noise_r_factor", "unexplained")
     return {name: getattr(misfit, name) for name in names} | {
-        "worst_frames": [asdict(frame) for frame in misfit.worst_frames]
+        "median_over_frames": misfit.spread.median,
+        "worst_frames": [asdict(frame) for frame in misfit.worst_frames],
     }
 
 

@@ -76,9 +76,11 @@ def _verdict_rows(verdict: Verdict) -> Iterator[_Cells]:
             yield f"r_factor_{name}", None, None, misfit.r_factor
             yield f"r_factor_{name}_noise", None, None, misfit.noise_r_factor
             yield f"unexplained_{name}", None, None, misfit.unexplained
+            yield f"misfit_median_{name}", None, None, misfit.spread.median
     yield "judged_fraction", None, None, verdict.judged_fraction
     # The name carries the word: among the values it would turn a whole column of numbers into text.
     yield f"verdict_{verdict.cause}", None, None, 1
+    yield "n_bad_frames", None, None, verdict.n_bad_frames or None
 
 
 def _score_rows(metrics: ImageMetrics) -> Iterator[_Cells]:

@@ -72,6 +72,19 @@ def test_a_wrong_probe_is_told_from_good_patches(scan):
     assert _verdict(misled, _arm(misled, _patches(scan))).cause == "network"
 
 
+def test_a_bad_frame_is_named_by_its_number_in_the_whole_scan(scan):
+    frames = scan.amplitude.copy()
+    frames[57] = np.sqrt(60) * np.roll(frames[57], 5, axis=0)
+    part = replace(scan, amplitude=frames).select(np.arange(4, scan.n_frames))
+    verdict = _verdict(part, _arm(part, _patches(part)))
+    assert (verdict.cause, verdict.n_bad_frames) == ("frames", 1)
+    assert "but 1, frame 57." in verdict.diagnosis
+    assert verdict.patches.worst_frames[0].index == 57
+    # It spoils the mean over all frames, and not their median.
+    assert verdict.patches.chi2 > 5
+    assert verdict.patches.spread.median == pytest.approx(1, abs=0.1)
+
+
 def test_a_beam_stop_without_a_mask_is_found_on_the_detector(scan):
     stop = np.ones((32, 32), bool)
     stop[14:18, 15:20] = False

@@ -19,7 +19,7 @@ def _mask() -> np.ndarray:
 
 
 def test_converts_to_the_dtypes_of_the_contract(scan):
-    scan = scan.with_mask(_mask())
+    scan = scan.with_mask(_mask()).select(np.arange(8))
     dtypes = {name: getattr(scan, name).dtype.name for name in vars(scan) if name != "geometry"}
     assert dtypes == {
         "amplitude": "float32",
@@ -28,6 +28,7 @@ def test_converts_to_the_dtypes_of_the_contract(scan):
         "object_guess": "complex64",
         "labels": "complex64",
         "scan_index": "int64",
+        "frame_numbers": "int64",
         "mask": "bool",
     }
 
@@ -103,6 +104,12 @@ def test_select_keeps_frames_and_positions_together(scan):
     np.testing.assert_array_equal(chosen.labels, scan.labels[[7, 2]])
     np.testing.assert_array_equal(chosen.scan_index, [1, 0])
     assert chosen.object_guess is scan.object_guess
+
+
+def test_chosen_frames_keep_the_numbers_that_they_had(scan):
+    chosen = scan.select([7, 2, 5])
+    np.testing.assert_array_equal(chosen.frame_numbers, [7, 2, 5])
+    np.testing.assert_array_equal(chosen.select([False, True, True]).frame_numbers, [2, 5])
 
 
 def test_frame_energies_are_sums_of_squares(scan):

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from made_results import frame_spread
 from scipy import stats
 
-from ptycho.evaluation import Misfit, pass_verdict
+from ptycho.evaluation import FrameMisfit, Misfit, pass_verdict
 from ptycho.evaluation._poisson import PoissonMoments, poisson_moments
 from ptycho.evaluation.misfit import MAP_CELL_PX, MisfitSums
 from ptycho.evaluation.verdict import region_of_detector, unexplained_share
@@ -156,8 +157,8 @@ def test_frames_without_light_are_passed_over():
     assert misfit_of(measured, predicted).n_frames == 1
 
 
-def made(chi2, unexplained, *, excess=None):
-    """A misfit with these two figures, spread over the detector or in the pixels of `excess`."""
+def made(chi2, unexplained, *, excess=None, misfits=None, worst=()):
+    """A misfit with these two figures, spread over the detector or in the pixels of `excess`, alike in all frames."""
     share = np.full((SIDE, SIDE), 1 / SIDE**2, np.float32)
     relative = np.full((SIDE, SIDE), 0.02, np.float32)
     if excess is not None:
@@ -175,7 +176,8 @@ def made(chi2, unexplained, *, excess=None):
         detector_share=share,
         object_map=np.ones((2, 3), np.float32),
         object_map_origin_yx=(30.0, 33.0),
-        worst_frames=(),
+        worst_frames=tuple(FrameMisfit(index, 50.0) for index in worst),
+        spread=frame_spread(np.full(80, chi2) if misfits is None else misfits),
     )
 
 
@@ -207,6 +209,51 @@ def test_the_word_of_diagnosis_follows_from_which_figures_are_high(image, patche
     assert verdict.cause == cause
     assert words in verdict.diagnosis
     assert verdict.judged_fraction == (0 if image is None else 0.8)
+
+
+def bad(n_bad, *, worst, others=1.5):
+    """A misfit of 80 frames of which `n_bad` spoil the whole."""
+    misfits = np.where(np.arange(80) < n_bad, 400.0, others)
+    return made(misfits.mean(), (misfits.mean() - 1) / 1000, misfits=misfits, worst=worst)
+
+
+CONSTANT_OF_BAD = replace(made(25.0, 0.024), spread=frame_spread(np.full(80, 25.0)))
+
+
+@pytest.mark.parametrize(
+    ("image", "patches", "count", "words"),
+    [
+        (bad(1, worst=[17, 3, 5]), None, 1, "but 1, frame 17. Suspect"),
+        (bad(2, worst=[17, 3, 5]), GOOD, 2, "but 2: frames 17, 3. Suspect"),
+        (bad(4, worst=[17, 3, 5]), bad(3, worst=[6]), 4, "but 4: frames 17, 3, 5 and 1 more"),
+        (GOOD, bad(1, worst=[6]), 1, "but 1, frame 6"),
+    ],
+)
+def test_a_few_bad_frames_are_to_blame_themselves(image, patches, count, words):
+    verdict = pass_verdict(image, patches, CONSTANT_OF_BAD, n_frames=80)
+    assert (verdict.cause, verdict.n_bad_frames) == ("frames", count)
+    assert words in verdict.diagnosis
+
+
+@pytest.mark.parametrize(
+    ("image", "patches", "cause"),
+    [
+        (bad(5, worst=[1]), None, "image"),  # one more than a twentieth
+        (bad(1, worst=[1], others=9.0), None, "image"),  # the others are not explained either
+        (bad(1, worst=[1]), bad(9, worst=[2]), "network"),
+    ],
+)
+def test_frames_are_not_to_blame_for_what_is_wrong_without_them(image, patches, cause):
+    verdict = pass_verdict(image, patches, CONSTANT_OF_BAD, n_frames=80)
+    assert (verdict.cause, verdict.n_bad_frames) == (cause, 0)
+
+
+def test_the_median_over_frames_is_not_moved_by_a_few():
+    assert frame_spread([0.3, 1.7, 1.9, 2e3, 1e6]).median == pytest.approx(1.9, rel=0.03)
+    assert np.isnan(frame_spread([]).median)
+    rest = list(frame_spread([1.0, 2.0, 7.0]).without_worst())
+    assert [(left.n_left_out, round(left.misfit, 6)) for left in rest] == [(1, 1.5), (2, 1.0)]
+    assert rest[0].unexplained == pytest.approx((2 * 1.5 - 2) / 2000)
 
 
 def test_frames_that_a_constant_explains_give_no_verdict():

@@ -422,7 +422,9 @@ def test_the_documented_metrics_are_the_ones_written(tmp_path):
             made.collapsed_arm("constant", metrics=scored),
             made.finished_arm(registration=made.registration((40.0, 3.0), failure="too far")),
             *(
-                made.finished_arm(cause, verdict=made.verdict(cause=cause), probe_overlap=0.75)
+                made.finished_arm(
+                    cause, verdict=made.verdict(cause=cause, n_bad_frames=2), probe_overlap=0.75
+                )
                 for cause in get_args(Cause)
             ),
         )
