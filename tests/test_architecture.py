@@ -116,7 +116,7 @@ def test_one_place_asks_whether_tensorflow_is_imported():
     }
     assert looking == {
         "autobatch/_results.py",
-        "autobatch/_tensorflow.py",
+        "autobatch/_modules.py",
         "ptycho/models/_record.py",
         "ptycho/report/run_report.py",
     }

@@ -57,7 +57,13 @@ class FrameSpread:
         return float(squares[level] / scale[level])
 
     def without_worst(self) -> Iterator[Remainder]:
-        """Leave out level after level, the worst first, as long as a frame is left."""
+        """Leave out level after level, the worst first, as long as a frame is left.
+
+        Returns
+        -------
+        iterator of Remainder
+            What the frames that are left say.
+        """
         frames, squares, scale, energy = self.sums.cumsum(axis=1)
         for level in np.flatnonzero(self.sums[0])[:0:-1] - 1:
             noise = scale[level] if self.counted else 0.0
