@@ -7,13 +7,17 @@ files are untouched, that nothing hidden is left (but by SIGKILL), and that the 
 ended, by its exit code too. At the end a run without a signal has to succeed and leave nothing hidden. One line for
 each command and signal; exit code 1 if any fails.
 
-A signal that comes while Python itself starts or ends is Python's: it is counted apart, as `early or late`.
+Every fourth run starts Python and imports all that it needs, which takes most of its time; the others are forked from
+a process that has done so, and their signals fall into the work itself. A signal that comes while Python itself
+starts or ends is Python's: it is counted apart, as `early or late`.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
+import multiprocessing
 import os
 import random
 import signal
@@ -21,9 +25,13 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import h5py
 import numpy as np
@@ -36,6 +44,14 @@ from ptycho.demo import model_folder
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
 _MODULES = {verb.older_name: verb.module for verb in VERBS}
 _USERS = "notes.txt"
+_LONGEST_S = 300.0
+_COLD_EVERY = 4
+_WARM = multiprocessing.get_context("forkserver")
+# What the commands import on the way.
+_IMPORTED = (
+    "tensorflow keras numba h5py jinja2 rich.progress skimage.metrics scipy.fft scipy.ndimage "
+    "matplotlib.figure matplotlib.backends.backend_agg"
+).split()
 
 
 @dataclass(frozen=True)
@@ -46,17 +62,53 @@ class Command:
     arguments: tuple[str, ...]
     results: tuple[str, ...]
 
-    def start(self) -> subprocess.Popen[str]:
-        """Start it with the signals as a terminal leaves them, whatever this process inherited."""
-        return subprocess.Popen(
-            [sys.executable, "-c", _START, _MODULES[self.name], *self.arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"},
-        )
+    def run(
+        self, *, cold: bool = True, number: signal.Signals | None = None, delay_s: float = 0.0
+    ) -> tuple[int | None, str]:
+        """Run it, with a signal after a while; return its exit code, None if it did not end, and what it said."""
+        with tempfile.TemporaryDirectory() as name:
+            said = Path(name) / "said"
+            process, wait = (self._start if cold else self._fork)(said)
+            if number is not None:
+                time.sleep(delay_s)
+                with suppress(ProcessLookupError):
+                    os.kill(process, number)
+            return wait(), said.read_text(errors="replace")
+
+    def _start(self, said: Path) -> tuple[int, Callable[[], int | None]]:
+        with said.open("wb") as file:
+            words = [sys.executable, "-c", _START, _MODULES[self.name], *self.arguments]
+            process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=file)
+
+        def wait() -> int | None:
+            try:
+                return process.wait(_LONGEST_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                return None
+
+        return process.pid, wait
+
+    def _fork(self, said: Path) -> tuple[int, Callable[[], int | None]]:
+        process = _WARM.Process(target=_be, args=(_MODULES[self.name], self.arguments, said))
+        process.start()
+        # The fork itself is no part of the command.
+        while not said.exists() and process.is_alive():
+            time.sleep(0.001)
+
+        def wait() -> int | None:
+            process.join(_LONGEST_S)
+            code = process.exitcode
+            process.kill()
+            process.join()
+            return code
+
+        assert process.pid is not None  # it was started
+        return process.pid, wait
 
 
+# The signals as a terminal leaves them, whatever this process inherited.
 _START = """
 import importlib, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -64,6 +116,27 @@ for each in (signal.SIGTERM, signal.SIGHUP):
     signal.signal(each, signal.SIG_DFL)
 sys.exit(importlib.import_module(sys.argv[1]).main(sys.argv[2:]))
 """
+
+
+def _be(module: str, arguments: tuple[str, ...], said: Path) -> NoReturn:
+    """Be, in a process that was forked, what `_START` is in one of its own, with its words in the file `said`."""
+    code = 128 + signal.SIGINT
+    try:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for path, stream in ((os.devnull, 1), (said, 2)):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), stream)
+        code = importlib.import_module(module).main(arguments)
+    except KeyboardInterrupt:
+        # Before the command had set its handlers, or after it had put them back.
+        pass
+    except BaseException:  # noqa: BLE001  # whatever it is, it is what the command ended by
+        traceback.print_exc()
+        code = 1
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def commands(folder: Path) -> list[Command]:
@@ -167,25 +240,19 @@ def _ending(command: Command, number: signal.Signals, code: int, error: str) -> 
     return f"exit code {code}: {last}"
 
 
-def _try(command: Command, number: signal.Signals, delay: float, place: Path) -> list[str]:
+def _try(command: Command, number: signal.Signals, *, cold: bool, delay_s: float, place: Path) -> list[str]:
     before = _fingerprints(place, command)
-    with command.start() as process:
-        time.sleep(delay)
-        process.send_signal(number)
-        try:
-            _, error = process.communicate(timeout=120)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            return ["hang"]
-    ending = _ending(command, number, process.returncode, error)
+    code, error = command.run(cold=cold, number=number, delay_s=delay_s)
+    if code is None:
+        return ["hang"]
+    ending = _ending(command, number, code, error)
     return [ending, *_faults_of_files(place, command, before, number is signal.SIGKILL)]
 
 
-def _whole_run(command: Command, place: Path) -> tuple[float, list[str]]:
+def _whole_run(command: Command, place: Path, *, cold: bool) -> tuple[float, list[str]]:
     begun = time.perf_counter()
-    with command.start() as process:
-        _, error = process.communicate()
-    faults = [] if process.returncode == 0 else [f"exit code {process.returncode}: {error[-300:]}"]
+    code, error = command.run(cold=cold)
+    faults = [] if code == 0 else [f"exit code {code}: {error[-300:]}"]
     hidden = [path.name for path in place.iterdir() if path.name.startswith(".")]
     return time.perf_counter() - begun, faults + ([f"left {', '.join(hidden)}"] if hidden else [])
 
@@ -199,6 +266,8 @@ def main() -> int:
         "--only", nargs="+", default=list(_MODULES), choices=list(_MODULES), metavar="COMMAND"
     )
     arguments = parser.parse_args()
+    os.environ.update(CUDA_VISIBLE_DEVICES="-1", TF_CPP_MIN_LOG_LEVEL="3")
+    _WARM.set_forkserver_preload([*_MODULES.values(), *_IMPORTED])
     moments, n_faults = random.Random(arguments.seed), 0
     good = {"finished", "stopped", "early or late", "killed"}
     with tempfile.TemporaryDirectory() as name:
@@ -206,16 +275,21 @@ def main() -> int:
             place = Path(name) / command.name
             if command.name not in arguments.only:
                 continue
-            seconds, faults = _whole_run(command, place)
-            seconds = min(seconds, _whole_run(command, place)[0])
+            seconds, faults = {}, list[str]()
+            # The first fork waits for what all of them share.
+            for cold in (True, False, False):
+                seconds[cold], found = _whole_run(command, place, cold=cold)
+                faults += found
             for number in SIGNALS:
                 counted = Counter[str]()
-                for _ in range(arguments.each):
-                    counted.update(_try(command, number, moments.uniform(0.0, seconds), place))
+                for index in range(arguments.each):
+                    cold = index % _COLD_EVERY == 0
+                    delay_s = moments.uniform(0.0, seconds[cold])
+                    counted.update(_try(command, number, cold=cold, delay_s=delay_s, place=place))
                 faults += [kind for kind in counted if kind not in good]
                 told = ", ".join(f"{count} {kind}" for kind, count in sorted(counted.items()))
-                print(f"{command.name:19} {number.name:8} in {seconds:.1f} s: {told}", flush=True)
-            faults += _whole_run(command, place)[1]
+                print(f"{command.name:19} {number.name:8} in {seconds[False]:.1f} s: {told}", flush=True)
+            faults += _whole_run(command, place, cold=True)[1]
             n_faults += len(faults)
             print(f"{command.name:19} and then a whole run: {'; '.join(faults) or 'all is well'}", flush=True)
     return 1 if n_faults else 0
