@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import logging
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ptycho._checks import fields
+from ptycho._error_wording import in_words
 from ptycho.cli._errors import UsageError
 from ptycho.cli._logging import LEVELS
 from ptycho.cli._parser import ForeignFlags, Parser
@@ -17,6 +19,8 @@ from ptycho.cli._paths import check_output_file
 if TYPE_CHECKING:
     from ptycho.distributed import WorkerDevices
     from ptycho.refinement import RefinementSettings
+
+logger = logging.getLogger(__name__)
 
 Settings = TypeVar("Settings")
 
@@ -127,14 +131,19 @@ def add_memory(group: argparse._ActionsContainer) -> None:
     add_device_flag(group, several=True)
 
 
-def check_batch_memo(path: Path | None) -> None:
-    """Refuse a file that cannot be a memo."""
+def check_batch_memo(arguments: argparse.Namespace) -> None:
+    """Refuse a place where no memo can be; go without a file that is none, for it changes no result."""
+    path: Path | None = arguments.batch_memo
     if path is None:
         return
     from autobatch import BatchMemo
 
     check_output_file(path, overwrite=True)
-    BatchMemo(path, "").check()
+    try:
+        BatchMemo(path, "").check()
+    except (ValueError, OSError) as error:
+        logger.warning("batch sizes are neither recalled nor remembered: %s", in_words(error))
+        arguments.batch_memo = None
 
 
 def add_stitching(group: argparse._ActionsContainer) -> None:

@@ -49,7 +49,7 @@ class _Job:
 def run(arguments: argparse.Namespace) -> int:
     """Compare; the work of `main` once the arguments are parsed."""
     _check_usage(arguments)
-    _flags.check_batch_memo(arguments.batch_memo)
+    _flags.check_batch_memo(arguments)
     _sharding_flags.check_sharding(arguments)
     output, dump = _output_folder(arguments), _dump_folder(arguments)
     inputs = _named_inputs.named_inputs(arguments)

@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
     read = [path for _, path in inputs]
     output.check(read)
     before = Snapshot.of(read, but=output.path)
-    _flags.check_batch_memo(arguments.batch_memo)
+    _flags.check_batch_memo(arguments)
 
     from ptycho.models.devices import computing_on
 

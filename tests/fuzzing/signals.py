@@ -49,9 +49,9 @@ _COLD_EVERY = 4
 _WARM = multiprocessing.get_context("forkserver")
 # What the commands import on the way.
 _IMPORTED = (
-    "tensorflow keras numba h5py jinja2 rich.progress skimage.metrics scipy.fft scipy.ndimage "
-    "matplotlib.figure matplotlib.backends.backend_agg"
-).split()
+    "tensorflow", "keras", "numba", "h5py", "jinja2", "rich.progress", "skimage.metrics", "scipy.fft",
+    "scipy.ndimage", "matplotlib.figure", "matplotlib.backends.backend_agg",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

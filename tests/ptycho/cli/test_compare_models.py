@@ -600,7 +600,6 @@ def test_broken_scans_are_named_in_one_line(workplace, tmp_path, capsys, kind, w
         ({"--baseline_dir": None, "--arm": "a=.", "--baseline-debug-limit": 3}, "look into the baseline"),
         ({"--device": "GPU:7"}, "GPU:7"),
         ({"--batch-memo": "."}, "is a folder"),
-        ({"--batch-memo": __file__}, "is no memo of batch sizes"),
         ({"--batch-memo": "nowhere/sizes.json"}, "nowhere does not exist"),
     ],
 )
@@ -611,6 +610,21 @@ def test_wrong_use_is_one_sentence_and_exit_code_2(workplace, tmp_path, monkeypa
     assert words in error.splitlines()[-1]
     assert "Traceback" not in error
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.spec("CM-5.9")
+@pytest.mark.parametrize(
+    "content", ["[" * 100_000, '{"schema": "autobatch-memo-1", "entries": {"a": null}}', "mine"]
+)
+def test_a_memo_that_is_none_is_ignored_with_a_warning_and_left_alone(workplace, tmp_path, capsys, content):
+    memo = tmp_path / "memo.json"
+    memo.write_text(content)
+    words = [*_arguments(workplace, tmp_path / "out", **{"--batch-memo": memo}), "--dry-run"]
+    assert main(words) == 0
+    (warning,) = [line for line in capsys.readouterr().err.splitlines() if "no memo" in line]
+    assert warning.startswith("warning: batch sizes are neither recalled nor remembered: ")
+    assert f"{memo} is no memo of batch sizes" in warning
+    assert memo.read_text() == content
 
 
 @pytest.mark.spec("CM-2.11")

@@ -5,6 +5,7 @@ pixels are in `test_defects.py`, positions from another origin in `test_reconstr
 `test_compare.py`; bundles, canvases and memos of the same kinds with their readers.
 """
 
+import argparse
 import logging
 from dataclasses import replace
 
@@ -239,15 +240,20 @@ def test_the_genuine_intensity_is_named(siemens):
         read_scan(siemens / "failing-inputs" / "intensity_dark_subtracted.npz")
 
 
-def test_the_genuine_memos_are_no_tracebacks(siemens, tmp_path, caplog):
+def test_the_genuine_memos_are_ignored_with_a_warning(siemens, tmp_path, caplog):
     from autobatch import BatchMemo
     from autobatch.testing import FixedMemory
+    from ptycho.cli._flags import check_batch_memo
 
     for name in ("memo_deep_RecursionError.json", "memo_null_entry.json"):
         copy = tmp_path / name
         copy.write_bytes((siemens / "failing-inputs" / name).read_bytes())
         assert BatchMemo(copy, "key").recall(FixedMemory(1000)()) is None
-    assert "memo_deep_RecursionError.json" in caplog.text
+        arguments = argparse.Namespace(batch_memo=copy)
+        caplog.clear()
+        check_batch_memo(arguments)
+        assert arguments.batch_memo is None
+        assert f"neither recalled nor remembered: {copy} is no memo" in caplog.text
 
 
 @pytest.mark.parametrize(
