@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,10 @@ _FRC_CUTOFFS = {
     "frc_one_bit": "one_bit",
 }
 
+# What spreadsheets take for a formula, whatever quotes it: see `text_cell`.
+_FORMULA = re.compile(r"[\s']*[=+\-@\uff1d\uff0b\uff0d\uff20]|'*[\t\r\n]")
+_TO_QUOTE = re.compile('[",\r\n]')
+
 _Cells = tuple[str, float | None, float | None, float | None]
 
 
@@ -33,7 +37,7 @@ def metric_rows(arms: Iterable[ArmResult]) -> Iterator[list[str]]:
         for name, *numbers in _arm_rows(arm):
             cells = [_cell(number) for number in numbers]
             if any(cells):
-                yield [arm.label, name, *cells]
+                yield [text_cell(arm.label), name, *cells]
 
 
 def _arm_rows(arm: ArmResult) -> Iterator[_Cells]:
@@ -121,16 +125,34 @@ def frc_rows(label: str, frc: FrcCurves) -> Iterator[list[str]]:
     """Give the rows of `FRC_COLUMNS` for the curves of one arm."""
     columns = zip(frc.frequency, frc.amplitude.correlation, frc.phase.correlation, strict=True)
     for numbers in columns:
-        yield [label, *(_cell(number) for number in numbers)]
+        yield [text_cell(label), *(_cell(number) for number in numbers)]
 
 
 def _cell(number: float | None) -> str:
     return "" if number is None or np.isnan(number) else f"{number:.6f}"
 
 
+def text_cell(text: str) -> str:
+    """Return a text of a user's as a cell that a spreadsheet shows and never computes.
+
+    One that begins as a formula does gets an apostrophe before it. `text_of` takes it away again.
+    """
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def text_of(cell: str) -> str:
+    """Return the text that `text_cell` made a cell of."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
+def csv_line(cells: Sequence[str]) -> str:
+    """Return a line of a CSV file; Python's own writer leaves a carriage return unquoted, which ends a line too."""
+    quoted = (f'"{cell.replace(chr(34), 2 * chr(34))}"' if _TO_QUOTE.search(cell) else cell for cell in cells)
+    return ",".join(quoted) + "\n"
+
+
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Write a CSV file."""
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
+        file.write(csv_line(columns))
+        file.writelines(map(csv_line, rows))

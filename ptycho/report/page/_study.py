@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from ptycho.errors import DataError
 from ptycho.report.page._record import shown
 from ptycho.report.page._saved import SavedArm, SavedRun, read_run
 from ptycho.report.page._tables import CHANNELS
+from ptycho.report.tables import csv_line, text_cell
 
 Scalar = str | float | bool
 DOSE, FRAMES, SEED = "intensity_per_frame", "n_frames", "seed"
@@ -129,14 +128,11 @@ def _digest(run: SavedRun, role: str) -> str:
 def study_table(study: Study) -> str:
     """Return `study.csv`: a line a figure, with a column for run, scan, model and every setting that differs."""
     others = [name for name in study.varied if name not in _HEAD]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*_HEAD, *others, *_TAIL])
+    lines = [csv_line([*_HEAD, *others, *_TAIL])]
     for run in study.runs:
         settings = [_cell(run.factors.get(name)) for name in others]
-        for head, tail in _lines(run):
-            writer.writerow([*head, *settings, *tail])
-    return text.getvalue()
+        lines += [csv_line([*head, *settings, *tail]) for head, tail in _lines(run)]
+    return "".join(lines)
 
 
 def _lines(study_run: StudyRun) -> Iterator[tuple[list[str], list[str]]]:
@@ -144,7 +140,8 @@ def _lines(study_run: StudyRun) -> Iterator[tuple[list[str], list[str]]]:
     known = [_cell(factors.get(name)) for name in (FRAMES, DOSE, SEED)]
     fingerprints = {arm.label: model_fingerprint(study_run.run, arm) for arm in study_run.run.arms}
     for figure in study_run.run.figures:
-        head = [study_run.name, study_run.scan, figure.label, fingerprints.get(figure.label, ""), *known]
+        texts = study_run.name, study_run.scan, figure.label, fingerprints.get(figure.label, "")
+        head = [*map(text_cell, texts), *known]
         for channel in CHANNELS:
             value = getattr(figure, channel)
             if value is not None:
@@ -154,4 +151,4 @@ def _lines(study_run: StudyRun) -> Iterator[tuple[list[str], list[str]]]:
 def _cell(value: Scalar | None) -> str:
     if isinstance(value, bool) or value is None:
         return "" if value is None else str(value).lower()
-    return value if isinstance(value, str) else f"{value:.12g}"
+    return text_cell(value) if isinstance(value, str) else f"{value:.12g}"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ptycho.errors import DataError
 from ptycho.report.page._record import shown
-from ptycho.report.tables import FRC_COLUMNS, METRIC_COLUMNS
+from ptycho.report.tables import FRC_COLUMNS, METRIC_COLUMNS, text_of
 
 CHANNELS = ("amplitude", "phase", "value")
 _MOST_BYTES = 64 * 2**20
@@ -97,7 +97,7 @@ def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[list[str]]:
                         f"{path} has {len(row)} cells in line {rows.line_num} but must have {len(columns)}; copy it "
                         "again from the run that wrote it."
                     )
-                yield [shown(cell) for cell in row]
+                yield [shown(text_of(row[0])), *map(shown, row[1:])]
     except csv.Error as error:
         raise DataError(
             f"{path} is no CSV table ({error}); copy it again from the run that wrote it."

@@ -19,8 +19,10 @@ from ptycho.evaluation import ChannelPair, FrcCurve, compare_images
 from ptycho.evaluation.frc import compute_frc
 from ptycho.evaluation.similarity import multi_scale_ssim
 from ptycho.evaluation.verdict import Cause
-from ptycho.report import ArtifactOptions, _artifacts, artifact_bytes, write_artifacts
+from ptycho.report import ArtifactOptions, _artifacts, artifact_bytes, tables, write_artifacts
 from ptycho.report.names import ArmPrefixes, arm_prefixes
+from ptycho.report.page._record import shown
+from ptycho.report.page._tables import read_figures
 
 
 @pytest.fixture(scope="module")
@@ -512,3 +514,28 @@ def test_how_much_will_be_written_is_known_before(result, tmp_path, save_npz):
     archives = [path.stat().st_size for path in tmp_path.glob("reconstructions*.npz")]
     # An archive has a header of some hundred bytes for each array.
     assert expected <= sum(archives) <= expected + 20_000 * len(archives)
+
+
+FORMULAS = ["=cmd()", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "'=1", "''+1", "\r1", "\uff1d1"]
+
+
+@pytest.mark.spec("CM-9.1")
+def test_labels_that_a_spreadsheet_would_obey_are_shown_and_read_back(tmp_path):
+    arms = [made.model_arm(label) for label in FORMULAS]
+    options = ArtifactOptions(save_npz=False, save_npz_aligned=False)
+    write_artifacts(made.comparison(*arms), tmp_path, options=options)
+    cells = [f"'{label}" for label in FORMULAS]
+    for name in ("comparison_metrics.csv", "half_set_frc_curves.csv"):
+        assert list(dict.fromkeys(row[0] for row in _rows(tmp_path / name)[1:])) == cells
+    for label, prefixes in arm_prefixes(arms).items():
+        assert _rows(tmp_path / f"{prefixes.file}_frc_curves.csv")[1][0] == f"'{label}"
+    assert [tables.text_of(cell) for cell in cells] == FORMULAS
+    report = json.loads((tmp_path / "run_report.json").read_text())
+    assert [arm["label"] for arm in report["arms"]] == FORMULAS
+    figures = read_figures(tmp_path / "comparison_metrics.csv")
+    assert list(dict.fromkeys(figure.label for figure in figures)) == [shown(label) for label in FORMULAS]
+
+
+@pytest.mark.parametrize("label", ["PINN", "'tis", "lr=1e-3", "a-b", "", "'", "重建 +1"])
+def test_any_other_label_is_its_own_cell(label):
+    assert tables.text_cell(label) == tables.text_of(label) == label

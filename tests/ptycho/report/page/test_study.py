@@ -120,6 +120,13 @@ def test_the_table_has_a_line_a_figure_and_a_column_for_what_differs(study):
     assert list(rows[0])[-3:] == ["metric", "channel", "value"]
 
 
+def test_no_text_of_the_table_is_a_formula(tmp_path):
+    folder = saved_runs.write(tmp_path / "=1+1", made.comparison(saved_runs.scored(made.model_arm("=cmd()"))))
+    rows = list(csv.DictReader(io.StringIO(study_table(read_study([folder])))))
+    assert {(row["run"], row["model"]) for row in rows} == {("'=1+1", "'=cmd()")}
+    assert {row["value"][0] for row in rows if float(row["value"]) < 0} <= {"-"}
+
+
 def test_the_verdict_counts_runs(study):
     conditions, found = leads(study)
     assert conditions == ("1020", "102,000")
