@@ -90,13 +90,15 @@ def _warn_of_unit(positions_yx: np.ndarray, patch_size: int) -> None:
     if nearest_px < CLOSEST_PX:
         logger.warning(
             "neighbouring positions lie %.3g pixels apart (median), but a scan moves by at least half a pixel; if they "
-            "are in micrometres or nanometres, divide them by the size of the object's pixel",
+            "are in micrometres or nanometres, read them with `position_unit='um'` or `position_unit='nm'`, and with "
+            "`object_pixel_m` if the file does not tell the size of the object's pixel",
             nearest_px,
         )
     elif nearest_px > patch_size:
         logger.warning(
             "neighbouring positions lie %.4g pixels apart (median), but frames of %d pixels overlap only below that; "
-            "if they are in nanometres, divide them by the size of the object's pixel",
+            "if they are in nanometres, read them with `position_unit='nm'`, and with `object_pixel_m` if the file "
+            "does not tell the size of the object's pixel",
             nearest_px,
             patch_size,
         )
@@ -176,7 +178,8 @@ def _check_centring(sample: np.ndarray) -> None:
         share = _central_share(np.fft.fftshift(energy)), _central_share(energy)
         raise DataError(
             f"the frames have {share[0]:.0%} of their energy at the corners and {share[1]:.0%} in the middle, so the "
-            "DC term is not at pixel (N/2, N/2); apply numpy.fft.fftshift over their last two axes."
+            "DC term is not at pixel (N/2, N/2); read them with `dc='corner'`, or store numpy.fft.fftshift of them "
+            "over their last two axes."
         )
 
 

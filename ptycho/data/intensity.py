@@ -26,8 +26,8 @@ _MIN_CORRELATION = 0.8
 _EXPONENT = 1.5
 # The far field of the probe is followed where it is brightest: elsewhere the object scatters more light than it.
 _BRIGHTEST = 0.2
-_ROOT = "store numpy.sqrt of the frames"
-_CLIPPED_ROOT = "store numpy.sqrt(numpy.clip(frames, 0, None))"
+_ROOT = "read them with `values='intensity'`, or store numpy.sqrt of the frames"
+_CLIPPED_ROOT = "read them with `values='intensity'`, or store numpy.sqrt(numpy.clip(frames, 0, None))"
 
 
 def check_not_intensity(sample: ScanData) -> None:

@@ -7,6 +7,13 @@ from ptycho.errors import DataError
 from ptycho.models.predictor import PatchPredictor
 
 
+def _or_cropped(side: int, wanted: int) -> str:
+    """Return how frames of `side` pixels can be given the size that is `wanted`, if they can."""
+    if wanted > side:
+        return ""
+    return f", or read the scan with `crop={wanted}` (pixel size, probe and positions follow)"
+
+
 def check_crop_fits(crop_size: int, patch_size: int) -> None:
     """Refuse a crop that is larger than the frames.
 
@@ -49,7 +56,7 @@ def check_fits(model: PatchPredictor, scan: ScanData) -> None:
         raise DataError(
             f"the scan has frames of {scan.patch_size}x{scan.patch_size} pixels but the "
             f"{model.name} was trained on {model.patch_size}x{model.patch_size}; "
-            "use a model of the same size, or crop the frames."
+            f"use a model of the same size{_or_cropped(scan.patch_size, model.patch_size)}."
         )
     model.description.check_crop_fits(scan.patch_size)
     # A group is drawn from the neighbours of a scan point, itself left out.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 
@@ -69,7 +70,7 @@ def parts_of(scan: ScanData, name: str) -> Parts:
     }
     return Parts(
         files=(name,),
-        frames=FrameStack.of_array(name, scan.amplitude).squared(),
+        frames=replace(FrameStack.of_array(name, scan.amplitude), are_amplitudes=True),
         bad_pixels=None if scan.mask is None else ~scan.mask,
         positions_yx=scan.positions_yx,
         position_unit="px",

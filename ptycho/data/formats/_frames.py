@@ -30,7 +30,9 @@ class FrameStack:
         Where they come from, for messages.
     shape : (n, rows, columns)
     blocks : callable
-        Returns an iterator over ``(number of the first frame, counts (m, rows, columns))`` in order.
+        Returns an iterator over ``(number of the first frame, values (m, rows, columns))`` in order, as stored.
+    are_amplitudes : bool
+        Whether these values are amplitudes, and their squares the counts.
     dark : (rows, columns), optional
         Background that is subtracted.
     flat : (rows, columns), optional
@@ -50,6 +52,7 @@ class FrameStack:
     name: str
     shape: tuple[int, int, int]
     blocks: Callable[[], Iterator[tuple[int, np.ndarray]]]
+    are_amplitudes: bool = False
     dark: np.ndarray | None = None
     flat: np.ndarray | None = None
     bin: int = 1
@@ -154,8 +157,11 @@ class FrameStack:
 
     def counted_last(self) -> FrameStack:
         """Return the frames of a stack (rows, columns, n), which is read into memory for it."""
-        whole = np.concatenate([counts for _, counts in self.blocks()])
-        return FrameStack.of_array(self.name, np.moveaxis(whole, -1, 0))
+        whole = np.concatenate([values for _, values in self.blocks()])
+        return self._of_values(np.moveaxis(whole, -1, 0))
+
+    def _of_values(self, values: np.ndarray) -> FrameStack:
+        return replace(FrameStack.of_array(self.name, values), are_amplitudes=self.are_amplitudes)
 
     def by_raster(self, axes: str) -> FrameStack:
         """Return the frames of an array of four axes row by row of its raster, read into memory where they are not so.
@@ -173,7 +179,7 @@ class FrameStack:
             return self
         whole = np.concatenate([counts for _, counts in self.blocks()]).reshape(*self.raster, *self.shape[1:])
         order = [axes.index("y"), axes.index("x"), *(at for at, axis in enumerate(axes) if axis == "q")]
-        return FrameStack.of_array(self.name, whole.transpose(order))
+        return self._of_values(whole.transpose(order))
 
     def chosen(self, taken: np.ndarray) -> FrameStack:
         """Return the frames that are `taken`, (n,) bool."""
@@ -195,18 +201,14 @@ class FrameStack:
             raster=None,
         )
 
-    def squared(self) -> FrameStack:
-        """Return the counts of frames that hold amplitudes."""
-
-        def blocks() -> Iterator[tuple[int, np.ndarray]]:
-            for start, amplitudes in self.blocks():
-                yield start, amplitudes.astype(np.float64) ** 2
-
-        return replace(self, blocks=blocks)
+    def counts(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield what `blocks` yields, as counts."""
+        for start, values in self.blocks():
+            yield start, values.astype(np.float64) ** 2 if self.are_amplitudes else values
 
     def sample(self, n_frames: int) -> np.ndarray:
-        """Return the first frames as they are stored, at most `n_frames`, (k, rows, columns)."""
-        return next(iter(self.blocks()))[1][:n_frames]
+        """Return the counts of the first frames, at most `n_frames`, (k, rows, columns)."""
+        return next(self.counts())[1][:n_frames]
 
     @property
     def side(self) -> int:
@@ -272,7 +274,7 @@ def amplitude_and_mask(
     amplitude = np.empty((wanted.size, side, side), np.float32)
     marks = _standing_marks(stack, bad, crop)
     always_negative, n_negative = np.ones((side * stack.bin, side * stack.bin), bool), 0
-    for start, block in stack.blocks():
+    for start, block in stack.counts():
         rows = np.flatnonzero((wanted >= start) & (wanted < start + len(block)))
         if not rows.size:
             continue

@@ -95,8 +95,9 @@ def with_frames_changed(
     if stack is None:
         return parts
     stack = _corrected(stack, settings, sources)
-    if _values(stack, settings, guessing=guessing) == "amplitude":
-        stack = stack.squared()
+    values = settings.values or (_guessed_values(stack) if guessing else None)
+    if values is not None:
+        stack = replace(stack, are_amplitudes=values == "amplitude")
     bad = _union(parts.bad_pixels, mask, stack.shape[1:])
     for turn in _turns(stack, settings, guessing=guessing):
         stack = stack.turned(turn)
@@ -228,9 +229,7 @@ def _corrected(stack: FrameStack, settings: ImportSettings, sources: Sources) ->
     return replace(stack, **images)
 
 
-def _values(stack: FrameStack, settings: ImportSettings, *, guessing: bool) -> str:
-    if settings.values is not None or not guessing:
-        return settings.values or "intensity"
+def _guessed_values(stack: FrameStack) -> str:
     sample = stack.sample(_SAMPLE_FRAMES)
     if sample.dtype.kind != "f":
         return "intensity"

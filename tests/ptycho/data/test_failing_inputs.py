@@ -78,7 +78,7 @@ def test_frames_of_usual_brightness_set_the_scale_as_ever(scan):
 @pytest.mark.parametrize(
     ("factor", "words"),
     [
-        (0.005, "divide them by the size of the object's pixel"),
+        (0.005, "in micrometres or nanometres, read them with"),
         (64.0, "if they are in nanometres"),
         (1.0, None),
     ],
