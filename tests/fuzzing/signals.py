@@ -7,7 +7,7 @@ files are untouched, that nothing hidden is left (but by SIGKILL), and that the 
 ended, by its exit code too. At the end a run without a signal has to succeed and leave nothing hidden. One line for
 each command and signal; exit code 1 if any fails.
 
-Every fourth run starts Python and imports all that it needs, which takes most of its time; the others are forked from
+Every tenth run starts Python and imports all that it needs, which takes most of its time; the others are forked from
 a process that has done so, and their signals fall into the work itself. A signal that comes while Python itself
 starts or ends is Python's: it is counted apart, as `early or late`.
 """
@@ -45,7 +45,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
 _MODULES = {verb.older_name: verb.module for verb in VERBS}
 _USERS = "notes.txt"
 _LONGEST_S = 300.0
-_COLD_EVERY = 4
+_COLD_EVERY = 10
 _WARM = multiprocessing.get_context("forkserver")
 # What the commands import on the way.
 _IMPORTED = (
