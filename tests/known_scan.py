@@ -76,13 +76,9 @@ def make_known_scan(*, n: int = 12, side: int = 16, seed: int = 3) -> KnownScan:
 def patches(image: np.ndarray, centres: np.ndarray, side: int) -> np.ndarray:
     """Return the patches under `centres`, whose pixel side/2 is at the centre, by cubic interpolation."""
     steps = np.arange(side) - side // 2
-    found = []
-    for y, x in centres:
-        grid = np.meshgrid(y + steps, x + steps, indexing="ij")
-        found.append(
-            map_coordinates(image.real, grid, order=3) + 1j * map_coordinates(image.imag, grid, order=3)
-        )
-    return np.stack(found)
+    rows, columns = (centres[:, axis, np.newaxis] + steps for axis in (0, 1))
+    grid = np.broadcast_arrays(rows[:, :, np.newaxis], columns[:, np.newaxis, :])
+    return map_coordinates(image.real, grid, order=3) + 1j * map_coordinates(image.imag, grid, order=3)
 
 
 def forward(image: np.ndarray, probe: np.ndarray, centres: np.ndarray) -> np.ndarray:
@@ -97,11 +93,14 @@ def correlation(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.sum(first * second) / np.sqrt(np.sum(first**2) * np.sum(second**2)))
 
 
+HALF_PIXEL_NEIGHBOURS = [(y, x) for y in (-0.5, 0, 0.5) for x in (-0.5, 0, 0.5) if y or x]
+
+
 def assert_forward_model_agrees(scan, expected: np.ndarray, *, least: float = 0.9999) -> None:
     """Object, probe and positions of `scan` explain `expected`, and better than at any half-pixel neighbour."""
     right = correlation(forward(scan.object_guess, scan.probe, scan.positions_yx), expected)
     assert right >= least
-    for shift in ((0.5, 0), (-0.5, 0), (0, 0.5), (0, -0.5)):
+    for shift in HALF_PIXEL_NEIGHBOURS:
         assert (
             correlation(forward(scan.object_guess, scan.probe, scan.positions_yx + shift), expected) < right
         )

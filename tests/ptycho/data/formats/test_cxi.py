@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 
 import h5py
@@ -190,21 +189,6 @@ def test_a_result_of_pynx_is_turned_upside_down(tmp_path, known):
     np.testing.assert_allclose(found.positions_yx, known.positions_yx, atol=1e-6)
     expected = forward(known.image, known.modes[1], known.positions_yx)
     assert_forward_model_agrees(_Explained(found), expected)
-
-
-@pytest.mark.parametrize("name", ["standard.cxi", "basis_x_positive.cxi"])
-def test_what_cdtools_wrote_gives_the_figures_that_are_expected(peer_files, name):
-    expected = json.loads((peer_files / "expected.json").read_text())[f"cdtools-0.3.2/{name}"]
-    truth = np.load(peer_files / "truth.npz")
-    scan = read_scan(peer_files / "cdtools-0.3.2" / name)
-    np.testing.assert_allclose(scan.positions_yx[0], expected["first_position_yx"], atol=1e-3)
-    np.testing.assert_allclose(scan.positions_yx[-1], expected["last_position_yx"], atol=1e-3)
-    shifted = scan.positions_yx + expected["shift_to_truth_frame_yx"]
-    np.testing.assert_allclose(shifted, truth["positions_yx"], atol=1e-3)
-    assert scan.geometry.object_pixel_m * 1e9 == pytest.approx(expected["object_pixel_nm"], rel=1e-6)
-    sums = np.where(truth["bad"], 0, truth["counts"]).sum(axis=(1, 2))
-    np.testing.assert_allclose(scan.frame_energies, sums, rtol=1e-5)
-    np.testing.assert_array_equal(scan.mask, ~truth["bad"])
 
 
 def test_a_dead_link_is_named_with_what_is_missing(tmp_path, known):

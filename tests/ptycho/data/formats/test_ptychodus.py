@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 
 import h5py
@@ -13,7 +12,6 @@ from peer_writers import CENTRE_YX, pinn_members, write_frames, write_product, w
 
 from ptycho.data import (
     ImportSettings,
-    consistent_probe,
     detect_format,
     read_npz,
     read_reconstruction,
@@ -189,56 +187,3 @@ def test_what_does_not_fit_is_named(tmp_path, known, key, value, message):
         file[key].attrs.update(attributes)
     with pytest.raises(DataError, match=message):
         read_scan(tmp_path / "product.h5")
-
-
-SCANS = {
-    "ptychodus-1.7.0/training.h5": "ptychodus-1.7.0/training.h5",
-    "ptychodus-1.7.0/ptychopinn_training.npz": "ptychodus-1.7.0/ptychopinn_training.npz",
-    "ptychodus-1.7.0/diffraction.h5": "ptychodus-1.7.0/product.h5",
-    "ptychodus-1.7.0/product.h5": "ptychodus-1.7.0/product.h5",
-}
-
-
-@pytest.mark.parametrize("name", SCANS)
-def test_what_ptychodus_wrote_gives_the_figures_that_are_expected(peer_files, name):
-    expected = json.loads((peer_files / "expected.json").read_text())[SCANS[name]]
-    truth = np.load(peer_files / "truth.npz")
-    scan = read_scan(peer_files / name)
-    np.testing.assert_allclose(scan.positions_yx[0], expected["first_position_yx"], atol=1e-3)
-    np.testing.assert_allclose(scan.positions_yx[-1], expected["last_position_yx"], atol=1e-3)
-    np.testing.assert_allclose(scan.positions_yx, truth["positions_yx"], atol=1e-3)
-    pixel = scan.geometry and scan.geometry.object_pixel_m * 1e9
-    assert pixel == (
-        pytest.approx(expected["object_pixel_nm"], rel=1e-6) if "object_pixel_nm" in expected else None
-    )
-    np.testing.assert_allclose(
-        scan.frame_energies, np.where(truth["bad"], 0, truth["counts"]).sum(axis=(1, 2)), rtol=1e-5
-    )
-    assert scan.frame_energies[0] == pytest.approx(39_690, rel=1e-6)
-    np.testing.assert_array_equal(scan.mask, ~truth["bad"])
-    assert_forward_model_agrees(scan, forward(truth["object"], truth["probe"][0], truth["positions_yx"]))
-
-
-@pytest.mark.parametrize("name", ["positions.csv", "positions.txt"])
-def test_what_ptychodus_wrote_as_a_table_agrees_with_its_frames(peer_files, name):
-    truth = np.load(peer_files / "truth.npz")
-    folder = peer_files / "ptychodus-1.7.0"
-    scan = read_scan(
-        folder / "diffraction.h5",
-        partners=[folder / name],
-        importing=ImportSettings(object_pixel_m=float(truth["pixel_m"])),
-    )
-    expected = truth["positions_yx"] - truth["positions_yx"].min(axis=0) + 32
-    np.testing.assert_allclose(scan.positions_yx, expected, atol=1e-3)
-    assert consistent_probe(scan) is scan
-
-
-@pytest.mark.parametrize(
-    "name", ["product.h5", "product_keys_of_2024.h5", "training.h5", "ptychopinn_training.npz"]
-)
-def test_what_ptychodus_reconstructed_is_read(peer_files, name):
-    truth = np.load(peer_files / "truth.npz")
-    found = read_reconstruction(peer_files / "ptychodus-1.7.0" / name)
-    np.testing.assert_array_equal(found.object, truth["object"])
-    np.testing.assert_array_equal(found.probe, truth["probe"][0])
-    np.testing.assert_allclose(found.positions_yx, truth["positions_yx"], atol=1e-3)
