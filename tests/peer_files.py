@@ -91,7 +91,7 @@ def _ptylab_result(known):
     return {
         "object": known.image[None, None, None, None],
         "probe": known.modes[None, None, :, None],
-        "encoder_corrected": known.metres_about(),
+        "encoder_corrected": (known.positions_yx - np.array(known.image.shape) // 2) * known.pixel_m,
         "dxp": known.pixel_m,
     }
 
@@ -113,7 +113,7 @@ def _cdtools(known):
         "probe": known.modes,
         "obj_basis": basis,
         "translations": known.positions_yx @ basis.T,
-        "state_dict/min_translation": np.zeros(2),
+        "state_dict/min_translation": np.full(2, known.side / 2),
     }
 
 

@@ -7,8 +7,9 @@ from fuzzing.__main__ import faults
 from fuzzing.watched import Watch, one
 
 SEED = 12
-# Positions that are times, without an axis, or of other frames; a place of the object with millions of entries.
-FOUND = {"scan": [490], "HDF5": [290, 677, 768]}
+# Positions that are times, without an axis, or of other frames; a place of the object with millions of entries, and one
+# in a file that no file has.
+FOUND = {"scan": [490], "HDF5": [118, 290, 677, 768]}
 INPUTS = {
     "scan": 12,
     "tike": 12,

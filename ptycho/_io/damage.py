@@ -26,5 +26,5 @@ DAMAGE = (
     TypeError,
     ValueError,
 )
-# h5py.
-HDF5_DAMAGE = (OSError, KeyError, ValueError, TypeError, RuntimeError)
+# h5py. OverflowError: a place in the file that no file can have.
+HDF5_DAMAGE = (OSError, KeyError, ValueError, TypeError, RuntimeError, OverflowError)

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 from peer_files import WRITERS
 
-from ptycho.data import read_reconstruction, read_scan
+from ptycho.comparison import load_arm
+from ptycho.data import ScanData, read_reconstruction, read_scan, with_reconstruction
 from ptycho.errors import DataError
 
 # A number of damaged copies of each file; more of them take minutes.
 COPIES = 20
+RESULTS_ALONE = ("ptyr", "ptylab_result", "cdtools", "mat")
+RESULTS = (*RESULTS_ALONE, "product", "training", "pinn")
 
 
 def _damaged(content: bytes, rng: np.random.Generator) -> bytes:
@@ -33,9 +36,22 @@ def _refusal(read, path) -> str | None:
 @pytest.mark.parametrize("name", WRITERS)
 def test_what_is_damaged_here_is_read_whole(tmp_path, known, name):
     path = WRITERS[name](tmp_path, known)
-    results = ("ptyr", "ptylab_result", "cdtools", "mat")
-    found = read_reconstruction(path) if name in results else read_scan(path, plausibility=False)
+    found = read_reconstruction(path) if name in RESULTS_ALONE else read_scan(path, plausibility=False)
     assert len(found.positions_yx) == 12
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_what_holds_object_and_probe_is_an_arm_and_an_object(tmp_path, known, name):
+    path = WRITERS[name](tmp_path, known)
+    scan = ScanData(
+        amplitude=np.sqrt(known.clean), positions_yx=known.positions_yx + (7, -3), probe=known.modes[1]
+    )
+    image = load_arm(path, "theirs", scan=scan).image
+    np.testing.assert_allclose(image.values, known.image, rtol=1e-6)
+    np.testing.assert_allclose(image.origin_yx, (7, -3), atol=1e-5)
+    np.testing.assert_array_equal(
+        with_reconstruction(scan, read_reconstruction(path)).object_guess, image.values
+    )
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
