@@ -112,9 +112,11 @@ def report_of(found: Inspection) -> Iterator[str]:
         yield from _scan(found.scan, found.figures)
     yield from _said("notes", found.notes)
     yield from _said("doubts", found.doubts)
-    if found.refusal is not None:
+    # What would read it says all that its refusal does.
+    is_guided = found.scan is None and found.layout is None and found.flags and not found.is_finished
+    if found.refusal is not None and not is_guided:
         yield f"refused: {found.refusal}"
-    if found.scan is None and found.layout is None and found.flags and not found.is_finished:
+    if is_guided:
         yield f"to read it, if its datasets are what their names say: {found.flags}"
         yield from (f"  and {lacking}" for lacking in found.lacking)
     elif found.scan is not None and not found.doubts and found.refusal is None:
