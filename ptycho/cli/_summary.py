@@ -47,6 +47,8 @@ def print_runs(result: ComparisonResult, files: Sequence[Path]) -> None:
 def _print_runs(console: Console, result: ComparisonResult, files: Sequence[Path]) -> None:
     if any(arm.consistency is not None for arm in result.arms):
         console.print(_consistency_table(result))
+    if any(arm.familiarity is not None for arm in result.arms):
+        console.print(_familiarity_table(result))
     if any(arm.verdict is not None for arm in result.arms):
         console.print(_verdict_table(result))
     if any(arm.refinement is not None for arm in result.arms):
@@ -159,6 +161,23 @@ def _consistency_table(result: ComparisonResult) -> Table:
     return table
 
 
+def _familiarity_table(result: ComparisonResult) -> Table:
+    """Show how like the scan is to what each model was trained on."""
+    table = _table("scan beside the training's", "dose", "light differs by", "probe overlap", "word")
+    for arm in result.arms:
+        found = arm.familiarity
+        if found is None:
+            continue
+        table.add_row(
+            arm.label,
+            "-" if found.dose_ratio is None else f"x {found.dose_ratio:.3g}",
+            "-" if found.light_distance is None else f"{found.light_distance:.2f}",
+            "-" if found.probe_overlap is None else f"{found.probe_overlap:.3f}",
+            found.word,
+        )
+    return table
+
+
 def _verdict_table(result: ComparisonResult) -> Table:
     """Show chi² over what counting noise leaves (1 at best), and R-factors over the noise's."""
     table = _table("verdict of the frames", "chi² image", "chi² patches", "R image", "R patches", "suspect")
@@ -265,8 +284,8 @@ def _notes(result: ComparisonResult) -> list[str]:
                 else " Nothing else says where its image lies, so it stands in the middle."
             )
             notes.append(f"{arm.label} was not registered: {arm.registration.failure}.{left}")
-        if arm.strange_probe is not None:
-            notes.append(f"{arm.label} may be wrong here: {arm.strange_probe}.")
+        if arm.familiarity is not None and arm.familiarity.sentence is not None:
+            notes.append(f"{arm.label} may be wrong here: {arm.familiarity.sentence}.")
     labels: dict[str, list[str]] = {}
     for arm in result.arms:
         for note in _notes_of(arm):

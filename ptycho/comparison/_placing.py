@@ -23,11 +23,11 @@ from ptycho.evaluation import (
     Verdict,
     measure_consistency,
     pass_verdict,
-    probe_overlap,
 )
 from ptycho.image.cropping import Rectangle
 from ptycho.image.placed import PlacedImage
 from ptycho.image.registration import Registration, register
+from ptycho.models import Familiarity, FrameStatistics, familiarity_of, frame_statistics
 from ptycho.reconstruction import HalfSets, judge_constant, judge_image
 from ptycho.refinement import RefinementSettings
 
@@ -103,18 +103,25 @@ class Placer:
             verdict=verdict,
             mean_centred=made.mean_centred if self.settings.metric_convention == "ptychopinn" else None,
             inference=made.inference,
-            probe_overlap=self._probe_overlap(arm),
             refinement=made.refinement,
             assumptions=arm.assumptions,
             place_known=made.image.origin_yx is not None or registration is None or registration.plausible,
             seconds=seconds | made.seconds,
         )
 
-    def _probe_overlap(self, arm: Arm) -> float | None:
-        probe = arm.training_probe
-        if probe is None or probe.shape != self.scan.probe.shape or not probe.any():
+    @cached_property
+    def _frames(self) -> FrameStatistics:
+        """What the frames of the scan have in common; for all arms alike."""
+        return frame_statistics(self.scan)
+
+    def familiarity(self, arm: Arm) -> Familiarity | None:
+        """Return how like the scan is to what a model was trained on; None for an image that came as it is."""
+        model = arm.trained_model
+        if model is None:
             return None
-        return probe_overlap(self.scan.probe, probe)
+        return familiarity_of(
+            self._frames, self.scan.probe, training_frames=model.training_frames, training_probes=model.probes
+        )
 
     def _registration(self, arm: Arm, image: PlacedImage, placed: PlacedImage) -> Registration | None:
         if self.truth is None or not self._wants_registration(arm, image):
@@ -213,12 +220,12 @@ class _Making:
 
     def as_made(self) -> ArmResult:
         """Make the image."""
-        placer = self._placer
-        self._made = self._arm.make_image(placer.scan, placer.settings, placer.progress)
-        result = placer.result(self._arm, self._made)
-        if result.strange_probe is not None:
-            logger.warning("%s may be wrong here: %s", result.label, result.strange_probe)
-        return result
+        arm, placer = self._arm, self._placer
+        familiarity = placer.familiarity(arm)
+        if familiarity is not None:
+            _log(arm.label, familiarity)
+        self._made = arm.make_image(placer.scan, placer.settings, placer.progress)
+        return replace(placer.result(arm, self._made), familiarity=familiarity)
 
     def refined(self) -> ArmResult:
         """Improve the image by the frames."""
@@ -233,6 +240,14 @@ class _Making:
         self._made = None
         arm = RefinedArm(label=label, run=run, made_of=self._arm.assumptions)
         return placer.result(arm, arm.make_image(placer.scan, placer.settings, placer.progress))
+
+
+def _log(label: str, familiarity: Familiarity) -> None:
+    """Say before anything is predicted whether the model knows such scans."""
+    if familiarity.sentence is not None:
+        logger.warning("%s may be wrong here: %s", label, familiarity.sentence)
+    else:
+        logger.info("%s: the scan beside those of its training: %s", label, familiarity.word)
 
 
 def labels_of(arm: Arm, settings: ComparisonSettings) -> list[str]:

@@ -174,8 +174,8 @@ class Arm(ABC):
         return ()
 
     @property
-    def training_probe(self) -> np.ndarray | None:
-        """The illumination (N, N) complex64 that a model was trained with, where it is known."""
+    def trained_model(self) -> PatchPredictor | None:
+        """What predicts the patches; None for an image that came as it is."""
         return None
 
     def refinement_in(self, wanted: RefinementSettings | None) -> RefinementSettings | None:
@@ -310,9 +310,9 @@ class ModelArm(Arm):
         return self.model.assumptions
 
     @property
-    def training_probe(self) -> np.ndarray | None:
-        """The illumination (N, N) complex64 of the training; None if its file does not say."""
-        return self.model.probe
+    def trained_model(self) -> PatchPredictor:
+        """What predicts the patches."""
+        return self.model
 
     def refinement_in(self, wanted: RefinementSettings | None) -> RefinementSettings | None:
         """Return how the image is to be improved by the frames, None if it is not."""

@@ -16,12 +16,10 @@ from ptycho.evaluation import FrcCurves, ImageMetrics, SelfConsistency, Verdict
 from ptycho.image.cropping import Rectangle
 from ptycho.image.placed import PlacedImage
 from ptycho.image.registration import Registration
+from ptycho.models.familiarity import Familiarity
 from ptycho.models.networks import ModelKind
 from ptycho.reconstruction import InferenceRun
 from ptycho.refinement import RefinementRun
-
-# Down to here the figures of the demo's networks hold (docs/metrics.md).
-SAME_PROBE_ABOVE = 0.9
 
 FailureKind = Literal["failed", "stopped", "not_scored", "unreliable"]
 
@@ -109,9 +107,8 @@ class ArmResult:
         The image as PtychoPINN places it, centred on the mean position; only for its metric convention.
     inference : InferenceRun or None
         How a model's batches went.
-    probe_overlap : float or None
-        How far the scan's probe is the one that the model was trained with, 1 for the same
-        (`ptycho.evaluation.probe_overlap`); None where the latter is not known.
+    familiarity : Familiarity or None
+        How like the scan is to what the model was trained on; None for an image that came as it is, and a refined one.
     refinement : RefinementRun or None
         How the frames improved an image; None for one as it was made.
     assumptions : tuple of str
@@ -135,7 +132,7 @@ class ArmResult:
     verdict: Verdict | None = None
     mean_centred: np.ndarray | None = None
     inference: InferenceRun | None = None
-    probe_overlap: float | None = None
+    familiarity: Familiarity | None = None
     refinement: RefinementRun | None = None
     assumptions: tuple[str, ...] = ()
     place_known: bool = True
@@ -169,14 +166,9 @@ class ArmResult:
         return None if self.consistency is None else self.consistency.half_set_frc
 
     @property
-    def strange_probe(self) -> str | None:
-        """Why the model may not know what to make of this scan's probe."""
-        if self.probe_overlap is None or self.probe_overlap >= SAME_PROBE_ABOVE:
-            return None
-        return (
-            f"it was trained with another probe: the overlap with that of this scan is {self.probe_overlap:.2f}, where "
-            "1 is the same"
-        )
+    def probe_overlap(self) -> float | None:
+        """How far the scan's probe is one that the model was trained with, 1 for the same; None if none is known."""
+        return None if self.familiarity is None else self.familiarity.probe_overlap
 
     @property
     def collapsed(self) -> str | None:

@@ -8,6 +8,10 @@ from ptycho.models.bundle import save_bundle as save_bundle
 from ptycho.models.description import InputScaling as InputScaling
 from ptycho.models.description import NetworkDescription as NetworkDescription
 from ptycho.models.devices import computing_on as computing_on
+from ptycho.models.familiarity import Familiarity as Familiarity
+from ptycho.models.familiarity import FrameStatistics as FrameStatistics
+from ptycho.models.familiarity import familiarity_of as familiarity_of
+from ptycho.models.familiarity import frame_statistics as frame_statistics
 from ptycho.models.loading import ModelSource as ModelSource
 from ptycho.models.loading import is_model as is_model
 from ptycho.models.loading import load_model as load_model

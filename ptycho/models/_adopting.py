@@ -58,7 +58,7 @@ def as_trainable(model: PatchModel) -> PatchModel:
     rng = np.random.default_rng(0)
     for role, layer in _convolutions(network).items():
         layer.set_weights(_widened(theirs.get(role), role, layer.get_weights(), rng))
-    adopted = PatchModel(network, architecture, model.probe, model.training)
+    adopted = PatchModel(network, architecture, model.probes, model.training)
     _check_same(model, adopted)
     return adopted
 

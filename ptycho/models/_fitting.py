@@ -18,6 +18,7 @@ from ptycho.models._examples import Examples
 from ptycho.models._holding_out import split
 from ptycho.models._journal import Journal
 from ptycho.models._record import conditions_of, data_fingerprint, training_record
+from ptycho.models.familiarity import distinct_probes
 from ptycho.models.networks import Architecture, build_network
 from ptycho.models.patch_model import PatchModel, collapse_reason
 from ptycho.models.physics import FarField, poisson_deviance
@@ -80,7 +81,7 @@ def fit(
     plain = build_network(architecture)
     plain.set_weights(network.get_weights())
     record = training_record(settings, course.history, scans, fingerprints, origin)
-    model = PatchModel(plain, architecture, examples.probes[0], record)
+    model = PatchModel(plain, architecture, distinct_probes(examples.probes), record)
     return TrainingResult(model, course.history, _collapse(model, validation), interrupted)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from ptycho._version import __version__
 from ptycho.data.scan import ScanData
+from ptycho.models.familiarity import frame_statistics
 
 if TYPE_CHECKING:
     from ptycho.models.networks import Architecture
@@ -76,7 +77,12 @@ def training_record(
         "epochs_run": len(history.get("loss", [])),
         "best_validation_loss": min(history.get("val_loss", []), default=None),
         "scans": [
-            {"n_frames": scan.n_frames, "data_sha256": fingerprint, **file}
+            {
+                "n_frames": scan.n_frames,
+                "data_sha256": fingerprint,
+                "frames": frame_statistics(scan).as_dict(),
+                **file,
+            }
             for scan, fingerprint, file in zip(scans, fingerprints, _files(origin, len(scans)), strict=True)
         ],
         "started_from": origin.start,

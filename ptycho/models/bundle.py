@@ -1,9 +1,9 @@
-"""A trained model as a folder of plain data: JSON, Keras weights and the probe.
+"""A trained model as a folder of plain data: JSON, Keras weights and the probes.
 
 The network is rebuilt from `Architecture` and filled with numbers, so loading runs nothing from the files.
 
 ``bundle.json`` (schema version, architecture, training record), ``network.weights.h5`` (Keras weights) and,
-if known, ``probe.npy``.
+if known, ``probes.npy``; in schema version 1 ``probe.npy``, that of the first scan alone.
 """
 
 from __future__ import annotations
@@ -27,11 +27,13 @@ from ptycho.models._untrusted import Numbers, open_hdf5
 from ptycho.models.networks import Architecture, build_network, outline_network
 from ptycho.models.patch_model import PatchModel
 
-SCHEMA_VERSION = 1
-_DESCRIPTION, _WEIGHTS, _PROBE = "bundle.json", "network.weights.h5", "probe.npy"
+SCHEMA_VERSION = 2
+_READ_VERSIONS = (1, SCHEMA_VERSION)
+_DESCRIPTION, _WEIGHTS, _PROBES = "bundle.json", "network.weights.h5", "probes.npy"
+_FIRST_PROBE = "probe.npy"
 # A description and the record of a training of thousands of epochs.
 _MAX_DESCRIPTION_BYTES = 16 << 20
-BUNDLE_FILES = (_DESCRIPTION, _WEIGHTS, _PROBE)
+BUNDLE_FILES = (_DESCRIPTION, _WEIGHTS, _PROBES, _FIRST_PROBE)
 
 
 def is_bundle(folder: str | os.PathLike[str]) -> bool:
@@ -79,8 +81,8 @@ def save_bundle(folder: str | os.PathLike[str], model: PatchModel) -> None:
     }
     with staged_files(folder, replaces=BUNDLE_FILES, last=_DESCRIPTION) as parts:
         (parts / _WEIGHTS).write_bytes(weights_file(model.network))
-        if model.probe is not None:
-            np.save(parts / _PROBE, model.probe)
+        if model.probes is not None:
+            np.save(parts / _PROBES, model.probes)
         (parts / _DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
 
 
@@ -124,7 +126,7 @@ def load_bundle(folder: str | os.PathLike[str]) -> PatchModel:
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{place / _DESCRIPTION} does not describe a model: {error}") from error
     # All that the files alone can tell comes before Keras is asked, which takes seconds to be there.
-    probe = _read_probe(place / _PROBE, architecture.patch_size)
+    probes = _read_probes(place, architecture.patch_size)
     _check_weights(place / _WEIGHTS, architecture)
     network = build_network(architecture)
     try:
@@ -138,7 +140,7 @@ def load_bundle(folder: str | os.PathLike[str]) -> PatchModel:
             f"the weights in {place / _WEIGHTS} do not fit the {architecture.kind} described beside them "
             f"({reason}); copy the folder again or train anew."
         ) from error
-    return PatchModel(network, architecture, probe, training)
+    return PatchModel(network, architecture, probes, training)
 
 
 def _check_weights(path: Path, architecture: Architecture) -> None:
@@ -181,19 +183,28 @@ def _read_description(path: Path) -> dict:
         version = description["schema_version"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{path} is damaged ({error}); copy the folder again or train anew.") from error
-    if version != SCHEMA_VERSION:
+    if version not in _READ_VERSIONS:
         raise DataError(
-            f"{path} has schema version {version} but this version reads {SCHEMA_VERSION}; update ptycho-autobatch."
+            f"{path} has schema version {version} but this version reads up to {SCHEMA_VERSION}; update "
+            "ptycho-autobatch."
         )
     return description
 
 
-def _read_probe(path: Path, side: int) -> np.ndarray | None:
-    if not path.exists():
-        return None
-    probe = read_npy(path, mapped=True)
-    if probe.dtype.kind not in "biufc":
-        raise DataError(f"{path} holds {probe.dtype} but a probe is complex numbers; copy the folder again.")
-    if probe.shape != (side, side):
-        raise DataError(f"{path} has shape {probe.shape} but the model's patches are {side}x{side} pixels.")
-    return probe.astype(np.complex64)
+def _read_probes(place: Path, side: int) -> np.ndarray | None:
+    """Return the probes (K, N, N) of the training, None where the folder has none."""
+    for name, n_axes in ((_PROBES, 3), (_FIRST_PROBE, 2)):
+        path = place / name
+        if not path.exists():
+            continue
+        probes = read_npy(path, mapped=True)
+        if probes.dtype.kind not in "biufc":
+            raise DataError(
+                f"{path} holds {probes.dtype} but a probe is complex numbers; copy the folder again."
+            )
+        if probes.ndim != n_axes or not len(probes) or probes.shape[-2:] != (side, side):
+            raise DataError(
+                f"{path} has shape {probes.shape} but the model's patches are {side}x{side} pixels."
+            )
+        return probes.astype(np.complex64).reshape(-1, side, side)
+    return None

@@ -11,6 +11,7 @@ import numpy as np
 
 from autobatch import keras_model_cost
 from ptycho.models.description import NetworkDescription
+from ptycho.models.familiarity import FrameStatistics
 from ptycho.models.networks import Architecture, ModelKind
 from ptycho.models.predictor import PatchPredictor
 
@@ -55,10 +56,10 @@ class PatchModel(PatchPredictor):
         of which all frames may share (B, N, N, 1), or to one pair for the group, both (B, N, N, 1).
     architecture : Architecture or ForeignArchitecture
         The former where `ptycho.models.networks` builds the network.
-    probe : (N, N) complex64, optional
-        The normalised illumination of its training, to be compared with that of a test scan.
+    probes : (K, N, N) complex64, optional
+        The normalised illuminations of its training, those that differ, to be compared with that of a test scan.
     training : dict
-        Seeds, losses and data of the training, for the record; nothing is computed from it.
+        Seeds, losses and data of the training, for the record; no patch is computed from it.
     combine : {"polar", "rectangular"}
         How the two images become a patch: ``amplitude * exp(i * phase)``, or ``amplitude + i * phase`` as
         in bundles of PtychoPINN's until 2026.
@@ -72,7 +73,7 @@ class PatchModel(PatchPredictor):
 
     network: keras.Model
     architecture: Architecture | ForeignArchitecture
-    probe: np.ndarray | None = None
+    probes: np.ndarray | None = None
     training: dict[str, Any] = field(default_factory=dict)
     combine: Literal["polar", "rectangular"] = "polar"
     support_size: int | None = None
@@ -102,6 +103,15 @@ class PatchModel(PatchPredictor):
     def patch_size(self) -> int:
         """Side N of frames and patches in pixels."""
         return self.architecture.patch_size
+
+    @property
+    def training_frames(self) -> tuple[FrameStatistics, ...]:
+        """Figures of the frames of each training scan; empty where the record says nothing of them."""
+        try:
+            return tuple(FrameStatistics.from_dict(each["frames"]) for each in self.training["scans"])
+        except (KeyError, TypeError, ValueError):
+            # An older record, or one that somebody wrote: it is no reason to refuse the model.
+            return ()
 
     @property
     def trusted_crop_size(self) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ptycho.errors import DataError
 from ptycho.models.description import NetworkDescription
+from ptycho.models.familiarity import FrameStatistics
 from ptycho.models.networks import ModelKind
 
 if TYPE_CHECKING:
@@ -31,13 +32,13 @@ class PatchPredictor(ABC):
         What the network takes and gives.
     name : str
         What messages call the model.
-    probe : (N, N) complex64 or None
-        Illumination of the first training scan, where it is known.
+    probes : (K, N, N) complex64 or None
+        Illuminations of the training scans, those that differ, where they are known.
     """
 
     description: NetworkDescription
     name: str
-    probe: np.ndarray | None = None
+    probes: np.ndarray | None = None
 
     @abstractmethod
     def images_of(self, frames: np.ndarray) -> Sequence[np.ndarray]:
@@ -88,6 +89,11 @@ class PatchPredictor(ABC):
     def memory_key(self) -> str | None:
         """Text that is the same for networks whose batches take the same memory; None where nothing can tell."""
         return None
+
+    @property
+    def training_frames(self) -> tuple[FrameStatistics, ...]:
+        """Figures of the frames of each training scan; empty where its file says nothing of them."""
+        return ()
 
     def weights_digest(self) -> str | None:
         """Return text that tells the weights of this network from all others.

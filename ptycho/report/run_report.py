@@ -176,6 +176,7 @@ def _arm(arm: ArmResult, prefixes: ArmPrefixes) -> dict[str, Any]:
         "collapsed": arm.collapsed,
         "assumptions": list(arm.assumptions),
         "probe_overlap": arm.probe_overlap,
+        "familiarity": None if arm.familiarity is None else arm.familiarity.as_dict(),
         "coverage": _coverage(arm.image),
         "consistency": None if arm.consistency is None else _consistency(arm.consistency),
         "verdict": None if arm.verdict is None else _verdict(arm.verdict),

@@ -44,7 +44,10 @@ def _arm_rows(arm: ArmResult) -> Iterator[_Cells]:
     if arm.metrics is not None:
         yield from _score_rows(arm.metrics)
     yield from _self_rows(arm)
-    yield "probe_overlap", None, None, arm.probe_overlap
+    if arm.familiarity is not None:
+        yield "probe_overlap", None, None, arm.familiarity.probe_overlap
+        yield "training_dose_ratio", None, None, arm.familiarity.dose_ratio
+        yield "training_light_distance", None, None, arm.familiarity.light_distance
     yield "collapsed", None, None, 1 if arm.collapsed else None
     yield "registration_failed", None, None, 1 if arm.registration_failed else None
     if arm.registration is not None and arm.registration.plausible:

@@ -153,6 +153,9 @@ def _of_arm(arm: SavedArm) -> Iterator[Finding]:
             "warning",
             f"{label} ran out of memory {times} and went on with batches of {size}; the image is not changed by that.",
         )
+    unlike = report.text("familiarity", "sentence")
+    if unlike:
+        yield Finding("warning", f"{label} may be wrong here: {unlike}.")
     yield from (Finding("warning", f"{label}: {text}") for text in report.texts("assumptions"))
     for part in ("verdict", "metrics", "consistency"):
         yield from (Finding("note", f"{label}: {text}") for text in report.texts(part, "notes"))

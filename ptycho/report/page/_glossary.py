@@ -154,6 +154,23 @@ WITHOUT_TRUTH = (
         "A network is out of its depth well before 0; known only for models whose file holds the probe.",
     ),
     Term(
+        "training_dose_ratio",
+        "Photons a frame over those of the training",
+        "times",
+        "",
+        "Of the training scan that is nearest in it; energy in the unit of the files where frames are not counted.",
+        "A network trained at a fifth to five times of the dose is at home; known only for models that recorded it.",
+    ),
+    Term(
+        "training_light_distance",
+        "Distance of the light on the detector from the training's",
+        "",
+        "",
+        "How far shares of the light in rings of the detector are from the nearest training scan's, as a typical "
+        "natural logarithm: 0.1 is ten per cent.",
+        "Two objects can spread light alike and be unlike all the same.",
+    ),
+    Term(
         "covered_fraction",
         "Share of the window that is covered",
         "",

@@ -74,7 +74,7 @@ def test_a_file_that_the_comparison_would_replace_is_named_and_kept(scan, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "name", ["bundle.json", "probe.npy", "network.weights.h5", "loss_curve.csv", "loss_curve.png"]
+    "name", ["bundle.json", "probes.npy", "network.weights.h5", "loss_curve.csv", "loss_curve.png"]
 )
 def test_a_file_that_training_would_replace_is_named_and_kept(scan, tmp_path, capsys, name):
     (tmp_path / name).write_text("precious")

@@ -46,9 +46,13 @@ def trained(scan, tmp_path_factory):
 def test_a_model_and_its_loss_curve_are_written(trained):
     folder, printed = trained
     names = {path.name for path in folder.iterdir()}
-    assert names == {"bundle.json", "network.weights.h5", "probe.npy", "loss_curve.csv", "loss_curve.png"} | {
-        "checkpoint.npz"
-    }
+    assert names == {
+        "bundle.json",
+        "network.weights.h5",
+        "probes.npy",
+        "loss_curve.csv",
+        "loss_curve.png",
+    } | {"checkpoint.npz"}
     assert (folder / "loss_curve.png").read_bytes().startswith(b"\x89PNG")
     assert "baseline trained for 3 epochs" in printed
 

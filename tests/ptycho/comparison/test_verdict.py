@@ -134,17 +134,22 @@ def test_groups_are_judged_by_their_image_alone():
 def test_a_model_that_was_trained_with_another_probe_is_named(scan, caplog):
     arm = _arm(scan, _patches(scan))
     results = []
-    for probe in (None, 2j * np.roll(scan.probe, 3, axis=1), defocused_probe(32, aperture=0.6, defocus=1.0)):
-        arm.model.probe = probe
+    strange = defocused_probe(32, aperture=0.6, defocus=1.0)
+    for probes in (None, [strange, 2j * np.roll(scan.probe, 3, axis=1)], [strange]):
+        arm.model.probes = None if probes is None else np.stack(probes)
         caplog.clear()
         results += compare([arm], scan, settings=replace(COMPARISON, verdict=False)).arms
-        assert ("trained with another probe" in caplog.text) == (results[-1].strange_probe is not None)
+        assert ("trained with another probe" in caplog.text) == (results[-1].familiarity.sentence is not None)
     unknown, same, other = results
-    assert (unknown.probe_overlap, unknown.strange_probe) == (None, None)
-    assert same.probe_overlap == pytest.approx(1, abs=1e-4)
-    assert same.strange_probe is None
+    assert (unknown.probe_overlap, unknown.familiarity.word) == (None, "unknown")
+    assert (same.probe_overlap, same.familiarity.word) == (pytest.approx(1, abs=1e-4), "like")
     assert other.probe_overlap < 0.9
-    assert f"{other.probe_overlap:.2f}" in other.strange_probe
+    assert f"{other.probe_overlap:.2f}" in other.familiarity.sentence
+
+
+def test_a_finished_image_has_learnt_nothing(scan):
+    (result,) = compare([_finished(scan, scan.object_guess)], scan, settings=COMPARISON).arms
+    assert (result.familiarity, result.probe_overlap) == (None, None)
 
 
 def test_no_verdict_leaves_it_out(scan):

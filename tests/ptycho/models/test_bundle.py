@@ -21,7 +21,7 @@ from ptycho.models.patch_model import PatchModel
 def model():
     architecture = Architecture(kind="baseline", patch_size=32, n_filters_scale=0.25)
     probe = (np.arange(32 * 32).reshape(32, 32) * (1 + 2j)).astype(np.complex64)
-    return PatchModel(build_network(architecture), architecture, probe, {"seed": 7})
+    return PatchModel(build_network(architecture), architecture, np.stack([probe, 1j + probe]), {"seed": 7})
 
 
 def test_a_bundle_gives_back_the_same_model(model, tmp_path):
@@ -31,19 +31,19 @@ def test_a_bundle_gives_back_the_same_model(model, tmp_path):
     np.testing.assert_array_equal(loaded.predict_batch(frames), model.predict_batch(frames))
     assert loaded.architecture == model.architecture
     assert loaded.training == {"seed": 7}
-    np.testing.assert_array_equal(loaded.probe, model.probe)
+    np.testing.assert_array_equal(loaded.probes, model.probes)
 
 
 def test_only_the_three_files_are_left(model, tmp_path):
     save_bundle(tmp_path, model)
-    assert {path.name for path in tmp_path.iterdir()} == {"bundle.json", "network.weights.h5", "probe.npy"}
+    assert {path.name for path in tmp_path.iterdir()} == {"bundle.json", "network.weights.h5", "probes.npy"}
 
 
 def test_no_file_is_a_pickle(model, tmp_path):
     save_bundle(tmp_path, model)
     assert (tmp_path / "network.weights.h5").read_bytes()[:4] == b"\x89HDF"
     json.loads((tmp_path / "bundle.json").read_text())
-    np.load(tmp_path / "probe.npy", allow_pickle=False)
+    np.load(tmp_path / "probes.npy", allow_pickle=False)
 
 
 @pytest.mark.parametrize("change", [{"combine": "rectangular"}, {"support_size": 16}])
@@ -139,6 +139,31 @@ def small_saved(tmp_path_factory):
     return folder
 
 
+@pytest.mark.parametrize("shape", [(16, 16), (0, 16, 16), (2, 16, 15)])
+def test_probes_of_another_shape_are_one_sentence(small, shape, without_keras):
+    np.save(small / "probes.npy", np.ones(shape))
+    with pytest.raises(DataError, match=r"probes\.npy has shape .* but the model's patches are 16x16"):
+        load_bundle(small)
+
+
+def test_a_bundle_of_the_first_schema_is_read_and_replaced_whole(model, tmp_path):
+    save_bundle(tmp_path, replace(model, probes=None))
+    description = json.loads((tmp_path / "bundle.json").read_text())
+    (tmp_path / "bundle.json").write_text(json.dumps(description | {"schema_version": 1}))
+    np.save(tmp_path / "probe.npy", model.probes[1])
+    loaded = load_bundle(tmp_path)
+    np.testing.assert_array_equal(loaded.probes, model.probes[1:])
+    assert loaded.training_frames == ()
+    save_bundle(tmp_path, loaded)
+    assert not (tmp_path / "probe.npy").exists()
+    np.testing.assert_array_equal(load_bundle(tmp_path).probes, model.probes[1:])
+
+
+def test_a_record_of_something_else_is_no_reason_to_refuse_a_model(model):
+    for record in ({"scans": 3}, {"scans": [{}]}, {"scans": [{"frames": {"energy": "much"}}]}):
+        assert replace(model, training=record).training_frames == ()
+
+
 @pytest.fixture
 def small(small_saved, tmp_path):
     """The folder of a small model."""
@@ -162,8 +187,8 @@ def test_weights_that_are_not_finite_are_refused(small, value, without_keras):
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x93NUMPY\x01\x00\xff\xff{" + b"(" * 500])
 def test_a_probe_that_is_no_array_is_one_sentence(small, content, without_keras):
-    (small / "probe.npy").write_bytes(content)
-    with pytest.raises(DataError, match=r"probe\.npy cannot be read as a NumPy array"):
+    (small / "probes.npy").write_bytes(content)
+    with pytest.raises(DataError, match=r"probes\.npy cannot be read as a NumPy array"):
         load_bundle(small)
 
 
@@ -204,7 +229,7 @@ def test_weights_of_other_shapes_are_refused_before_they_are_unpacked(small, cha
         load_bundle(small)
 
 
-@pytest.mark.parametrize("name", ["network.weights.h5", "probe.npy"])
+@pytest.mark.parametrize("name", ["network.weights.h5", "probes.npy"])
 def test_a_pipe_in_a_bundle_is_not_waited_for(small, name):
     (small / name).unlink(missing_ok=True)
     os.mkfifo(small / name)

@@ -131,7 +131,7 @@ def test_what_is_saved_can_be_loaded_and_read(small_scan, trained, tmp_path):
     assert all(path.is_file() for path in files)
     loaded = load_bundle(tmp_path / "run")
     assert loaded.training["settings"]["seed"] == 3
-    np.testing.assert_allclose(loaded.probe, small_scan.normalised().probe, rtol=1e-6)
+    np.testing.assert_allclose(loaded.probes, [small_scan.normalised().probe], rtol=1e-6)
     with (tmp_path / "run" / "loss_curve.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == [str(epoch) for epoch in range(1, 13)]

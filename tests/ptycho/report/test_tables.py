@@ -19,6 +19,7 @@ from ptycho.evaluation import ChannelPair, FrcCurve, compare_images
 from ptycho.evaluation.frc import compute_frc
 from ptycho.evaluation.similarity import multi_scale_ssim
 from ptycho.evaluation.verdict import Cause
+from ptycho.models import Familiarity
 from ptycho.report import ArtifactOptions, _artifacts, artifact_bytes, tables, write_artifacts
 from ptycho.report.names import ArmPrefixes, arm_prefixes
 from ptycho.report.page._record import shown
@@ -408,6 +409,9 @@ def test_identical_images_have_an_infinite_psnr_and_a_full_cut_off(tmp_path):
     assert table["PtychoPINN", "frc_one_bit"] == ("0.500000", "0.500000", "")
 
 
+KNOWN = Familiarity(dose_ratio=1.5, light_distance=0.1, probe_overlap=0.75, differences=("probe",))
+
+
 def _documented(title):
     """First column of the tables of one section of docs/formats.md: the names in backticks."""
     text = (Path(__file__).parents[3] / "docs" / "formats.md").read_text(encoding="utf-8")
@@ -424,9 +428,7 @@ def test_the_documented_metrics_are_the_ones_written(tmp_path):
             made.collapsed_arm("constant", metrics=scored),
             made.finished_arm(registration=made.registration((40.0, 3.0), failure="too far")),
             *(
-                made.finished_arm(
-                    cause, verdict=made.verdict(cause=cause, n_bad_frames=2), probe_overlap=0.75
-                )
+                made.finished_arm(cause, verdict=made.verdict(cause=cause, n_bad_frames=2), familiarity=KNOWN)
                 for cause in get_args(Cause)
             ),
         )
