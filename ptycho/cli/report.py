@@ -15,14 +15,15 @@ def build_parser(prog: str = "ptycho-report") -> Parser:
     parser = _flags.argument_parser(
         prog,
         "Make comparison_report.html of a finished comparison again, from the files in its folder: one page to look at "
-        "and to mail. With --output_dir, make a study of several: study.html and one tidy table, study.csv.",
+        "and to mail; of a training, training_report.html. With --output_dir, make a study of several comparisons: "
+        "study.html and one tidy table, study.csv.",
     )
     parser.add_argument(
         "folders",
         metavar="DIR",
         nargs="+",
         type=Path,
-        help="output folder of a compare-models run; without --output_dir the page in it is replaced",
+        help="output folder of a compare-models run or of ptycho-train; without --output_dir its page is replaced",
     )
     parser.add_argument(
         "--output_dir",
@@ -37,11 +38,11 @@ def build_parser(prog: str = "ptycho-report") -> Parser:
 
 def report(arguments: argparse.Namespace) -> int:
     """Make a study, or the page of each folder, and say where it is."""
-    from ptycho.report import write_page, write_study
+    from ptycho.report import write_study
     from ptycho.report.names import STUDY_PAGE, STUDY_TABLE
 
     if arguments.output_dir is None:
-        files = [write_page(folder) for folder in arguments.folders]
+        files = [_page_of(folder) for folder in arguments.folders]
     else:
         output = _paths.OutputFolder(arguments.output_dir, (STUDY_PAGE, STUDY_TABLE), arguments.overwrite)
         output.check(arguments.folders)
@@ -50,6 +51,17 @@ def report(arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         print("\n".join(map(str, files)))
     return 0
+
+
+def _page_of(folder: Path) -> Path:
+    """Make the page of a comparison, or that of a training."""
+    from ptycho.report import write_page, write_training_page
+    from ptycho.report.names import REPORT_FILE
+    from ptycho.report.page import is_training
+
+    if is_training(folder) and not (folder / REPORT_FILE).exists():
+        return write_training_page(folder)
+    return write_page(folder)
 
 
 def main(argv: Sequence[str] | None = None, *, prog: str = "ptycho-report") -> int:

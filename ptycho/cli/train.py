@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,16 +24,18 @@ from ptycho.cli import (
 from ptycho.cli._parser import Parser
 
 if TYPE_CHECKING:
-    import keras
-
     from ptycho.data.scan import ScanData
+    from ptycho.models import HeldOutImage
+    from ptycho.models._tensorboard import TensorboardLog
     from ptycho.models.networks import Architecture, ModelKind
     from ptycho.models.patch_model import PatchModel
     from ptycho.models.training import TrainingOrigin, TrainingResult, TrainingSettings
 
+logger = logging.getLogger(__name__)
+
 _CHECKPOINT = "checkpoint.npz"
-_LOSS_CURVE = "loss_curve"
-_TRAINING_FILES = (f"{_LOSS_CURVE}.csv", _CHECKPOINT)
+_LOSS_CURVE, _HELD_OUT = "loss_curve", "held_out.png"
+_TRAINING_FILES = (f"{_LOSS_CURVE}.csv", _HELD_OUT, "training_report.html", _CHECKPOINT)
 
 
 def build_parser(prog: str = "ptycho-train") -> Parser:
@@ -174,10 +177,11 @@ def _add_start(group: argparse._ActionsContainer) -> None:
     )
     group.add_argument(
         "--hold-out",
-        choices=("random", "blocks", "scans"),
-        default="random",
-        help="which groups: drawn at random, so that they overlap with what is learnt; a block of every scan with a "
-        "margin that nothing learnt overlaps; or whole scans (default %(default)s)",
+        choices=("auto", "scans", "blocks", "random"),
+        default="auto",
+        help="which groups: whole scans; a block of every scan with a margin that nothing learnt overlaps; drawn at "
+        "random, so that they overlap with what is learnt; auto: the first of these that the scans allow (default "
+        "%(default)s)",
     )
     group.add_argument(
         "--seed",
@@ -206,7 +210,8 @@ def _add_watching(group: argparse._ActionsContainer) -> None:
         "--tensorboard",
         type=Path,
         metavar="DIR",
-        help="folder in which losses and learning rate are written for TensorBoard after each epoch (default none)",
+        help="folder in which losses, learning rate and a picture of held-out frames are written for TensorBoard "
+        "(default none)",
     )
 
 
@@ -267,11 +272,13 @@ def _train(
 ) -> int:
     from autobatch import is_out_of_memory
     from ptycho.cli._drawing import drawn_or_failed
+    from ptycho.models import tensorboard_log
     from ptycho.models.training import save_training, train
 
     folder = arguments.output_dir
     if arguments.overwrite:
         (folder / _CHECKPOINT).unlink(missing_ok=True)
+    board = None if arguments.tensorboard is None else tensorboard_log(arguments.tensorboard)
     with _logging.progress_display(arguments) as progress:
         try:
             result = train(
@@ -281,9 +288,10 @@ def _train(
                 start=start,
                 folder=folder,
                 resume=arguments.resume,
-                callbacks=_callbacks(arguments),
+                callbacks=[] if board is None else [board],
                 origin=_origin(arguments),
                 progress=progress,
+                on_image=lambda picture: _show(picture, folder, board),
             )
         except Exception as error:
             if not is_out_of_memory(error):
@@ -333,10 +341,16 @@ def _architecture(arguments: argparse.Namespace, patch_size: int, start: PatchMo
     return replace(known, **{name: value for name, value in given.items() if value is not None})
 
 
-def _callbacks(arguments: argparse.Namespace) -> list[keras.callbacks.Callback]:
-    from ptycho.models import tensorboard_log
+def _show(picture: HeldOutImage, folder: Path, board: TensorboardLog | None) -> None:
+    """Put a picture of held-out frames where it is looked at; no training ends for want of one."""
+    from ptycho.report import plot_held_out
 
-    return [] if arguments.tensorboard is None else [tensorboard_log(arguments.tensorboard)]
+    try:
+        plot_held_out(picture, folder / _HELD_OUT)
+        if board is not None:
+            board.show(picture)
+    except OSError as error:
+        logger.warning("the picture of held-out frames was not written: %s", error)
 
 
 def _origin(arguments: argparse.Namespace) -> TrainingOrigin:
@@ -350,12 +364,14 @@ def _origin(arguments: argparse.Namespace) -> TrainingOrigin:
 
 
 def _drawn(arguments: argparse.Namespace, result: TrainingResult, folder: Path) -> list[Path]:
-    from ptycho.report import PlotOptions, plot_loss_curve, save_figure
+    from ptycho.report import PlotOptions, plot_loss_curve, save_figure, write_training_page
 
     options = _flags.settings_from(arguments, PlotOptions)
-    return save_figure(
+    curve = save_figure(
         plot_loss_curve(result.history, options=options), folder / _LOSS_CURVE, options=options
     )
+    pictures = [path for path in [folder / _HELD_OUT] if path.exists()]
+    return [*curve, *pictures, write_training_page(folder)]
 
 
 def _report(folder: Path, summary: str, files: Sequence[Path]) -> None:

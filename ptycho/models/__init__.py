@@ -23,6 +23,7 @@ from ptycho.models.patch_model import ForeignArchitecture as ForeignArchitecture
 from ptycho.models.patch_model import PatchModel as PatchModel
 from ptycho.models.patch_model import collapse_reason as collapse_reason
 from ptycho.models.predictor import PatchPredictor as PatchPredictor
+from ptycho.models.training import HeldOutImage as HeldOutImage
 from ptycho.models.training import TrainingOrigin as TrainingOrigin
 from ptycho.models.training import TrainingResult as TrainingResult
 from ptycho.models.training import TrainingSettings as TrainingSettings

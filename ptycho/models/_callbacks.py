@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -88,11 +88,19 @@ class BeforeEpoch(keras.callbacks.Callback):
 
 
 class Report(keras.callbacks.Callback):
-    """Moves the bar, says the loss, and ends training when its time is up."""
+    """Moves the bar, says the losses, and ends training when its time is up."""
 
-    def __init__(self, trainer: keras.Model, stage: Stage, n_items: int, settings: TrainingSettings) -> None:
+    def __init__(
+        self,
+        trainer: keras.Model,
+        stage: Stage,
+        n_items: int,
+        settings: TrainingSettings,
+        history: Mapping[str, Sequence[float]],
+    ) -> None:
         super().__init__()
         self._trainer, self._stage, self._n_items, self._settings = trainer, stage, n_items, settings
+        self._history = history
         self._started = time.monotonic()
         self._left_in_epoch = n_items
 
@@ -108,12 +116,19 @@ class Report(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Say the losses; look at the clock."""
-        losses = logs or {}
-        self._stage.note(
-            f"epoch {epoch + 1}/{self._settings.epochs}, loss {losses.get('loss', float('nan')):.4g}, "
-            f"validation {losses.get('val_loss', float('nan')):.4g}"
-        )
+        self._stage.note(f"epoch {epoch + 1}/{self._settings.epochs}, {_said(logs or {}, self._history)}")
         limit = self._settings.max_minutes
         if limit is not None and time.monotonic() - self._started > 60 * limit:
             logger.info("training stops after epoch %d: %g minutes are over", epoch + 1, limit)
             self._trainer.stop_training = True
+
+
+def _said(losses: Mapping[str, float], history: Mapping[str, Sequence[float]]) -> str:
+    """Return the losses of an epoch, the one of held-out frames beside what noise leaves of it, and its course."""
+    nothing = float("nan")
+    parts = [f"loss {losses.get('loss', nothing):.4g}", f"validation {losses.get('val_loss', nothing):.4g}"]
+    if "val_loss_floor" in losses:
+        parts[-1] += f" (noise {losses['val_loss_floor']:.4g})"
+    if "val_chi2" in losses:
+        parts.append(f"χ² {losses['val_chi2']:.3g}")
+    return f"{', '.join(parts)} {_course.sparkline(history.get('val_loss', ()))}".rstrip()

@@ -19,7 +19,7 @@ from ptycho._io.atomic import replacing
 from ptycho.errors import DataError
 
 CHECKPOINT = "checkpoint.npz"
-_VERSION = 1
+_VERSION = 2
 _ANEW = "or begin anew with --overwrite."
 _GROUPS = ("weights", "best_weights", "optimizer")
 

@@ -10,12 +10,23 @@ from collections.abc import Sequence
 
 # A loss that falls by less has rested, for the learning rate; the best epoch is that of the least loss.
 _LEAST_GAIN = 1e-4
+_BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def best_epoch(losses: Sequence[float]) -> int:
     """Return the number, from 0, of the first epoch with the least loss; 0 if none is a number."""
     finite = [(loss, epoch) for epoch, loss in enumerate(losses) if not math.isnan(loss)]
     return min(finite)[1] if finite else 0
+
+
+def sparkline(losses: Sequence[float], width: int = 16) -> str:
+    """Return the last losses as a line of blocks, from the lowest to the highest of them on a logarithmic scale."""
+    shown = [math.log(loss) if loss > 0 and math.isfinite(loss) else math.nan for loss in losses[-width:]]
+    known = [value for value in shown if not math.isnan(value)]
+    if len(known) < 2 or max(known) == min(known):
+        return ""
+    low, step = min(known), (max(known) - min(known)) / (len(_BLOCKS) - 1)
+    return "".join(" " if math.isnan(value) else _BLOCKS[round((value - low) / step)] for value in shown)
 
 
 def has_rested(losses: Sequence[float], patience: int) -> bool:

@@ -10,10 +10,14 @@ import numpy as np
 from ptycho._io.mapped import rows_of
 from ptycho.data.grouping import neighbour_groups
 from ptycho.data.illumination import consistent_probe
+from ptycho.data.photons import photon_energy
 from ptycho.data.scan import ScanData
 from ptycho.diffraction import SplineObject
 from ptycho.diffraction.spline_object import check_inside
 from ptycho.models.networks import Architecture
+
+# Keeps the logarithm of the loss finite in dark pixels; where counts are not known, in the units of the network.
+BACKGROUND_PHOTONS, BACKGROUND_UNCOUNTED = 0.01, 1e-4
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -28,6 +32,8 @@ class Examples:
         What brings the amplitudes of each to the units of the network.
     probes : (K, N, N) complex64
         In those units.
+    photons : (K,) float64
+        Energy of one photon in those units; NaN for a scan whose frames are no counts.
     masks : (K, N, N) bool, optional
         True where a pixel counts; None if all do.
     indices : (n, C) int64
@@ -44,6 +50,7 @@ class Examples:
     scans: tuple[ScanData, ...]
     factors: np.ndarray
     probes: np.ndarray
+    photons: np.ndarray
     masks: np.ndarray | None
     indices: np.ndarray
     offsets_yx: np.ndarray
@@ -64,6 +71,7 @@ class Examples:
             scans=tuple(scans),
             factors=factors,
             probes=probes * factors[:, None, None].astype(np.complex64),
+            photons=np.array([_photon_energy(scan) for scan in scans]) * factors.astype(np.float64) ** 2,
             masks=_masks(scans),
             indices=np.concatenate([group.indices for group in groups]),
             offsets_yx=np.concatenate([-group.relative_yx.astype(np.float32) for group in groups]),
@@ -74,6 +82,15 @@ class Examples:
     def __len__(self) -> int:
         """Number of groups."""
         return len(self.indices)
+
+    @property
+    def backgrounds(self) -> np.ndarray:
+        """Intensity (K,) float32 that is added to every pixel of a scan where a loss takes a logarithm of it.
+
+        It is the same number of photons at every dose, so that the loss of a dark pixel is.
+        """
+        known = np.isfinite(self.photons)
+        return np.where(known, BACKGROUND_PHOTONS * self.photons, BACKGROUND_UNCOUNTED).astype(np.float32)
 
     @property
     def is_labelled(self) -> bool:
@@ -123,6 +140,11 @@ def _spline(scan: ScanData) -> SplineObject | None:
     # Now rather than in the middle of an epoch.
     check_inside(scan.object_guess.shape, scan.positions_yx, scan.patch_size)
     return SplineObject.of(scan.object_guess)
+
+
+def _photon_energy(scan: ScanData) -> float:
+    energy = photon_energy(scan)
+    return np.nan if energy is None else energy
 
 
 def _masks(scans: Sequence[ScanData]) -> np.ndarray | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,17 @@ import numpy as np
 
 from autobatch import NoProgress, Progress
 from ptycho.data.scan import ScanData
+from ptycho.models import _course
 from ptycho.models._callbacks import AfterEpoch, BeforeEpoch, Course, Report
 from ptycho.models._examples import Examples
+from ptycho.models._held_out import HeldOut, HeldOutImage
 from ptycho.models._holding_out import split
 from ptycho.models._journal import Journal
 from ptycho.models._record import conditions_of, data_fingerprint, training_record
 from ptycho.models.familiarity import distinct_probes
 from ptycho.models.networks import Architecture, build_network
 from ptycho.models.patch_model import PatchModel, collapse_reason
-from ptycho.models.physics import FarField, poisson_deviance
+from ptycho.models.physics import Background, FarField, poisson_deviance
 from ptycho.models.training import TrainingOrigin, TrainingResult, TrainingSettings
 
 logger = logging.getLogger(__name__)
@@ -38,6 +41,7 @@ def fit(
     callbacks: Sequence[keras.callbacks.Callback],
     origin: TrainingOrigin,
     progress: Progress | None,
+    on_image: Callable[[HeldOutImage], None] | None,
 ) -> TrainingResult:
     """Do what `ptycho.models.training.train` documents, for scans that are trainable."""
     with _repeatable(settings.seed):
@@ -53,7 +57,9 @@ def fit(
         _compile(trainer, architecture, settings, training)
         fingerprints = [data_fingerprint(scan, supervised=architecture.is_supervised) for scan in scans]
         course = Course(trainer, settings)
-        beside: list[keras.callbacks.Callback] = [course]
+        watcher = HeldOut(network, architecture, examples, held_out, settings.batch_size, on_image)
+        # Its figures are part of the history that the course keeps.
+        beside: list[keras.callbacks.Callback] = [watcher, course]
         if folder is not None:
             conditions = {**conditions_of(architecture, settings, start), "scans": fingerprints}
             journal = Journal(
@@ -77,12 +83,19 @@ def fit(
             progress,
             architecture.kind,
         )
+        best = _course.best_epoch(course.history["val_loss"]) + 1
+        picture = watcher.image(best)
+        if on_image is not None:
+            on_image(picture)
 
     plain = build_network(architecture)
     plain.set_weights(network.get_weights())
+    ended = _why_ended(course, settings, interrupted=interrupted)
+    model = PatchModel(plain, architecture, distinct_probes(examples.probes))
+    collapsed = _collapse(model, validation)
     record = training_record(settings, course.history, scans, fingerprints, origin)
-    model = PatchModel(plain, architecture, distinct_probes(examples.probes), record)
-    return TrainingResult(model, course.history, _collapse(model, validation), interrupted)
+    model = replace(model, training={**record, "ended": ended, "collapsed": collapsed})
+    return TrainingResult(model, course.history, collapsed, interrupted, ended=ended, held_out=picture)
 
 
 @contextmanager
@@ -130,11 +143,12 @@ class _Batches(keras.utils.PyDataset):
     def __getitem__(self, number: int) -> tuple[Any, Any]:
         chosen = self._order[number * self._batch_size : (number + 1) * self._batch_size]
         examples = self._examples
-        frames = examples.frames(chosen)
+        frames, scan_of = examples.frames(chosen), examples.scan_of[chosen]
         if examples.is_labelled:
             patches = examples.labels(chosen)
             return frames, (np.abs(patches), np.angle(patches))
-        return (frames, examples.offsets_yx[chosen], examples.scan_of[chosen]), frames**2
+        measured = frames**2 + examples.backgrounds[scan_of][:, None, None, None]
+        return (frames, examples.offsets_yx[chosen], scan_of), measured
 
 
 def _trainer(network: keras.Model, architecture: Architecture, examples: Examples) -> keras.Model:
@@ -149,7 +163,8 @@ def _trainer(network: keras.Model, architecture: Architecture, examples: Example
     intensity = FarField(examples.probes, reach_px=reach, masks=examples.masks)(
         amplitude, phase, offsets, probe_index
     )
-    return keras.Model([network.inputs[0], offsets, probe_index], intensity)
+    seen = Background(examples.backgrounds)(intensity, probe_index)
+    return keras.Model([network.inputs[0], offsets, probe_index], seen)
 
 
 def _compile(
@@ -207,7 +222,7 @@ def _fit(
                     keras.callbacks.TerminateOnNaN(),
                     BeforeEpoch(training.begin),
                     *callbacks,
-                    Report(trainer, stage, training.n_items, settings),
+                    Report(trainer, stage, training.n_items, settings, course.history),
                 ],
                 verbose=0,  # pyright: ignore[reportArgumentType]
             )
@@ -230,6 +245,21 @@ def _why_done(course: Course, settings: TrainingSettings) -> str | None:
             "training more patience"
         )
     return None
+
+
+def _why_ended(course: Course, settings: TrainingSettings, *, interrupted: bool) -> str:
+    """Return in words what ended a training."""
+    if interrupted:
+        return "it was stopped by Ctrl-C"
+    if not np.isfinite(course.history["loss"][-1]):
+        return "its loss is no number any more"
+    if course.n_epochs >= settings.epochs:
+        return f"all {settings.epochs} epochs are done"
+    if course.is_over:
+        return f"the loss of held-out frames has not improved for {settings.stop_patience} epochs"
+    if settings.max_minutes is not None:
+        return f"{settings.max_minutes:g} minutes are over"
+    return "a callback ended it"
 
 
 def _collapse(model: PatchModel, validation: _Batches) -> str | None:

@@ -14,6 +14,7 @@ logger = logging.getLogger(__name__)
 
 # Of a scan's groups; with fewer left the margin costs more than it tells.
 _LEAST_LEFT = 0.25
+_NEARLY_ONE = 0.5
 
 
 def split(
@@ -27,23 +28,42 @@ def split(
         Too little would be left to learn from.
     """
     order = rng.permutation(len(examples))
-    if settings.hold_out == "random":
-        n_held_out = max(1, round(len(order) * settings.validation_fraction))
-        return order[n_held_out:], order[:n_held_out]
-    find = {"scans": _whole_scans, "blocks": _blocks}[settings.hold_out]
-    held_out, seen = find(examples, settings.validation_fraction, rng)
+    way = settings.hold_out
+    if way == "auto":
+        # Of ten scans and a twentieth the nearest whole number is one scan.
+        way = "scans" if len(examples.scans) * settings.validation_fraction >= _NEARLY_ONE else "blocks"
+    try:
+        held_out, seen = _WAYS[way](examples, settings.validation_fraction, rng, order)
+    except DataError:
+        if settings.hold_out != "auto":
+            raise
+        logger.warning(
+            "the scans are too small to hold out a block of them with a margin: what is held out is drawn at random "
+            "and overlaps with what is learnt, so that its loss flatters"
+        )
+        way = "random"
+        held_out, seen = _at_random(examples, settings.validation_fraction, rng, order)
     logger.info(
         "%d of %d groups are held out (%s), %d more are left out as a margin",
         np.count_nonzero(held_out),
         len(order),
-        settings.hold_out,
+        way,
         np.count_nonzero(~held_out & ~seen),
     )
     return order[seen[order]], order[held_out[order]]
 
 
+def _at_random(
+    examples: Examples, fraction: float, _rng: np.random.Generator, order: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Hold out the first groups of a random order."""
+    held_out = np.zeros(len(examples), bool)
+    held_out[order[: max(1, round(len(order) * fraction))]] = True
+    return held_out, ~held_out
+
+
 def _whole_scans(
-    examples: Examples, fraction: float, rng: np.random.Generator
+    examples: Examples, fraction: float, rng: np.random.Generator, _order: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Hold out as many scans, drawn at random, as come nearest to the share; at least one."""
     n_scans = len(examples.scans)
@@ -56,7 +76,9 @@ def _whole_scans(
     return held_out, ~held_out
 
 
-def _blocks(examples: Examples, fraction: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _blocks(
+    examples: Examples, fraction: float, rng: np.random.Generator, _order: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Hold out a square block at a corner of every scan, and leave out all groups whose frames overlap with it."""
     held_out, seen = np.zeros(len(examples), bool), np.zeros(len(examples), bool)
     for number, scan in enumerate(examples.scans):
@@ -91,3 +113,6 @@ def _block(
     nearest, _ = tree.query(members_yx.reshape(-1, 2), p=np.inf)
     free = (nearest.reshape(len(centres), -1) >= patch_size).all(axis=1)
     return block, free
+
+
+_WAYS = {"random": _at_random, "blocks": _blocks, "scans": _whole_scans}

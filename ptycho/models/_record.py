@@ -15,6 +15,7 @@ import numpy as np
 
 from ptycho._version import __version__
 from ptycho.data.scan import ScanData
+from ptycho.models._course import best_epoch
 from ptycho.models.familiarity import frame_statistics
 
 if TYPE_CHECKING:
@@ -69,13 +70,18 @@ def training_record(
     fingerprints: Sequence[str],
     origin: TrainingOrigin,
 ) -> dict[str, Any]:
-    """Return the record, as JSON has it."""
+    """Return the record, as JSON has it; a number that is none is null."""
     return {
         "settings": asdict(settings),
         "n_frames": sum(scan.n_frames for scan in scans),
         "n_scans": len(scans),
         "epochs_run": len(history.get("loss", [])),
+        "best_epoch": best_epoch(history.get("val_loss", [])) + 1,
         "best_validation_loss": min(history.get("val_loss", []), default=None),
+        "history": {
+            name: [value if np.isfinite(value) else None for value in values]
+            for name, values in history.items()
+        },
         "scans": [
             {
                 "n_frames": scan.n_frames,

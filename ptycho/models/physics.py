@@ -60,6 +60,24 @@ class FarField(keras.layers.Layer):
         return tf.transpose(intensity, (0, 2, 3, 1))
 
 
+class Background(keras.layers.Layer):
+    """Adds its background to the intensity of each scan.
+
+    Parameters
+    ----------
+    backgrounds : (K,) float32
+        One per scan, in the units of the normalised intensity.
+    """
+
+    def __init__(self, backgrounds: np.ndarray) -> None:
+        super().__init__(dtype="float32", trainable=False)
+        self._backgrounds = backgrounds
+
+    def call(self, intensity: Any, probe_index: Any) -> Any:
+        """Return the sum, of the shape (B, N, N, C) of `intensity`; `probe_index` (B,) int32 picks the background."""
+        return intensity + tf.gather(tf.constant(self._backgrounds), probe_index)[:, None, None, None]
+
+
 def polar(amplitude: Any, phase: Any) -> Any:
     """Return ``amplitude * exp(i * phase)`` as complex64; `phase` is in radians."""
     return tf.complex(amplitude * tf.cos(phase), amplitude * tf.sin(phase))
@@ -110,9 +128,7 @@ def poisson_deviance(measured: Any, predicted: Any) -> Any:
 
     Mean over pixels of ``predicted - measured + measured * log(measured / predicted)`` for intensities
     (B, N, N, C): the gradient of the likelihood with a floor at zero, so that losses of different scans
-    compare (deviance of a Poisson model, Nelder and Wedderburn, doi:10.2307/2344614).
+    compare (deviance of a Poisson model, Nelder and Wedderburn, doi:10.2307/2344614). Both hold the same
+    background above zero, so that the minimum stays at predicted = measured.
     """
-    # Keeps the logarithm finite in dark pixels; in both terms alike, so that the minimum stays at predicted = measured.
-    background = 1e-4
-    ratio = tf.math.log((measured + background) / (predicted + background))
-    return tf.reduce_mean(predicted - measured + (measured + background) * ratio)
+    return tf.reduce_mean(predicted - measured + measured * tf.math.log(measured / predicted))

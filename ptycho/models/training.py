@@ -7,8 +7,8 @@ the measured intensity. The baseline learns the labelled patches directly. Keras
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -21,12 +21,16 @@ from ptycho.models._record import conditions_of
 from ptycho.models.bundle import bundle_files, is_bundle, save_bundle
 from ptycho.models.networks import Architecture, Precision
 from ptycho.models.patch_model import PatchModel
+from ptycho.models.training_result import HeldOutImage as HeldOutImage
+from ptycho.models.training_result import TrainingResult as TrainingResult
 
 if TYPE_CHECKING:
     import keras
 
+    from ptycho.models._tensorboard import TensorboardLog
+
 Schedule = Literal["plateau", "cosine"]
-HoldOut = Literal["random", "blocks", "scans"]
+HoldOut = Literal["auto", "scans", "blocks", "random"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +52,10 @@ class TrainingSettings:
         Epochs.
     validation_fraction : float
         Share of the groups, between 0 and 1, that is held out.
-    hold_out : {"random", "blocks", "scans"}
-        Which: groups drawn at random, whose frames overlap with those that are learnt; a block at a corner of every
-        scan, with no frame learnt that overlaps with it; or whole scans.
+    hold_out : {"auto", "scans", "blocks", "random"}
+        Which: whole scans; a block at a corner of every scan, with no frame learnt that overlaps with it; or groups
+        drawn at random, whose frames overlap with those that are learnt. "auto" takes whole scans if the share comes
+        to one at least, else blocks, and only where the scans are too small for these, with a warning, random groups.
     max_minutes : float, optional
         Training stops after the epoch in which this time is over.
     precision : {"float32", "mixed_bfloat16"}
@@ -73,7 +78,7 @@ class TrainingSettings:
     plateau_patience: int = 2
     stop_patience: int = 3
     validation_fraction: float = 0.05
-    hold_out: HoldOut = "random"
+    hold_out: HoldOut = "auto"
     max_minutes: float | None = None
     precision: Precision = "float32"
     seed: int = 0
@@ -120,36 +125,6 @@ class TrainingOrigin:
     command: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, eq=False)
-class TrainingResult:
-    """A trained model and how its training went.
-
-    Attributes
-    ----------
-    model : PatchModel
-        With the weights of the best epoch.
-    history : dict of str to list of float
-        One value per epoch: ``loss``, ``val_loss``, their parts and ``learning_rate``.
-    collapsed : str or None
-        Why its output looks like that of a collapsed network.
-    interrupted : bool
-        Whether Ctrl-C ended the training.
-    """
-
-    model: PatchModel
-    history: dict[str, list[float]] = field(default_factory=dict)
-    collapsed: str | None = None
-    interrupted: bool = False
-
-    @property
-    def summary(self) -> str:
-        """One line: epochs, best validation loss, and a word if the network has collapsed."""
-        losses = self.history.get("val_loss", [])
-        best = f", best validation loss {min(losses):.4g}" if losses else ""
-        verdict = f"; it has COLLAPSED: {self.collapsed}" if self.collapsed else ""
-        return f"{self.model.architecture.kind} trained for {len(losses)} epochs{best}{verdict}"
-
-
 def train(
     scans: Sequence[ScanData],
     architecture: Architecture,
@@ -161,6 +136,7 @@ def train(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     origin: TrainingOrigin | None = None,
     progress: Progress | None = None,
+    on_image: Callable[[HeldOutImage], None] | None = None,
 ) -> TrainingResult:
     """Train a network of `architecture` on `scans`.
 
@@ -189,6 +165,9 @@ def train(
         What the record is to say of files and command.
     progress : Progress, optional
         Display that gets one stage, counting frames.
+    on_image : callable, optional
+        Called with what the network makes of held-out frames: after the first epoch, after every fifth, and with what
+        the best one made at the end. What it raises ends the training.
 
     Returns
     -------
@@ -222,11 +201,14 @@ def train(
         callbacks=callbacks,
         origin=origin,
         progress=progress,
+        on_image=on_image,
     )
 
 
-def tensorboard_log(folder: str | os.PathLike[str]) -> keras.callbacks.Callback:
+def tensorboard_log(folder: str | os.PathLike[str]) -> TensorboardLog:
     """Return a callback for `train` that writes what TensorBoard shows: losses and learning rate of each epoch.
+
+    Its method ``show`` is for `train`'s `on_image`: it writes the pictures of held-out frames.
 
     Parameters
     ----------
@@ -235,7 +217,8 @@ def tensorboard_log(folder: str | os.PathLike[str]) -> keras.callbacks.Callback:
 
     Returns
     -------
-    keras.callbacks.Callback
+    TensorboardLog
+        A ``keras.callbacks.Callback``.
     """
     from ptycho.models._tensorboard import TensorboardLog
 

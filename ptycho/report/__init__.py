@@ -18,6 +18,8 @@ from ptycho.report.image_figures import plot_reconstruction as plot_reconstructi
 from ptycho.report.options import PlotOptions as PlotOptions
 from ptycho.report.page import write_page as write_page
 from ptycho.report.page import write_study as write_study
+from ptycho.report.page import write_training_page as write_training_page
 from ptycho.report.patch_dump import dumping as dumping
 from ptycho.report.run_report import RunInfo as RunInfo
 from ptycho.report.scan_figure import plot_scan as plot_scan
+from ptycho.report.training_figures import plot_held_out as plot_held_out

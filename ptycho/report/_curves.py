@@ -25,8 +25,8 @@ _CRITERION_NAMES: dict[Criterion, str] = {"half": "FRC50", "half_bit": "Half-bit
 _TOTALS = {"loss": "training", "val_loss": "validation"}
 
 
-def draw_losses(ax: Axes, losses: Mapping[str, np.ndarray]) -> None:
-    """Draw one value per epoch and name: ``loss`` and ``val_loss`` in bold, their parts thin."""
+def draw_losses(ax: Axes, losses: Mapping[str, np.ndarray], floor: Sequence[float] | None = None) -> None:
+    """Draw one value per epoch and name: ``loss`` and ``val_loss`` in bold, their parts thin, `floor` dotted."""
     parts = sorted(losses.keys() - _TOTALS.keys())
     names = [name for name in _TOTALS if name in losses] + parts
     for number, name in enumerate(names):
@@ -40,6 +40,15 @@ def draw_losses(ax: Axes, losses: Mapping[str, np.ndarray]) -> None:
             marker="o" if len(losses[name]) < 2 else None,
             zorder=3 if is_total else 2,
             label=plain(_TOTALS.get(name, name.replace("_", " "))),
+        )
+    if floor is not None:
+        ax.plot(
+            np.arange(1, len(floor) + 1),
+            floor,
+            ":",
+            color="0.35",
+            linewidth=1.6,
+            label="what counting noise leaves",
         )
     _mark_best(ax, losses.get("val_loss", np.array([])))
     finite = np.concatenate([values[np.isfinite(values)] for values in losses.values()])
@@ -56,6 +65,15 @@ def _mark_best(ax: Axes, validation: np.ndarray) -> None:
         ax.plot(
             best + 1, validation[best], "o", color=_COLOURS[1], markersize=8, zorder=4, label="best epoch"
         )
+
+
+def draw_chi2(ax: Axes, chi2: Sequence[float]) -> None:
+    """Draw χ² of held-out frames after every epoch, on a logarithmic scale down to 1 or just below."""
+    ax.plot(np.arange(1, len(chi2) + 1), chi2, color=_COLOURS[1], marker="o" if len(chi2) < 2 else None)
+    ax.axhline(1, linestyle=":", color="0.35")
+    ax.set(yscale="log")
+    ax.set_ylabel("χ², held out", fontsize=TEXT_PT)
+    ax.grid(alpha=0.3)
 
 
 def draw_learning_rate(ax: Axes, rates: Sequence[float]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from ptycho.errors import DataError
 from ptycho.evaluation.alignment import aligned_fields, flattened_phase
 from ptycho.image.phase import PhaseAlignMethod
+from ptycho.image.placed import PlacedImage
 
 if TYPE_CHECKING:
     from ptycho.comparison import ArmResult, ComparisonResult
@@ -86,14 +87,18 @@ def panels_of(result: ComparisonResult, dpi: int) -> list[Panel]:
     Images are shown as they are scored (`aligned_fields`), but over the whole window
     instead of the scored rectangle, so that a reader also sees what was left out.
     """
-    method = result.settings.phase_align
-    images = [
-        (arm.label, decimated(arm.aligned.values, dpi), decimated(arm.aligned.covered, dpi))
-        for arm in result.arms
-    ]
-    if result.truth is None:
+    images = [(arm.label, arm.aligned) for arm in result.arms]
+    return panels_of_images(images, result.truth, result.settings.phase_align, dpi)
+
+
+def panels_of_images(
+    placed: Sequence[tuple[str, PlacedImage]], true: np.ndarray | None, method: PhaseAlignMethod, dpi: int
+) -> list[Panel]:
+    """Return a panel for each labelled image of one window and, if there is a truth (h, w), its own as the last."""
+    images = [(label, decimated(image.values, dpi), decimated(image.covered, dpi)) for label, image in placed]
+    if true is None:
         return [_alone(*image, method) for image in images]
-    truth = decimated(result.truth, dpi).astype(np.complex128)
+    truth = decimated(true, dpi).astype(np.complex128)
     true_phase = flattened_phase(truth, method=method)
     arms = [_beside_truth(*image, truth, true_phase, method) for image in images]
     nowhere = np.zeros(truth.shape, bool)

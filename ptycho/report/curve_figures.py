@@ -13,6 +13,7 @@ from ptycho.report._axes import new_sheet, whole_figure
 from ptycho.report._curves import (
     TEXT_PT,
     Criterion,
+    draw_chi2,
     draw_correlations,
     draw_learning_rate,
     draw_losses,
@@ -147,8 +148,9 @@ def plot_loss_curve(
     Parameters
     ----------
     history : mapping of name to values
-        One value per epoch: ``loss`` and ``val_loss`` in bold, their parts (``amplitude_loss``, …) thin;
-        ``learning_rate``, if it is there, in a strip below.
+        One value per epoch: ``loss`` and ``val_loss`` in bold, their parts (``amplitude_loss``, …) thin, and
+        ``val_loss_floor``, what counting noise leaves, dotted; ``val_chi2`` and ``learning_rate``, if they are there,
+        in strips below.
     path : path, optional
         A file in the format of its suffix, .png, .pdf or .svg, which appears whole or not at all.
     options : PlotOptions, optional
@@ -167,14 +169,19 @@ def plot_loss_curve(
     """
     if not history.get("loss"):
         raise DataError(f"the history holds {sorted(history)} but a loss curve needs at least one `loss`.")
-    options, rates = options or PlotOptions(), history.get("learning_rate", ())
-    figure = new_sheet(7.5, 5.2 if rates else 4.4, dpi=options.dpi, place=ax)
-    heights = [4, 1] if rates else [1]
+    strips = {
+        draw: history[name]
+        for name, draw in (("val_chi2", draw_chi2), ("learning_rate", draw_learning_rate))
+        if history.get(name)
+    }
+    options = options or PlotOptions()
+    figure = new_sheet(7.5, 4.4 + 0.8 * len(strips), dpi=options.dpi, place=ax)
+    heights = [4, *(1 for _ in strips)]
     rows = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     losses = {name: np.asarray(values, float) for name, values in history.items() if name.endswith("loss")}
-    draw_losses(rows[0], losses)
-    if rates:
-        draw_learning_rate(rows[1], rates)
+    draw_losses(rows[0], losses, history.get("val_loss_floor"))
+    for strip, (draw, values) in zip(rows[1:], strips.items(), strict=True):
+        draw(strip, values)
     rows[-1].set_xlabel("epoch", fontsize=TEXT_PT)
     rows[-1].xaxis.get_major_locator().set_params(integer=True)
     save(whole_figure(figure), path, options)

@@ -24,6 +24,7 @@ ALIGNED_FILE = "reconstructions_aligned.npz"
 REPORT_FILE = "run_report.json"
 PAGE_FILE = "comparison_report.html"
 STUDY_PAGE, STUDY_TABLE = "study.html", "study.csv"
+TRAINING_PAGE, HELD_OUT_PLOT = "training_report.html", "held_out.png"
 EXPORT_STEM = "_image"
 # Beside the results, not moved with them: it is written while the run goes on.
 LOG_FILE = "logs/debug.log"

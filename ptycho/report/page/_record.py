@@ -65,6 +65,15 @@ class Record:
         items = found if isinstance(found, list) else []
         return tuple(shown(item) for item in items if isinstance(item, str))
 
+    def numbers(self, *keys: str) -> tuple[float | None, ...]:
+        """Return the items of a list, each a finite number or None."""
+        found = self._at(keys)
+        return tuple(Record({"": item}).number("") for item in found) if isinstance(found, list) else ()
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the entries that are lists."""
+        return tuple(name for name, value in self._values.items() if isinstance(value, list))
+
     def pair(self, *keys: str) -> tuple[float, float] | None:
         """Return two finite numbers, such as (y, x), or None."""
         found = self._at(keys)

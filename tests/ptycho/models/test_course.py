@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from ptycho.models._course import best_epoch, has_rested, is_halving_due
+from ptycho.models._course import best_epoch, has_rested, is_halving_due, sparkline
 
 
 def _course(losses, patience):
@@ -53,3 +53,18 @@ def test_losses_that_are_no_numbers_are_never_the_best():
     assert best_epoch([np.nan, 0.3, np.nan, 0.2, 0.2]) == 3
     assert best_epoch([np.nan, np.nan]) == 0
     assert not has_rested([0.1], 1)
+
+
+@pytest.mark.parametrize(
+    ("losses", "line"),
+    [
+        ([], ""),
+        ([1.0], ""),
+        ([1.0, 1.0], ""),
+        ([100.0, 10.0, 1.0], "█▅▁"),
+        ([9.0, 100.0, np.nan, 1.0], "█ ▁"),
+        ([-1.0, 2.0, 1.0, np.inf], " █▁ "),
+    ],
+)
+def test_the_course_of_the_losses_is_drawn_in_blocks_on_a_logarithmic_scale(losses, line):
+    assert sparkline(losses, width=3 if len(losses) == 4 and losses[0] > 0 else 16) == line

@@ -64,6 +64,21 @@ def test_whole_scans_are_held_out_and_the_others_learnt():
     assert len(seen) + len(held_out) == len(examples)
 
 
+@pytest.mark.parametrize(("n_scans", "way"), [(10, "scans"), (9, "blocks")])
+def test_by_itself_whole_scans_are_held_out_where_the_share_comes_to_one_else_blocks(n_scans, way):
+    scans = [_scan(seed) for seed in range(n_scans)]
+    found, expected = (_split(scans, hold_out, fraction=0.05)[1:] for hold_out in ("auto", way))
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_where_scans_are_too_small_for_blocks_random_groups_are_held_out_and_it_is_said(caplog):
+    found, expected = (_split([_scan(3, n=40, width=(30, 32))], way)[1:] for way in ("auto", "random"))
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert "drawn at random and overlaps with what is learnt" in caplog.text
+
+
 def test_what_would_leave_too_little_is_refused():
     with pytest.raises(DataError, match="there is one scan"):
         _split([_scan(1)], "scans")

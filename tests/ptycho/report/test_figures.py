@@ -16,6 +16,8 @@ from ptycho.comparison import Failure
 from ptycho.data import ScanData, ScanGeometry
 from ptycho.errors import DataError
 from ptycho.evaluation import seen_images
+from ptycho.image.placed import PlacedImage
+from ptycho.models import HeldOutImage
 from ptycho.report import (
     PlotOptions,
     _panels,
@@ -25,11 +27,13 @@ from ptycho.report import (
     plot_errors,
     plot_frc,
     plot_half_sets,
+    plot_held_out,
     plot_image,
     plot_loss_curve,
     plot_reconstruction,
     plot_scan,
     save_figure,
+    training_figures,
     write_plots,
 )
 from ptycho.report.figures import plot_seen_images
@@ -49,7 +53,7 @@ SCAN = ScanData(
 def drawn(monkeypatch):
     """The figures, as they are about to be saved."""
     saved = []
-    for module in (image_figures, curve_figures):
+    for module in (image_figures, curve_figures, training_figures):
         monkeypatch.setattr(module, "save", lambda figure, path, options: saved.append(figure))
     return saved
 
@@ -462,9 +466,27 @@ def test_a_picture_that_fails_leaves_the_old_one(result, tmp_path, monkeypatch):
 def test_a_loss_curve_has_a_strip_for_the_learning_rate_if_there_is_one(drawn):
     plot_loss_curve({"loss": [3.0, 2.0], "val_loss": [3.1, 2.1]}, "x.png")
     plot_loss_curve({"loss": [3.0, 2.0], "learning_rate": [1e-3, 5e-4]}, "x.png")
-    assert [len(figure.axes) for figure in drawn] == [1, 2]
-    assert [figure.axes[-1].get_xlabel() for figure in drawn] == ["epoch", "epoch"]
+    told = {"val_loss_floor": [1.0, 1.1], "val_chi2": [4.0, 2.0], "val_r_factor": [0.5, 0.4]}
+    plot_loss_curve({"loss": [3.0, 2.0], "learning_rate": [1e-3, 5e-4], **told}, "x.png")
+    assert [len(figure.axes) for figure in drawn] == [1, 2, 3]
+    assert {figure.axes[-1].get_xlabel() for figure in drawn} == {"epoch"}
     assert drawn[1].axes[0].get_legend().get_texts()[0].get_text() == "training"
+    assert [text.get_text() for text in drawn[2].axes[0].get_legend().get_texts()] == [
+        "training",
+        "what counting noise leaves",
+    ]
+
+
+def test_a_picture_of_held_out_frames_shows_the_object_beside_it_where_it_is_known(drawn):
+    values = (0.5 + np.arange(600).reshape(20, 30) / 600).astype(np.complex64)
+    image = PlacedImage(values, np.ones(values.shape, bool), (3.0, 4.0))
+    for truth in (None, 2 * values):
+        plot_held_out(HeldOutImage(epoch=5, scan=2, image=image, truth=truth), "x.png")
+    # Two channels and their colour bars.
+    assert [len(figure.axes) for figure in drawn] == [4, 6]
+    shown = [ax.images[0].get_array() for ax in drawn[1].axes if ax.images]
+    # The amplitude on the scale of the object's.
+    np.testing.assert_allclose(shown[0], shown[1], rtol=1e-4)
 
 
 def test_a_loss_curve_is_a_readable_picture(tmp_path):
