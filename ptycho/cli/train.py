@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +26,6 @@ from ptycho.cli._parser import Parser
 if TYPE_CHECKING:
     from ptycho.data.scan import ScanData
     from ptycho.models import HeldOutImage
-    from ptycho.models._tensorboard import TensorboardLog
     from ptycho.models.networks import Architecture, ModelKind
     from ptycho.models.patch_model import PatchModel
     from ptycho.models.training import TrainingOrigin, TrainingResult, TrainingSettings
@@ -291,7 +290,7 @@ def _train(
                 callbacks=[] if board is None else [board],
                 origin=_origin(arguments),
                 progress=progress,
-                on_image=lambda picture: _show(picture, folder, board),
+                on_image=lambda picture: _show(picture, folder, None if board is None else board.show),
             )
         except Exception as error:
             if not is_out_of_memory(error):
@@ -341,14 +340,14 @@ def _architecture(arguments: argparse.Namespace, patch_size: int, start: PatchMo
     return replace(known, **{name: value for name, value in given.items() if value is not None})
 
 
-def _show(picture: HeldOutImage, folder: Path, board: TensorboardLog | None) -> None:
+def _show(picture: HeldOutImage, folder: Path, beside: Callable[[HeldOutImage], None] | None) -> None:
     """Put a picture of held-out frames where it is looked at; no training ends for want of one."""
     from ptycho.report import plot_held_out
 
     try:
         plot_held_out(picture, folder / _HELD_OUT)
-        if board is not None:
-            board.show(picture)
+        if beside is not None:
+            beside(picture)
     except OSError as error:
         logger.warning("the picture of held-out frames was not written: %s", error)
 

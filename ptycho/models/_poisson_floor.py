@@ -8,8 +8,8 @@ import numpy as np
 
 from ptycho.models._examples import BACKGROUND_PHOTONS
 
-# Beyond an expected amplitude of 16 (256 photons) the deviance has come to 1/2 but for 0.03 %.
-_LARGEST_AMPLITUDE, _STEPS_PER_UNIT = 16, 64
+# Beyond an expected amplitude of 16 (256 photons) the deviance has come to 1/2 but for 0.03 %; most pixels are dark.
+_LARGEST_AMPLITUDE, _STEPS_PER_UNIT, _STEPS_BELOW_ONE = 16, 64, 512
 # Beyond so many standard deviations a count does not happen.
 _REACH_SIGMA, _REACH_COUNTS = 12, 20
 
@@ -40,7 +40,9 @@ def _table() -> tuple[np.ndarray, np.ndarray]:
     """Return expected amplitudes (K,) and the mean deviance at each (K,), summed over the distribution once."""
     from scipy.special import gammaln, xlogy
 
-    amplitudes = np.arange(_LARGEST_AMPLITUDE * _STEPS_PER_UNIT + 1) / _STEPS_PER_UNIT
+    dark = np.arange(_STEPS_BELOW_ONE) / _STEPS_BELOW_ONE
+    bright = np.arange(_STEPS_PER_UNIT, _LARGEST_AMPLITUDE * _STEPS_PER_UNIT + 1) / _STEPS_PER_UNIT
+    amplitudes = np.concatenate([dark, bright])
     means = np.empty_like(amplitudes)
     for number, expected in enumerate(amplitudes**2):
         counts = np.arange(int(expected + _REACH_SIGMA * np.sqrt(expected) + _REACH_COUNTS) + 1.0)

@@ -10,7 +10,6 @@ import numpy as np
 
 from ptycho.data.photons import photon_energy
 from ptycho.data.scan import ScanData
-from ptycho.evaluation.probes import probe_overlap
 
 Difference = Literal["light", "probe", "dose"]
 
@@ -49,7 +48,12 @@ class FrameStatistics:
     spectrum: np.ndarray
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the figures as JSON has them, of four digits."""
+        """Return the figures as JSON has them, of four digits.
+
+        Returns
+        -------
+        dict
+        """
         return {
             "n_frames": self.n_frames,
             "energy": _rounded(self.energy),
@@ -143,7 +147,12 @@ class Familiarity:
         return "; ".join(said[name] for name in self.differences) or None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return word, sentence and figures as JSON has them."""
+        """Return word, sentence and figures as JSON has them.
+
+        Returns
+        -------
+        dict
+        """
         return {
             "word": self.word,
             "sentence": self.sentence,
@@ -250,6 +259,8 @@ def distinct_probes(probes: np.ndarray) -> np.ndarray:
 def _best_overlap(probe: np.ndarray, others: np.ndarray | None) -> float | None:
     if others is None or not probe.any():
         return None
+    from ptycho.evaluation import probe_overlap
+
     known = [other for other in others if other.shape == probe.shape and other.any()]
     return max((probe_overlap(probe, other) for other in known), default=None)
 

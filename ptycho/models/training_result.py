@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ptycho.image.placed import PlacedImage
 from ptycho.models._course import best_epoch
 from ptycho.models.patch_model import PatchModel
+
+if TYPE_CHECKING:
+    from ptycho.image.placed import PlacedImage
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -146,8 +146,8 @@ def _in_brief(training: SavedTraining) -> Iterator[str]:
     floor = training.at_best("val_loss_floor")
     if floor is not None and floor > 0:
         yield (
-            f"Counting noise alone would leave {figure_text(floor)} of a perfect prediction, so the loss is "
-            f"{best / floor:.3g} times as high as it can be."
+            f"Counting noise alone would leave {figure_text(floor)} of a perfect prediction: the loss is "
+            f"{best / floor:.3g} times the least possible."
         )
     yield from _of_chi2(training)
 

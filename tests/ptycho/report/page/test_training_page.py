@@ -46,7 +46,10 @@ def test_best_epoch_end_floor_and_rise_are_told(tmp_path):
     content, text = _text(_folder(tmp_path))
     assert "4,000 frames of 20 scans for 4 epochs: all 4 epochs are done." in text
     assert "those after epoch 3, where the loss of held-out frames was least: 0.006" in text
-    assert "Counting noise alone would leave 0.0025 of a perfect prediction, so the loss is 2.4 times" in text
+    assert (
+        "Counting noise alone would leave 0.0025 of a perfect prediction: the loss is 2.4 times the least possible"
+        in text
+    )
     assert "have a χ² of 2: it leaves 2 times what counting noise would" in text
     assert "After epoch 3 the loss of held-out frames rose by 25% to the end" in text
     assert "50% above that of learnt ones" in text
