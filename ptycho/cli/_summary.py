@@ -296,6 +296,8 @@ def _notes(result: ComparisonResult) -> list[str]:
 def _notes_of(arm: ArmResult) -> Iterator[str]:
     if arm.n_rejected:
         yield f"{arm.n_rejected} patches were not finite and were left out."
+    if arm.familiarity is not None and arm.familiarity.note is not None:
+        yield arm.familiarity.note
     if arm.verdict is not None:
         yield arm.verdict.diagnosis
     for scored in (arm.metrics, arm.consistency, arm.verdict):

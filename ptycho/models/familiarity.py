@@ -146,8 +146,18 @@ class Familiarity:
         }
         return "; ".join(said[name] for name in self.differences) or None
 
+    @property
+    def note(self) -> str | None:
+        """Return what has to be said where nothing is known."""
+        if self.word != "unknown":
+            return None
+        return (
+            "The model's file says nothing of the frames and the probe of its training, so nothing here tells whether "
+            "this scan is like them."
+        )
+
     def as_dict(self) -> dict[str, Any]:
-        """Return word, sentence and figures as JSON has them.
+        """Return word, sentence, note and figures as JSON has them.
 
         Returns
         -------
@@ -156,6 +166,7 @@ class Familiarity:
         return {
             "word": self.word,
             "sentence": self.sentence,
+            "note": self.note,
             **asdict(self),
             "differences": list(self.differences),
         }

@@ -157,5 +157,7 @@ def _of_arm(arm: SavedArm) -> Iterator[Finding]:
     if unlike:
         yield Finding("warning", f"{label} may be wrong here: {unlike}.")
     yield from (Finding("warning", f"{label}: {text}") for text in report.texts("assumptions"))
+    if report.text("familiarity", "note"):
+        yield Finding("note", f"{label}: {report.text('familiarity', 'note')}")
     for part in ("verdict", "metrics", "consistency"):
         yield from (Finding("note", f"{label}: {text}") for text in report.texts(part, "notes"))

@@ -8,6 +8,7 @@ import pytest
 
 from ptycho.cli._summary import print_summary
 from ptycho.evaluation.frc import compute_frc
+from ptycho.models import Familiarity
 
 
 def said(capsys, *arms):
@@ -70,6 +71,24 @@ def test_the_verdict_stands_between_a_constant_and_the_noise_and_is_said_in_word
     assert "PtychoPINN: Each patch explains its frame but the stitched image does not." in text
     assert "PtychoPINN, ePIE: The last hundredth is a guess." in text
     assert "verdict" not in said(capsys, made.model_arm(verdict=None))
+
+
+KNOWN = Familiarity(dose_ratio=0.1, light_distance=0.123, probe_overlap=0.5, differences=("probe", "dose"))
+
+
+def test_a_scan_unlike_those_of_the_training_is_told_with_word_and_figures(capsys):
+    text = " ".join(said(capsys, made.model_arm(familiarity=KNOWN), made.finished_arm()).split())
+    assert "PtychoPINN x 0.1 0.12 0.500 other probe, other dose" in text
+    assert "PtychoPINN may be wrong here: it was trained with another probe" in text
+    assert "1/10 of the photons of its training's" in text
+    assert "training's" not in said(capsys, made.finished_arm())
+
+
+def test_where_nothing_is_known_of_the_training_it_is_said(capsys):
+    text = " ".join(said(capsys, made.model_arm(familiarity=Familiarity())).split())
+    assert "PtychoPINN - - - unknown" in text
+    assert "PtychoPINN: The model's file says nothing of the frames" in text
+    assert "may be wrong" not in text
 
 
 @pytest.mark.parametrize(("side", "coarse"), [(32, True), (64, False)])

@@ -5,6 +5,7 @@ import pytest
 import saved_runs
 
 from ptycho.comparison import Failure
+from ptycho.models import Familiarity
 from ptycho.report.page._findings import findings, in_brief
 from ptycho.report.page._rows import figure_text, metric_sections
 from ptycho.report.page._saved import read_run
@@ -30,6 +31,21 @@ def test_the_better_value_is_the_higher_or_the_lower_as_the_figure_has_it(tmp_pa
     assert best == {"ssim": [False, True], "mae": [True, False]}
     # Equal values are nobody's.
     assert not any(cell.is_best for cell in _line(run, "ssim", "phase").cells)
+
+
+def test_a_scan_unlike_those_of_the_training_is_a_warning_and_an_unknown_one_a_note(tmp_path):
+    strange = Familiarity(light_distance=1.0, differences=("light",))
+    run = _run(
+        tmp_path, made.model_arm(familiarity=strange), made.model_arm("Other", familiarity=Familiarity())
+    )
+    warning, note = (
+        finding
+        for finding in findings(run)
+        if "training's frames" in finding.text or "of its training" in finding.text
+    )
+    assert (warning.kind, note.kind) == ("warning", "note")
+    assert "a typical ring differs by a factor of 2.7" in warning.text
+    assert note.text.startswith("Other: The model's file says nothing")
 
 
 def test_what_does_not_rank_arms_marks_none(tmp_path):
