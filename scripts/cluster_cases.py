@@ -16,17 +16,23 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 from distributed import Client, LocalCluster
 
 import ptycho
 from ptycho.data import write_npz
 from ptycho.demo import demo_scan, model_folder
 from ptycho.distributed import cluster_client, reconstruct_files
-from ptycho.reconstruction import InferenceRun, InferenceSettings
+from ptycho.distributed.devices import threads_of_worker
+from ptycho.reconstruction import InferenceRun, InferenceSettings, judge_constant, judge_image
+from ptycho.reconstruction import job as job_module
 from ptycho.reconstruction.job import InferenceJob
+from ptycho.stitching.state import CanvasState
 
 SETTINGS = InferenceSettings(
     crop_size=24, shard_size=128, predict_batch_size=32, self_consistency=True, verdict=True
@@ -164,32 +170,53 @@ def _image_digest(output: Path) -> str:
 
 
 def constants(scan: Path) -> None:
-    """Print what docs/scaling.md reckons with, on one thread."""
+    """Print what docs/scaling.md reckons with, on one thread, as flags of scaling_table.py."""
+    os.environ.update(threads_of_worker(1))  # before TensorFlow is there
+    # Of the processor, so that what else the machine does counts less.
+    setattr(job_module, "time", SimpleNamespace(perf_counter=time.process_time))  # noqa: B010
     read = ptycho.read_scan(scan)
     job = InferenceJob.of(ptycho.load_model(MODEL), read, SETTINGS)
     job.warm_up()
     job.sums(0, 128)
     sums, n_patches = job.sums(0, len(job)), len(job)
-    record = sums.record
-    for name, seconds in (
-        ("predict", record.predict_s),
-        ("stitch", record.stitch_s),
-        ("judge", record.judge_s),
-    ):
-        print(f"{name}: {1e3 * seconds / n_patches:.3f} ms a patch")
-    pixels = job.layout.window.area_px
-    print(f"sums: {sums.canvases.n_bytes / pixels:.0f} bytes a pixel of {job.layout.window.shape_yx}")
-    part = sums.canvases.parts[0]
+    record, part = sums.record, sums.canvases.parts[0]
     large = part.on((2000, 2000), part.origin_yx)
-    began = time.perf_counter()
-    large.joined(large)
-    print(f"adding two canvases: {(time.perf_counter() - began) / 4 * 1e3:.1f} ms a megapixel")
-    began = time.perf_counter()
-    large.write(scan.parent / "canvas.npz")
-    written = (scan.parent / "canvas.npz").stat().st_size / 1e6
-    print(f"a checkpoint: {written / (time.perf_counter() - began):.0f} MB/s to this disk")
-    (scan.parent / "canvas.npz").unlink()
-    print(f"frames: {read.amplitude[0].nbytes} bytes each")
+    # Neighbours overlap in part.
+    beside = replace(large, origin_yx=(part.origin_yx[0] + 1500, part.origin_yx[1]))
+    add_s = _seconds_of(lambda: large.joined(beside)) / 2
+    sums_bytes = sums.canvases.n_bytes / n_patches
+    image = job.finished(sums).image
+    verdict_s = _seconds_of(lambda: (judge_image(read, image), judge_constant(read)))
+    per_patch = {
+        "predict-ms": 1e3 * record.predict_s / n_patches,
+        "stitch-ms": 1e3 * record.stitch_s / n_patches,
+        "judge-ms": 1e3 * record.judge_s / n_patches,
+        "verdict-ms": 1e3 * verdict_s / n_patches,
+        "add-us": 1e6 * add_s / _n_bytes(large) * sums_bytes,
+        "sums-kb": sums_bytes / 1e3,
+        "frame-kb": read.amplitude[0].nbytes / 1e3,
+        "worker-gb": psutil.Process().memory_info().rss / 1e9,
+        "disk-gb-s": read.amplitude.nbytes / 1e9 / _seconds_of(lambda: ptycho.read_scan(scan)),
+    }
+    print(" ".join(f"--{name} {value:.3g}" for name, value in per_patch.items()))
+    kept = scan.parent / "canvas.npz"
+    written_s = _seconds_of(lambda: large.write(kept))
+    print(f"a checkpoint: {kept.stat().st_size / 1e6 / written_s:.0f} MB/s to this disk")
+    kept.unlink()
+
+
+def _seconds_of(work: Callable[[], object]) -> float:
+    """Return the processor's time, the median of three."""
+    seconds = []
+    for _ in range(3):
+        began = time.process_time()
+        work()
+        seconds.append(time.process_time() - began)
+    return sorted(seconds)[1]
+
+
+def _n_bytes(state: CanvasState) -> int:
+    return sum(array.nbytes for array in state.fields().values())
 
 
 CASES: dict[str, Callable[[Path], None]] = {
