@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import repeat
 from typing import Any, Literal, Protocol
 
+from autobatch._shown_run import as_html, in_one_line
 from autobatch._types import Attempt, BatchPlan, Outcome
 
 
@@ -88,6 +89,14 @@ class BatchRun:
     interrupted: tuple[int, int] | None = None
     order: Any = field(default=None, repr=False, compare=False)
     continuation: Continuation | None = field(default=None, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        """Return in one line how far the run came."""
+        return in_one_line(self)
+
+    def _repr_html_(self) -> str:
+        """Return a table with a picture, for notebooks."""
+        return as_html(self)
 
     @property
     def is_finished(self) -> bool:

@@ -1,4 +1,4 @@
-"""A live terminal display with one bar per stage; of the progress files the only one to import rich."""
+"""A live display with one bar per stage, on a terminal or in a notebook."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from autobatch._notebook import NotebookBars
 from autobatch._progress import Stage, what_stopped
 from autobatch._types import DeviceMemory
 from autobatch._units import format_bytes, format_count, format_rate
@@ -31,7 +32,8 @@ class RichProgress:
     """One bar per stage: items, rate, time left, the batch size and how it changed, memory.
 
     A context manager around the live display; a stage entered outside of it opens the display for its
-    own duration.
+    own duration. In a notebook it is an output of the cell that is drawn anew as items are finished, with or
+    without ipywidgets.
 
     Parameters
     ----------
@@ -46,11 +48,12 @@ class RichProgress:
         self.console = console if console is not None else Console(stderr=True)
         self._is_narrow = self.console.width < _NARROW_COLUMNS
         self._bars = _headed_bars(self.console, is_narrow=self._is_narrow)
+        self._shown = NotebookBars(self._bars) if self.console.is_jupyter else self._bars
         self._depth = 0
 
     def __enter__(self) -> RichProgress:
         if self._depth == 0:
-            self._bars.start()
+            self._shown.start()
         self._depth += 1
         return self
 
@@ -63,7 +66,12 @@ class RichProgress:
     ) -> None:
         self._depth -= 1
         if self._depth == 0:
-            self._bars.stop()
+            self._shown.stop()
+
+    def redraw(self) -> None:
+        """Draw what has changed; a terminal does that by itself, four times a second."""
+        if self._shown is not self._bars:
+            self._shown.refresh()
 
     def stage(self, label: str, total: int | None, unit: str = "items") -> Stage:
         """Return a stage with a bar of its own.
@@ -185,6 +193,7 @@ class _BarStage:
         has_rate = elapsed_s > 0 and self._done > 0 and self._total != 1
         rate = f"{format_rate(self._done / elapsed_s)}/s" if has_rate else ""
         self._bars.update(self._task, completed=self._done, counts=self._counts(), rate=rate)
+        self._display.redraw()
 
     def _counts(self) -> str:
         before = "" if self._total is None else f"{self._done:,}/"

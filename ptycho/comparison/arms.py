@@ -12,6 +12,7 @@ import numpy as np
 
 from autobatch import Progress
 from ptycho._checks import fields
+from ptycho._showing.one_line import OneLine
 from ptycho.comparison.roles import ROLES
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
@@ -43,8 +44,8 @@ logger = logging.getLogger(__name__)
 ArmKind = Literal["model", "reconstruction", "refined"]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class ArmImage:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class ArmImage(OneLine):
     """What an arm puts into the comparison.
 
     Attributes
@@ -353,8 +354,8 @@ class ModelArm(Arm):
         return replace(settings, **{name: value for name, value in own.items() if value is not None})
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class FinishedArm(Arm):
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class FinishedArm(OneLine, Arm):
     """An image that is finished.
 
     Attributes

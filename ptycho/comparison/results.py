@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from ptycho._checks import fields
+from ptycho._showing.one_line import OneLine
 from ptycho.comparison.arms import ArmKind
 from ptycho.comparison.settings import ComparisonSettings
 from ptycho.data.reconstruction import Reconstruction
@@ -80,8 +81,8 @@ class Failure:
         return cls(what, "not scored: stopped by Ctrl-C", "not_scored")
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class ArmResult:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class ArmResult(OneLine):
     """The image of one arm in the common window, and its figures.
 
     Attributes
@@ -181,7 +182,7 @@ class ArmResult:
         return 0 if self.inference is None else self.inference.stitching.n_rejected
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class ComparisonResult:
     """All arms in one frame.
 
@@ -211,3 +212,15 @@ class ComparisonResult:
     n_frames: int
     settings: ComparisonSettings
     object_pixel_m: float | None = None
+
+    def __repr__(self) -> str:
+        """Return arms and figures in one line."""
+        from ptycho.comparison._showing import in_one_line
+
+        return in_one_line(self)
+
+    def _repr_html_(self) -> str:
+        """Return a row an arm with pictures, for notebooks."""
+        from ptycho.comparison._showing import as_html
+
+        return as_html(self)

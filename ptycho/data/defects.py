@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ptycho._io.mapped import blocks_of, rows_of
+from ptycho._showing.one_line import OneLine
 from ptycho.data.scan import ScanData
 
 logger = logging.getLogger(__name__)
@@ -33,8 +34,8 @@ _ALLOWED_MATES = 4
 _LISTED = 8
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Defects:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Defects(OneLine):
     """Pixels that do not measure.
 
     Attributes

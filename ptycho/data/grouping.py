@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ptycho._showing.one_line import OneLine
 from ptycho.data.scan import read_only
 from ptycho.errors import DataError
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Groups:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Groups(OneLine):
     """Which frames each network input holds, and where they lie.
 
     Attributes

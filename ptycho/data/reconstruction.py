@@ -14,6 +14,7 @@ import numpy as np
 from ptycho._io.archive import Archive, errors_naming, open_archive
 from ptycho._io.archive_writing import write_archive
 from ptycho._io.atomic import replacing
+from ptycho._showing.one_line import OneLine
 from ptycho.data.placement import check_on_object
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
@@ -24,8 +25,8 @@ _REQUIRED = ("reconstructed_object", "reconstructed_probe", "algorithm")
 _MAX_LABEL_BYTES = 100_000
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Reconstruction:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Reconstruction(OneLine):
     """The image that an iterative algorithm or a network made of a scan.
 
     Attributes

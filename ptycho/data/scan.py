@@ -13,7 +13,7 @@ from ptycho.data.geometry import ScanGeometry
 from ptycho.errors import DataError
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class ScanData:
     """Diffraction frames with the positions at which they were taken; its arrays are read-only.
 
@@ -87,6 +87,18 @@ class ScanData:
                 f"geometry is a {type(self.geometry).__name__} but must be None or a ScanGeometry; pass "
                 "ptycho.data.ScanGeometry(object_pixel_m=…)."
             )
+
+    def __repr__(self) -> str:
+        """Return in one line what is there."""
+        from ptycho.data._showing import in_one_line
+
+        return in_one_line(self)
+
+    def _repr_html_(self) -> str:
+        """Return a table with pictures, for notebooks."""
+        from ptycho.data._showing import as_html
+
+        return as_html(self)
 
     @property
     def n_frames(self) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ptycho._showing.one_line import OneLine
 from ptycho.errors import DataError
 
 # Coefficients beyond each side of the object: a patch that ends at its border needs one before it and two after.
@@ -15,8 +16,8 @@ TAPS = 4
 _BATCH = 256
 
 
-@dataclass(frozen=True, eq=False)
-class SplineObject:
+@dataclass(frozen=True, eq=False, repr=False)
+class SplineObject(OneLine):
     """The transmission of an object as coefficients of cubic B-splines, one a pixel.
 
     Sub-pixel positions are met by cubic spline interpolation, which keeps far more of the fine detail than a

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ptycho._showing.one_line import OneLine
 from ptycho.errors import DataError
 from ptycho.evaluation.frc import MIN_SIDE_PX, half_set_frc, mean_frc
 from ptycho.evaluation.results import ChannelPair, FrcCurves, FrcCutoff
@@ -15,8 +16,8 @@ from ptycho.image.phase import PhaseAlignMethod
 from ptycho.image.placed import PlacedImage
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class SelfConsistency:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class SelfConsistency(OneLine):
     """How well the patches of one arm agree with each other; a repeated mistake agrees perfectly.
 
     Attributes

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ptycho._showing.one_line import OneLine
 from ptycho.evaluation._poisson import PoissonMoments, poisson_moments
 from ptycho.evaluation.frame_spread import FrameSpread, add_to_levels, empty_levels
 
@@ -31,8 +32,8 @@ class FrameMisfit:
     misfit: float
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Misfit:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Misfit(OneLine):
     """How far measured frames are from predicted ones, the brightness of each frame fitted.
 
     Attributes
@@ -85,8 +86,8 @@ class Misfit:
     spread: FrameSpread
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class MisfitTotals:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class MisfitTotals(OneLine):
     """The numbers that make up `MisfitSums`; those of two sets of frames of one scan add up.
 
     Attributes

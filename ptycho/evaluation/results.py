@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from ptycho._showing.one_line import OneLine
 from ptycho.image.cropping import Rectangle
 from ptycho.image.phase import PhaseRamp
 
@@ -70,8 +71,8 @@ class FrcCutoffs:
     one_bit: FrcCutoff | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class FrcCurve:
+@dataclass(frozen=True, eq=False, repr=False)
+class FrcCurve(OneLine):
     """Correlation per ring of one pair of images, as measured (before any smoothing).
 
     Attributes
@@ -86,8 +87,8 @@ class FrcCurve:
     cutoffs: FrcCutoffs | None
 
 
-@dataclass(frozen=True, eq=False)
-class FrcCurves:
+@dataclass(frozen=True, eq=False, repr=False)
+class FrcCurves(OneLine):
     """Fourier ring correlation of amplitude, phase and complex field over common rings.
 
     Attributes
@@ -138,8 +139,8 @@ class FrcCurves:
         return amplitude, phase
 
 
-@dataclass(frozen=True, eq=False)
-class ScoredImages:
+@dataclass(frozen=True, eq=False, repr=False)
+class ScoredImages(OneLine):
     """The aligned real images that the metrics saw, all of one shape (h, w) float64.
 
     Attributes
@@ -162,8 +163,8 @@ class ScoredImages:
 ImagePair = tuple[np.ndarray, np.ndarray]
 
 
-@dataclass(frozen=True, eq=False)
-class SeenImages:
+@dataclass(frozen=True, eq=False, repr=False)
+class SeenImages(OneLine):
     """The very arrays that two metrics were computed from.
 
     Attributes
@@ -177,7 +178,7 @@ class SeenImages:
     frc: dict[str, ImagePair]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ImageMetrics:
     """How a reconstruction compares with the truth.
 
@@ -223,6 +224,18 @@ class ImageMetrics:
     images: ScoredImages
     collapsed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Return the figures in one line, amplitude / phase."""
+        from ptycho.evaluation.showing import in_one_line
+
+        return in_one_line(self)
+
+    def _repr_html_(self) -> str:
+        """Return the figures as a table, with what was scored, for notebooks."""
+        from ptycho.evaluation.showing import as_html
+
+        return as_html(self)
 
 
 METRIC_NAMES = ("mae", "mse", "psnr", "ssim", "ms_ssim", "frc50", "frc1over7")

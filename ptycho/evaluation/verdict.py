@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from ptycho._showing.one_line import OneLine
 from ptycho.evaluation.misfit import Misfit
 
 # Fit for use, by the two networks of the demo on scans of their own family, is up to 0.12 of what a constant leaves
@@ -25,8 +26,8 @@ FEW_FRAMES = 0.05
 Cause = Literal["explained", "frames", "network", "positions", "image", "detector", "unknown"]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Verdict:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Verdict(OneLine):
     """Whether an image explains the measured frames; no truth is needed.
 
     Attributes

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ptycho._showing.one_line import OneLine
 from ptycho.errors import DataError
 from ptycho.image.shifting import place, whole_mask
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 COVERED_ABOVE = 1e-3
 
 
-@dataclass(frozen=True, eq=False)
-class PlacedImage:
+@dataclass(frozen=True, eq=False, repr=False)
+class PlacedImage(OneLine):
     """The one form that an image has on its way from canvas to report.
 
     Attributes

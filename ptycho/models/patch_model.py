@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from autobatch import keras_model_cost
+from ptycho._showing.one_line import OneLine
 from ptycho.models.description import NetworkDescription
 from ptycho.models.familiarity import FrameStatistics
 from ptycho.models.networks import Architecture, ModelKind
@@ -45,8 +46,8 @@ class ForeignArchitecture:
     n_weights: int
 
 
-@dataclass(frozen=True, eq=False)
-class PatchModel(PatchPredictor):
+@dataclass(frozen=True, eq=False, repr=False)
+class PatchModel(OneLine, PatchPredictor):
     """A PINN or baseline, of this project or of PtychoPINN, with what is known of its training.
 
     Attributes

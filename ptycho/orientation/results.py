@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from ptycho._showing.one_line import OneLine
 from ptycho.data.importing import ImportSettings
 from ptycho.orientation.turns import Turn
 
@@ -19,8 +20,8 @@ _SURE_SIGMAS = 4.0
 _LEAST_EXCESS = 0.02
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class OrientationTrial:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class OrientationTrial(OneLine):
     """How well the left-out frames were met with positions and frames turned.
 
     Attributes

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from autobatch import BatchPlan, BatchRun
+from ptycho._showing.one_line import OneLine
 from ptycho.data.reconstruction import Reconstruction
 from ptycho.data.scan import ScanData
 from ptycho.evaluation import Misfit
@@ -16,8 +17,8 @@ from ptycho.image.placed import PlacedImage
 from ptycho.reconstruction._half_sets import SPLITS
 
 
-@dataclass(frozen=True, eq=False)
-class HalfSets:
+@dataclass(frozen=True, eq=False, repr=False)
+class HalfSets(OneLine):
     """What one pass over the patches tells of their agreement, on the pixels of the whole image.
 
     Attributes
@@ -114,8 +115,8 @@ class ShardingRecord:
     workers: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class InferenceRun:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class InferenceRun(OneLine):
     """A reconstruction by a model, and how its batches went.
 
     Attributes

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ptycho._showing.one_line import OneLine
 from ptycho.data.reconstruction import Reconstruction
 from ptycho.image.placed import PlacedImage
 from ptycho.refinement.settings import RefinementSettings
@@ -37,8 +38,8 @@ class SweepRecord:
     n_oom: int
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class RefinementRun:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class RefinementRun(OneLine):
     """An image improved by the frames, and how far they disagreed with it.
 
     Attributes

@@ -8,16 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptycho._io.atomic import staged_files
+from ptycho.comparison.shown import decimated, panels_of
 from ptycho.evaluation import seen_images
 from ptycho.report._axes import (
     PANEL_INCHES,
     new_sheet,
     title,
     whole_figure,
-)
-from ptycho.report._panels import (
-    decimated,
-    panels_of,
 )
 from ptycho.report.curve_figures import correlated, half_sets, plot_frc, plot_half_sets
 from ptycho.report.figure_files import in_own_style, save_figure
@@ -78,7 +75,7 @@ def write_plots(
 
 def _figures_of(result: ComparisonResult, options: PlotOptions) -> Iterator[tuple[str, Figure]]:
     """Give the stem of each file and its figure, one after the other, for they are large."""
-    panels = panels_of(result, options.dpi)
+    panels = panels_of(result, options.most_px)
     if panels:
         yield COMPARISON_PLOT, draw_comparison(result, options, panels)
     if result.arms:
@@ -110,7 +107,7 @@ def plot_seen_images(seen: SeenImages, options: PlotOptions) -> Figure:
         for axes, (channel, image, truth) in zip((row[:2], row[2:]), columns, strict=True):
             ends = truth.min(), truth.max()
             for ax, values, whose in zip(axes, (image, truth), ("arm", "truth"), strict=True):
-                shown = ax.imshow(decimated(values, options.dpi), cmap="gray", vmin=ends[0], vmax=ends[1])
+                shown = ax.imshow(decimated(values, options.most_px), cmap="gray", vmin=ends[0], vmax=ends[1])
                 ax.set(xticks=[], yticks=[])
                 title(ax, f"{metric}: {channel}, {whose}")
             figure.colorbar(shown, ax=list(axes), extend="both", pad=0.01, aspect=22, fraction=0.05)

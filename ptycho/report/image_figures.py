@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from ptycho.comparison.shown import TRUTH_LABEL, decimated, panels_of
 from ptycho.errors import DataError
 from ptycho.report._axes import (
     COVERAGE_MAP,
@@ -30,14 +31,11 @@ from ptycho.report._axes import (
 )
 from ptycho.report._curves import LARGE_PT
 from ptycho.report._panels import (
-    TRUTH_LABEL,
     ColourScale,
     Panel,
     comparison_caption,
-    decimated,
     error_scale,
     figures_of_merit,
-    panels_of,
     percentile_scale,
     plain,
     reconstruction_caption,
@@ -91,7 +89,7 @@ def plot_comparison(
         a grid.
     """
     options = options or PlotOptions()
-    figure = draw_comparison(result, options, panels_of(result, options.dpi), ax)
+    figure = draw_comparison(result, options, panels_of(result, options.most_px), ax)
     save(figure, path, options)
     return figure
 
@@ -175,7 +173,7 @@ def plot_image(
         There is no such image, or phase limits are in the wrong order.
     """
     options = options or PlotOptions()
-    panels = {panel.label: panel for panel in panels_of(result, options.dpi)}
+    panels = {panel.label: panel for panel in panels_of(result, options.most_px)}
     if label not in panels:
         raise DataError(f"there is no image {label!r} in the comparison; name one of {list(panels)}.")
     if ax is None:
@@ -234,7 +232,7 @@ def plot_reconstruction(
             f"there are {len(result.arms)} arms to draw but this plot shows one; draw a comparison."
         )
     options = options or PlotOptions()
-    panel = panels_of(result, options.dpi)[0]
+    panel = panels_of(result, options.most_px)[0]
     figure, (axes,) = grid(result.window, n_rows=1, n_columns=3, dpi=options.dpi, place=ax)
     scales = {
         channel: scale.with_ends(*_limits(options, panel, channel))
@@ -243,7 +241,7 @@ def plot_reconstruction(
     for panel_ax, (channel, scale) in zip(axes, scales.items(), strict=False):
         show(panel_ax, getattr(panel, channel), scale, map_of(channel, scale), result.window)
         colour_bar(figure, [panel_ax], scale, map_of(channel, scale), _BAR_LABELS[channel])
-    _coverage_row(figure, axes[2:], result, options.dpi)
+    _coverage_row(figure, axes[2:], result, options.most_px)
     axes[2].set_ylabel("")
     headings(axes, ["Amplitude", "Phase", "Coverage"])
     if result.arms[0].collapsed:
@@ -284,7 +282,7 @@ def plot_errors(
         There is no arm to show, or `ax` has no place in a grid.
     """
     options = options or PlotOptions()
-    figure = draw_errors(result, options, panels_of(result, options.dpi), ax)
+    figure = draw_errors(result, options, panels_of(result, options.most_px), ax)
     save(figure, path, options)
     return figure
 
@@ -309,9 +307,9 @@ def draw_errors(
                 title(ax, f"MAE {getattr(arm.metrics.mae, channel):#.2g}")
         colour_bar(figure, row, scale, SIGNED_MAP, unit)
         row[0].set_ylabel(f"{channel.capitalize()} error", fontsize=LARGE_PT)
-    _coverage_row(figure, axes[len(units)], result, options.dpi)
+    _coverage_row(figure, axes[len(units)], result, options.most_px)
     if disagree:
-        _disagreement_row(figure, axes[-1], result, options.dpi)
+        _disagreement_row(figure, axes[-1], result, options.most_px)
     headings(axes[0], [panel.label for panel in panels])
     scale_bar(axes[0][0], result.window.shape_yx[1], result.object_pixel_m)
     caption(figure, _error_caption(result, disagree=disagree))
@@ -332,8 +330,8 @@ def _error_caption(result: ComparisonResult, *, disagree: bool) -> str:
     return " ".join(sentences)
 
 
-def _coverage_row(figure: Sheet, row: Sequence[Axes], result: ComparisonResult, dpi: int) -> None:
-    depths = [_patches_per_pixel(arm.image, dpi) for arm in result.arms]
+def _coverage_row(figure: Sheet, row: Sequence[Axes], result: ComparisonResult, most_px: int) -> None:
+    depths = [_patches_per_pixel(arm.image, most_px) for arm in result.arms]
     scale = ColourScale(0.0, max((float(depth.max()) for depth in depths if depth.count()), default=1.0))
     for ax, arm, depth in zip(row, result.arms, depths, strict=True):
         show(ax, depth, scale, COVERAGE_MAP, result.window)
@@ -344,16 +342,16 @@ def _coverage_row(figure: Sheet, row: Sequence[Axes], result: ComparisonResult, 
     row[0].set_ylabel("Coverage", fontsize=LARGE_PT)
 
 
-def _patches_per_pixel(image: PlacedImage, dpi: int) -> np.ma.MaskedArray:
+def _patches_per_pixel(image: PlacedImage, most_px: int) -> np.ma.MaskedArray:
     if image.coverage is None:
-        return np.ma.MaskedArray(decimated(image.covered, dpi), True)
-    return np.ma.MaskedArray(decimated(image.coverage, dpi), ~decimated(image.covered, dpi))
+        return np.ma.MaskedArray(decimated(image.covered, most_px), True)
+    return np.ma.MaskedArray(decimated(image.coverage, most_px), ~decimated(image.covered, most_px))
 
 
-def _disagreement_row(figure: Sheet, row: Sequence[Axes], result: ComparisonResult, dpi: int) -> None:
+def _disagreement_row(figure: Sheet, row: Sequence[Axes], result: ComparisonResult, most_px: int) -> None:
     nothing = np.full(result.window.shape_yx, np.nan, np.float32)
     spreads = [
-        np.sqrt(decimated(nothing if arm.consistency is None else arm.consistency.overlap_variance, dpi))
+        np.sqrt(decimated(nothing if arm.consistency is None else arm.consistency.overlap_variance, most_px))
         for arm in result.arms
     ]
     images = [np.ma.masked_invalid(spread) for spread in spreads]

@@ -14,6 +14,7 @@ FigureFormat = Literal["png", "pdf", "svg"]
 FIGURE_FORMATS: tuple[FigureFormat, ...] = get_args(FigureFormat)
 # More than a printer needs, and 60,000 pixels a side are more than Matplotlib can draw.
 MOST_DPI = 1200
+_MOST_INCHES = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,11 @@ class PlotOptions:
             raise SettingsError(
                 f"p_min is {self.p_min:g} but must be a percentile below p_max, {self.p_max:g}; swap them."
             )
+
+    @property
+    def most_px(self) -> int:
+        """Pixels that an image keeps a side: twice what the largest panel has on paper."""
+        return _MOST_INCHES * self.dpi
 
 
 def _checked_formats(formats: Sequence[FigureFormat]) -> tuple[FigureFormat, ...]:

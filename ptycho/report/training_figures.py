@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from ptycho.comparison.shown import panels_of_images
 from ptycho.image.cropping import whole_image
 from ptycho.models import HeldOutImage
 from ptycho.report._axes import caption, colour_bar, grid, headings, map_of, show, whole_figure
-from ptycho.report._panels import panels_of_images, percentile_scale
+from ptycho.report._panels import percentile_scale
 from ptycho.report.figure_files import in_own_style, save
 from ptycho.report.options import PlotOptions
 
@@ -45,7 +46,7 @@ def plot_held_out(
     """
     options, window = options or PlotOptions(), whole_image(picture.image.shape_yx)
     placed = [(f"After epoch {picture.epoch}", picture.image)]
-    panels = panels_of_images(placed, picture.truth, "plane", options.dpi)
+    panels = panels_of_images(placed, picture.truth, "plane", options.most_px)
     figure, rows = grid(window, n_rows=2, n_columns=len(panels), dpi=options.dpi, place=ax)
     for axes, channel in zip(rows, ("amplitude", "phase"), strict=True):
         images = [getattr(panel, channel) for panel in panels]

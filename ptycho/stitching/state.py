@@ -15,6 +15,7 @@ import numpy as np
 from ptycho._io.archive import Archive, open_archive
 from ptycho._io.archive_writing import write_archive
 from ptycho._io.atomic import replacing
+from ptycho._showing.one_line import OneLine
 from ptycho.errors import DataError
 
 _FORMAT = "ptycho-canvas"
@@ -27,8 +28,8 @@ _MAX_NOTE_BYTES = 1 << 20
 _SAME_GRID_PX = 1e-6
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class CanvasState:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class CanvasState(OneLine):
     """Everything that distinguishes two canvases.
 
     Attributes

@@ -3,6 +3,8 @@
 import io
 import logging
 import re
+import sys
+import types
 
 import pytest
 from rich.console import Console
@@ -346,3 +348,53 @@ def test_a_bar_without_a_total_counts_what_is_done():
     with RichProgress(console).stage("stream", None) as stage:
         stage.advance(1234)
     assert "1,234 items" in console.file.getvalue()
+
+
+class Notebook:
+    """IPython's display of one cell: each entry is an output with all that was shown in it."""
+
+    def __init__(self):
+        self.outputs = []
+
+    def display(self, bundle, *, raw, display_id):
+        assert (raw, display_id) == (True, True)
+        self.outputs.append([bundle])
+        return types.SimpleNamespace(update=lambda bundle, raw, own=self.outputs[-1]: own.append(bundle))
+
+
+@pytest.fixture
+def notebook(monkeypatch):
+    found = Notebook()
+    module = types.SimpleNamespace(display=found.display)
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(display=module))
+    monkeypatch.setitem(sys.modules, "IPython.display", module)
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    monkeypatch.setattr(_rich_progress, "_REDRAW_S", 0)
+    return found
+
+
+def test_in_a_notebook_one_output_is_drawn_anew_without_widgets(notebook):
+    console = Console(force_jupyter=True, file=io.StringIO(), width=120)
+    with RichProgress(console) as progress:
+        for label in ("pre<dict>", "stitch"):
+            with progress.stage(label, 30, "frames") as stage:
+                stage.advance(10)
+                stage.advance(20)
+    (output,) = notebook.outputs
+    assert len(output) >= 6
+    assert "10/30 frames" in output[1]["text/plain"] + output[2]["text/plain"]
+    assert output[-1]["text/plain"].count("30/30 frames") == 2
+    assert "pre&lt;dict&gt;" in output[-1]["text/html"]
+    assert output[-1]["text/html"].startswith("<pre ")
+    assert console.file.getvalue() == ""
+
+
+def test_in_a_notebook_each_display_has_an_output_of_its_own(notebook):
+    console = Console(force_jupyter=True, file=io.StringIO(), width=120)
+    progress = RichProgress(console)
+    for _ in range(2):
+        run_in_batches(
+            lambda start, stop: range(start, stop), 3, batch_size=2, progress=progress, label="sums"
+        )
+    assert len(notebook.outputs) == 2
+    assert "3/3 items" in notebook.outputs[0][-1]["text/plain"]

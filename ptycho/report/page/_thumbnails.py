@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ptycho._showing.pictures import limits_of, png_source
 from ptycho.report.page._layers import small_images
 from ptycho.report.page._study import Study
 
@@ -31,28 +29,12 @@ def thumbnails(study: Study) -> tuple[tuple[Thumbnail, ...], ...]:
     phases = [phase for images in found.values() for _, phase in images.values()]
     if not phases:
         return ()
-    limits = _limits(phases)
+    limits = limits_of(phases, (0.5, 99.5))
     return tuple(
         tuple(Thumbnail(run.name, label, _picture(found[run.name].get(label), limits)) for run in runs)
         for label in study.labels
     )
 
 
-def _limits(images: Sequence[np.ndarray]) -> tuple[float, float]:
-    values = np.concatenate([image[np.isfinite(image)] for image in images])
-    low, high = np.percentile(values, (0.5, 99.5)) if values.size else (0.0, 0.0)
-    return (float(low), float(high)) if high > low else (float(low) - 0.5, float(low) + 0.5)
-
-
 def _picture(images: tuple[np.ndarray, np.ndarray] | None, limits: tuple[float, float]) -> str:
-    if images is None:
-        return ""
-    from matplotlib import colormaps
-    from matplotlib.image import imsave
-
-    phase, (low, high) = images[1], limits
-    pixels = colormaps["cividis"](np.clip((np.nan_to_num(phase) - low) / (high - low), 0, 1), bytes=True)
-    pixels[np.isnan(phase)] = 0
-    file = io.BytesIO()
-    imsave(file, pixels, format="png")
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+    return "" if images is None else png_source(images[1], limits, "cividis")

@@ -346,7 +346,7 @@ def test_ctrl_c_while_scoring_keeps_the_images(workplace, tmp_path, monkeypatch,
 
 
 @pytest.mark.spec("CM-11.4")
-@pytest.mark.parametrize("where", ["ptycho.report.figures._draw_errors", "ptycho.report.tables.write_table"])
+@pytest.mark.parametrize("where", ["ptycho.report.figures.draw_errors", "ptycho.report.tables.write_table"])
 def test_ctrl_c_while_writing_leaves_out_the_plots_only(workplace, tmp_path, monkeypatch, capsys, where):
     import importlib
 
@@ -426,7 +426,7 @@ def test_plots_that_cannot_be_drawn_cost_no_data(workplace, tmp_path, monkeypatc
     def too_large(*positional, **named):
         raise MemoryError
 
-    monkeypatch.setattr("ptycho.report.figures._draw_errors", too_large)
+    monkeypatch.setattr("ptycho.report.figures.draw_errors", too_large)
     assert main(_models_only(workplace, tmp_path / "out")) == 1
     last = capsys.readouterr().err.splitlines()[-1]
     assert last == "compare-models: error: the plots failed: out of memory"

@@ -100,7 +100,7 @@ class _BrokenError(Exception):
 @pytest.mark.parametrize(
     ("command", "figure", "image"),
     [
-        (_compare, "ptycho.report.figures._draw_errors", "reconstructions.npz"),
+        (_compare, "ptycho.report.figures.draw_errors", "reconstructions.npz"),
         (_reconstruct, "ptycho.report.plot_reconstruction", "reconstruction.npz"),
     ],
 )

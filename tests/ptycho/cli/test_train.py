@@ -281,6 +281,8 @@ def test_the_defaults_are_those_of_the_settings():
         "resume": False,
         "init_from": None,
         "tensorboard": None,
+        "formats": ("png",),
+        "dpi": 150,
         "quiet": False,
         "verbose": False,
         "console_level": "INFO",

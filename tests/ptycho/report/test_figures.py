@@ -13,6 +13,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from ptycho.comparison import Failure
+from ptycho.comparison.shown import panels_of
 from ptycho.data import ScanData, ScanGeometry
 from ptycho.errors import DataError
 from ptycho.evaluation import seen_images
@@ -20,7 +21,6 @@ from ptycho.image.placed import PlacedImage
 from ptycho.models import HeldOutImage
 from ptycho.report import (
     PlotOptions,
-    _panels,
     curve_figures,
     image_figures,
     plot_comparison,
@@ -36,6 +36,7 @@ from ptycho.report import (
     training_figures,
     write_plots,
 )
+from ptycho.report import options as report_options
 from ptycho.report.figures import plot_seen_images
 from ptycho.report.names import PLOT_STEMS
 
@@ -186,7 +187,7 @@ def test_what_lies_beyond_the_colours_is_said_as_a_share_of_the_pixels(result):
     low, high = np.percentile(np.abs(result.truth), (10, 90))
     beyond = np.mean((np.abs(result.truth) < low) | (np.abs(result.truth) > high))
     assert f"of the ground truth: {beyond:.0%} of the amplitudes and " in words
-    phases = _panels.panels_of(result, 150)[-1].phase
+    phases = panels_of(result, 1200)[-1].phase
     limit = _limits(_image_axes(plot_comparison(result))[1][0])[1]
     assert f"{np.mean(np.abs(phases) > limit):.0%} of the phases lie beyond" in words
 
@@ -320,7 +321,7 @@ def test_the_scored_rectangle_is_outlined_on_the_errors(result, drawn):
 
 
 def test_decimated_images_keep_the_coordinates_of_the_window(result, drawn, monkeypatch):
-    monkeypatch.setattr(_panels, "_MOST_INCHES", 1)
+    monkeypatch.setattr(report_options, "_MOST_INCHES", 1)
     plot_errors(result, "x.png", options=PlotOptions(dpi=20))
     for ax in _image_axes(drawn[0])[:, 0]:
         assert ax.images[0].get_array().shape == (14, 19)

@@ -6,7 +6,7 @@ import made_results as made
 import numpy as np
 import pytest
 
-from ptycho.comparison import Failure
+from ptycho.comparison import Failure, shown
 from ptycho.errors import DataError
 from ptycho.evaluation import ChannelPair
 from ptycho.report import PlotOptions, _panels
@@ -19,7 +19,7 @@ from ptycho.report._panels import (
     shortened,
 )
 
-panels_of = partial(_panels.panels_of, dpi=150)
+panels_of = partial(shown.panels_of, most_px=1200)
 
 
 def _images(*values):
@@ -81,8 +81,8 @@ def test_without_a_truth_an_arm_loses_its_own_ramp():
 
 def test_large_images_are_decimated_to_what_a_panel_can_show():
     image = np.arange(3 * 2500).reshape(3, 2500)
-    np.testing.assert_array_equal(_panels.decimated(image, 150), image[::3, ::3])
-    np.testing.assert_array_equal(_panels.decimated(image[:, :1200], 150), image[:, :1200])
+    np.testing.assert_array_equal(shown.decimated(image, 1200), image[::3, ::3])
+    np.testing.assert_array_equal(shown.decimated(image[:, :1200], 1200), image[:, :1200])
 
 
 def test_an_arm_without_any_covered_pixel_is_all_masked():

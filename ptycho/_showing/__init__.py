@@ -1,0 +1,1 @@
+"""How objects show themselves: in one line, and in a notebook as a table with pictures."""
