@@ -80,7 +80,7 @@ def _course(arm: SavedArm) -> Course:
                 clock,
                 clock + seconds,
                 attempt.whole("start") or 0,
-                attempt.whole("stop") or 0,
+                max((attempt.whole("stop") or 0) - 1, 0),
                 attempt.whole("batch_size") or 0,
                 attempt.whole("n_batches") or 0,
                 attempt.text("outcome") == "done",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ptycho.report.page._rows import Section, figure_text, wins
+from ptycho.report.page._rows import figure_text
 from ptycho.report.page._saved import SavedArm, SavedRun
 
 
@@ -28,14 +28,17 @@ class Judgement:
         ``explained``, ``network``, ``positions``, ``image``, ``detector``, ``unknown``, or "" where it was not judged.
     diagnosis : str
         A sentence.
-    figures : tuple of (str, str)
-        Name and value.
+    figures : tuple of (str, str, str, str)
+        Of what, χ², R and what noise alone leaves of R; "" for what is not known.
+    judged : str
+        How many frames were asked; "" where that is not known.
     """
 
     label: str
     cause: str
     diagnosis: str
-    figures: tuple[tuple[str, str], ...]
+    figures: tuple[tuple[str, str, str, str], ...]
+    judged: str = ""
 
 
 def judgements(run: SavedRun) -> tuple[Judgement, ...]:
@@ -49,64 +52,21 @@ def _judgement(arm: SavedArm) -> Judgement:
     verdict = arm.report.record("verdict")
     if not verdict:
         return Judgement(arm.label, "", "The frames were not asked about this arm.", ())
-    names = {"image": "from the image", "patches": "from the patches", "constant": "of a constant object"}
+    names = {"image": "the image", "patches": "the patches", "constant": "a constant object"}
     found = []
-    for key, title in names.items():
-        chi2, r_factor = verdict.number(key, "chi2"), verdict.number(key, "r_factor")
-        if chi2 is not None:
-            found.append((f"χ² {title}", figure_text(chi2)))
-        if r_factor is not None:
-            noise = verdict.number(key, "noise_r_factor")
-            left = "" if noise is None else f" (noise alone {figure_text(noise)})"
-            found.append((f"R {title}", f"{figure_text(r_factor)}{left}"))
-    judged = verdict.number("judged_fraction")
-    if judged is not None:
-        found.append(("Frames judged", f"{100 * judged:.0f} %"))
-    return Judgement(arm.label, verdict.text("cause"), verdict.text("diagnosis"), tuple(found))
-
-
-def in_brief(run: SavedRun, sections: tuple[Section, ...]) -> tuple[str, ...]:
-    """Return which arm the figures prefer and how far that goes, a sentence each."""
-    if not run.arms:
-        return ("No arm has an image; what failed is told below.",)
-    labels = [arm.label for arm in run.arms]
-    n_ranked, leads = wins(sections, labels)
-    said = []
-    if n_ranked:
-        first, *others = sorted(labels, key=lambda label: -leads[label])
-        rest = "".join(f", {label} in {leads[label]}" for label in others)
-        word = "better" if len(labels) == 2 else "best"
-        said.append(
-            f"{first} has the {word} value in {leads[first]} of {n_ranked} figures against the truth{rest}."
-        )
-    elif not run.report.flag("scan", "has_truth"):
-        said.append(
-            "There is no truth: no figure here says how right an image is, only how well it agrees with the frames and "
-            "with itself."
-        )
-    said += list(_by_frames(run, leads if n_ranked else {}))
-    if len(run.arms) > 1:
-        said.append(
-            "This is one scan: how much the figures scatter over scans, doses and trainings, only several runs tell "
-            "(ptycho report with all their folders)."
-        )
-    return tuple(said)
-
-
-def _by_frames(run: SavedRun, leads: dict[str, int]) -> Iterator[str]:
-    known = [(arm.report.number("verdict", "image", "chi2"), arm.label) for arm in run.arms]
-    ranked = sorted((chi2, label) for chi2, label in known if chi2 is not None)
-    if len(ranked) < 2 or ranked[0][0] == ranked[-1][0]:
-        return
-    listed = ", ".join(f"{label} {figure_text(chi2)}" for chi2, label in ranked)
-    nearest = f"By the measured frames {ranked[0][1]} is nearest to what noise allows"
-    yield f"{nearest} (χ² of the image: {listed}; 1 at best)."
-    by_truth = max(leads, key=lambda label: leads[label], default=None)
-    if by_truth is not None and leads[by_truth] and by_truth != ranked[0][1]:
-        yield (
-            f"Frames and truth disagree about the order: trust {by_truth} for likeness to this truth, and do not "
-            "take the difference in χ² for quality."
-        )
+    for key, name in names.items():
+        if verdict.record(key):
+            chi2, r_factor, noise = (
+                figure_text(verdict.number(key, each)) for each in ("chi2", "r_factor", "noise_r_factor")
+            )
+            found.append((name, chi2, r_factor, noise))
+    share = verdict.number("judged_fraction")
+    judged = (
+        ""
+        if share is None
+        else f"{100 * share:.0f} % of the frames lie wholly within the image and were judged."
+    )
+    return Judgement(arm.label, verdict.text("cause"), verdict.text("diagnosis"), tuple(found), judged)
 
 
 def findings(run: SavedRun) -> tuple[Finding, ...]:

@@ -196,7 +196,7 @@ class _Reader:
 
     def arm(self, arm: SavedArm, truth: ShownImage | None) -> ShownImage:
         metrics = arm.report.record("metrics")
-        relative = _relative_plane(metrics)
+        relative = relative_plane(metrics)
         if truth is None or relative is None:
             plane, scale = self._own_plane(arm.array_prefix), 1.0
         else:
@@ -308,7 +308,7 @@ class _Reader:
         return self._archive.read_mapped(key)
 
 
-def _relative_plane(metrics: Record) -> Plane | None:
+def relative_plane(metrics: Record) -> Plane | None:
     """Return the ramp between an arm and the truth in pixels of the window, None for an arm that was not scored."""
     offset, slope = (
         metrics.number("phase_ramp", "offset_rad"),

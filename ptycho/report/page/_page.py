@@ -10,13 +10,15 @@ from typing import Any
 
 from ptycho._io.atomic import replacing
 from ptycho.report.names import ALIGNED_FILE, PAGE_FILE
+from ptycho.report.page._answers import answers
 from ptycho.report.page._course import courses, placements
-from ptycho.report.page._findings import findings, in_brief, judgements
+from ptycho.report.page._findings import findings, judgements
 from ptycho.report.page._layers import ImageSet, read_images
 from ptycho.report.page._render import colour_maps, rendered
 from ptycho.report.page._rows import metric_sections
 from ptycho.report.page._saved import SavedRun, read_run
 from ptycho.report.page._tables import Curves
+from ptycho.report.page._worst import worst_tiles
 
 _SCRIPTS = ("vendor/openseadragon.min.js", "vendor/uPlot.iife.min.js", "assets/charts.js", "assets/page.js")
 _STYLES = ("vendor/uPlot.min.css", "assets/page.css")
@@ -69,7 +71,7 @@ def page_of(run: SavedRun, images: ImageSet) -> str:
         styles=_STYLES,
         run=run,
         report=report,
-        brief=in_brief(run, sections),
+        answers=answers(run, sections, worst_tiles(run)),
         judgements=judgements(run),
         findings=findings(run),
         sections=sections,

@@ -20,6 +20,7 @@ class Cell:
 
     text: str
     is_best: bool = False
+    value: float | None = None
 
 
 @dataclass(frozen=True)
@@ -62,20 +63,35 @@ def metric_sections(run: SavedRun) -> tuple[Section, ...]:
     return tuple(section for section in found if section.lines)
 
 
-def wins(sections: Sequence[Section], labels: Sequence[str]) -> tuple[int, dict[str, int]]:
-    """Return how many lines against the truth rank the arms, and how many of them each label leads."""
-    ranked = [
-        line
-        for section in sections
-        if section.title == "Against the truth"
-        for line in section.lines
-        if sum(cell.is_best for cell in line.cells) == 1
-    ]
+def wins(
+    sections: Sequence[Section],
+    labels: Sequence[str],
+    channel: str | None = None,
+    among: Sequence[str] | None = None,
+) -> tuple[int, dict[str, int]]:
+    """Return how many lines against the truth rank the arms, and how many of them each label leads.
+
+    Parameters
+    ----------
+    sections : sequence of Section
+    labels : sequence of str
+        The arms in the order of the cells.
+    channel : {"amplitude", "phase"}, optional
+        Whose lines count; those of both by default.
+    among : sequence of str, optional
+        The arms that are ranked; all by default.
+    """
     leads = dict.fromkeys(labels, 0)
-    for line in ranked:
-        for label, cell in zip(labels, line.cells, strict=True):
-            leads[label] += cell.is_best
-    return len(ranked), leads
+    for section in sections:
+        for line in section.lines if section.title == "Against the truth" else ():
+            if channel in (None, line.channel):
+                values = {label: cell.value for label, cell in zip(labels, line.cells, strict=True)}
+                wanted = {label: value for label, value in values.items() if among is None or label in among}
+                best = _best(list(wanted.values()), line.term)
+                first = [label for label, value in wanted.items() if value is not None and value == best]
+                if len(first) == 1:
+                    leads[first[0]] += 1
+    return sum(leads.values()), leads
 
 
 def _lines(run: SavedRun, terms: Iterable[Term]) -> Iterable[Line]:
@@ -91,11 +107,16 @@ def _lines(run: SavedRun, terms: Iterable[Term]) -> Iterable[Line]:
 
 
 def _cells(values: Sequence[float | None], term: Term) -> tuple[Cell, ...]:
+    best = _best(values, term)
+    return tuple(Cell(figure_text(value), value is not None and value == best, value) for value in values)
+
+
+def _best(values: Sequence[float | None], term: Term) -> float | None:
+    """Return the best of what is known; None where nothing tells the values apart."""
     known = [value for value in values if value is not None]
-    best = None
-    if term.better and len(known) > 1 and not _alike(max(known), min(known)):
-        best = max(known) if term.better == "higher" else min(known)
-    return tuple(Cell(figure_text(value), value is not None and value == best) for value in values)
+    if not term.better or len(known) < 2 or _alike(max(known), min(known)):
+        return None
+    return max(known) if term.better == "higher" else min(known)
 
 
 def _alike(first: float, second: float) -> bool:

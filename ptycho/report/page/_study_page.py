@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,8 @@ def study_page(study: Study) -> str:
         by_axis=by_axis,
         conditions=conditions,
         leads=found,
+        brief=in_brief(conditions, found),
+        troubled=troubled(study),
         names=_NAMES,
         findings=[(run.name, findings(run.run)) for run in study.runs],
         rows=_rows(study),
@@ -125,9 +127,8 @@ def leads(study: Study) -> tuple[tuple[str, ...], dict[str, tuple[Lead, ...]]]:
 
     The conditions are the levels of the first factor that can be on an axis, or all runs together.
     """
-    first = next(iter(axes(study)), None)
-    keys = ["all runs" if first is None else figure_text(_number(each.get(first))) for each in levels(study)]
-    conditions = tuple(dict.fromkeys(keys))
+    keys = _keys(study)
+    conditions = _conditions(study)
     found = {}
     for term in AGAINST_TRUTH:
         for channel in CHANNELS[:2]:
@@ -140,6 +141,41 @@ def leads(study: Study) -> tuple[tuple[str, ...], dict[str, tuple[Lead, ...]]]:
                     for condition in conditions
                 )
     return conditions, found
+
+
+def _keys(study: Study) -> list[str]:
+    """Return the name of the condition of each run."""
+    first = next(iter(axes(study)), None)
+    return ["all runs" if first is None else figure_text(_number(each.get(first))) for each in levels(study)]
+
+
+def _conditions(study: Study) -> tuple[str, ...]:
+    """Return the conditions, those of small values first."""
+    first = next(iter(axes(study)), None)
+    numbers = [0.0 if first is None else _number(each.get(first)) or 0.0 for each in levels(study)]
+    ranked = sorted(zip(numbers, _keys(study), strict=True))
+    return tuple(dict.fromkeys(key for _, key in ranked))
+
+
+def in_brief(conditions: Sequence[str], found: Mapping[str, Sequence[Lead]]) -> tuple[str, ...]:
+    """Return for each condition how many figures each arm leads in every run, a sentence each."""
+    said = []
+    for number, condition in enumerate(conditions):
+        leaders = Counter(row[number].counts[0][0] for row in found.values() if row[number].is_unanimous)
+        told = ", ".join(f"{label} in {count}" for label, count in leaders.most_common()) or "no arm in any"
+        said.append(f"{condition}: {told} of {len(found)} figures.")
+    return tuple(said)
+
+
+def troubled(study: Study) -> tuple[str, ...]:
+    """Return for each condition in how many of its runs something failed; nothing where nothing did anywhere."""
+    keys = _keys(study)
+    failed = Counter(
+        key
+        for run, key in zip(study.runs, keys, strict=True)
+        if any(finding.kind == "failure" for finding in findings(run.run))
+    )
+    return tuple(f"{failed[each]} of {keys.count(each)}" for each in _conditions(study)) if failed else ()
 
 
 def _best(run: StudyRun, term: Term, channel: str) -> str | None:

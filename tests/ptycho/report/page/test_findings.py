@@ -6,7 +6,7 @@ import saved_runs
 
 from ptycho.comparison import Failure
 from ptycho.models import Familiarity
-from ptycho.report.page._findings import findings, in_brief
+from ptycho.report.page._findings import findings, judgements
 from ptycho.report.page._rows import figure_text, metric_sections
 from ptycho.report.page._saved import read_run
 
@@ -85,27 +85,14 @@ def test_failures_come_first_and_the_kind_has_its_word(tmp_path):
     assert "note" in kinds
 
 
-def test_frames_and_truth_that_disagree_are_told(tmp_path):
-    run = _run(
-        tmp_path,
-        made.model_arm(metrics=made.metrics(amplitude=1, phase=1)),
-        made.model_arm(label="Baseline", metrics=made.metrics(amplitude=2, phase=2)),
+def test_what_the_frames_say_is_a_table_an_arm(tmp_path):
+    (judgement,) = judgements(_run(tmp_path, made.model_arm()))
+    assert judgement.figures == (
+        ("the image", "9.8", "0.1", "0.08"),
+        ("the patches", "1.85", "0.1", "0.08"),
+        ("a constant object", "21.9", "0.225", "0.08"),
     )
-
-    def judge(values):
-        for arm, chi2 in zip(values["arms"], (1.2, 1.5), strict=True):
-            arm["verdict"] = {"image": {"chi2": chi2}}
-
-    saved_runs.edit_report(tmp_path, judge)
-    run = read_run(tmp_path)
-    said = " ".join(in_brief(run, metric_sections(run)))
-    assert (
-        "Baseline has the better value in 10 of 14 figures against the truth" in said
-        or "Baseline has" in said
-    )
-    assert "By the measured frames PtychoPINN is nearest to what noise allows" in said
-    assert "PtychoPINN 1.2, Baseline 1.5" in said
-    assert "trust Baseline for likeness to this truth" in said
+    assert (judgement.cause, judgement.judged[:4]) == ("positions", "80 %")
 
 
 @pytest.mark.parametrize(

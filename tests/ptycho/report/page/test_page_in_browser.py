@@ -198,6 +198,9 @@ def test_axe_finds_nothing_serious(chromium, folder, scheme):
 
 def test_a_phone_needs_no_sideways_scrolling(chromium, folder):
     visit = browser.Visit(chromium, folder / "comparison_report.html", viewport={"width": 390, "height": 844})
+    visit.page.evaluate(
+        "document.querySelectorAll('th.figure').forEach(each => { each.textContent += ' and a long label'; })"
+    )
     width = visit.page.evaluate("document.documentElement.scrollWidth")
     visit.close()
     assert width <= 390

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 import statistics
 
 import browser
@@ -15,7 +16,7 @@ from ptycho.errors import DataError
 from ptycho.report import InputFile, write_study
 from ptycho.report.page._conditions import axes, panels
 from ptycho.report.page._study import read_study, study_table
-from ptycho.report.page._study_page import leads, study_page
+from ptycho.report.page._study_page import in_brief, leads, study_page, troubled
 
 DOSES = (1000.0, 1e5)
 
@@ -131,8 +132,27 @@ def test_the_verdict_counts_runs(study):
     conditions, found = leads(study)
     assert conditions == ("1020", "102,000")
     assert [lead.text for lead in found["SSIM, amplitude"]] == ["PtychoPINN 3 of 3"] * 2
+    assert in_brief(conditions, found) == (
+        "1020: PtychoPINN in 8, ePIE in 4 of 12 figures.",
+        "102,000: PtychoPINN in 8, ePIE in 4 of 12 figures.",
+    )
     # The made errors are higher for the model, and lower is better.
     assert [lead.text for lead in found["Mean absolute error, phase"]] == ["ePIE 3 of 3"] * 2
+
+
+def test_small_values_come_first_and_runs_with_a_failure_are_counted(folders, tmp_path):
+    study = read_study([*reversed(folders)])
+    assert leads(study)[0] == ("1020", "102,000")
+    assert troubled(study) == ()
+    for folder in folders[:2]:
+        shutil.copytree(folder, tmp_path / folder.name)
+        saved_runs.edit_report(
+            tmp_path / folder.name,
+            lambda values: values.update(failures=[{"label": "B", "kind": "failed", "reason": "memory"}]),
+        )
+    study = read_study([tmp_path / folders[0].name, tmp_path / folders[1].name, *folders[2:]])
+    assert troubled(study) == ("2 of 3", "0 of 3")
+    assert "Runs in which something failed" in study_page(study)
 
 
 def test_an_order_that_changes_from_run_to_run_is_told_so(tmp_path):
