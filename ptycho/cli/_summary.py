@@ -279,7 +279,7 @@ def _notes(result: ComparisonResult) -> list[str]:
     for arm in result.arms:
         if arm.registration is not None and arm.registration_failed:
             left = (
-                ""
+                " It is scored where its positions put it."
                 if arm.place_known
                 else " Nothing else says where its image lies, so it stands in the middle."
             )
@@ -300,7 +300,7 @@ def _notes_of(arm: ArmResult) -> Iterator[str]:
         yield arm.familiarity.note
     if arm.verdict is not None:
         yield arm.verdict.diagnosis
-    for scored in (arm.metrics, arm.consistency, arm.verdict):
+    for scored in (arm.registration, arm.metrics, arm.consistency, arm.verdict):
         if scored is not None:
             yield from scored.notes
     if arm.metrics is not None and arm.metrics.frc is not None:

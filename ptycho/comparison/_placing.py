@@ -131,6 +131,8 @@ class Placer:
         registration = register(placed.values, self.truth, mask=placed.covered, max_shift_px=bound)
         if not registration.plausible:
             logger.warning("%s was not registered: %s", arm.label, registration.failure)
+        for note in registration.notes:
+            logger.warning("%s: %s", arm.label, note)
         return registration
 
     def _wants_registration(self, arm: Arm, image: PlacedImage) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from ptycho.image.phase import PhaseRamp, fit_phase_ramp
 from ptycho.image.shifting import place, whole_mask
 
 LEAST_OVERLAP_PX = 256
+_COARSE_SIDE_PX = 512
 _TAPER_FRACTION = 0.1
 
 
@@ -48,7 +50,21 @@ class Field:
         values = np.where(valid, image, 0).astype(np.complex128)
         if not np.isfinite(values).all():
             raise DataError(f"{name} holds values that are not finite; leave those pixels out with a mask.")
+        return cls.whole(values, valid)
+
+    @classmethod
+    def whole(cls, values: np.ndarray, valid: np.ndarray) -> Field:
+        """Give an image (H, W), zero where it is not valid, the weights that belong to it."""
         return cls(values, valid, _taper(valid))
+
+    @property
+    def conjugated(self) -> Field:
+        """The complex conjugate, whose phase has the other sign."""
+        return replace(self, values=self.values.conj())
+
+    def changed(self, change: Callable[[np.ndarray], np.ndarray]) -> Field:
+        """Return the field with its values, what is valid and the taper turned, or padded, alike."""
+        return Field(change(self.values), change(self.valid), change(self.taper))
 
     def without(self, slope_yx: tuple[float, float]) -> Field:
         """Return the field free of a phase ramp about its centre."""
@@ -59,9 +75,9 @@ class Field:
         if factor == 1:
             return self
         return Field(
-            _block_means(self.values, factor),
-            _block_means(self.valid, factor) == 1,
-            _block_means(self.taper, factor),
+            block_means(self.values, factor),
+            block_means(self.valid, factor) == 1,
+            block_means(self.taper, factor),
         )
 
 
@@ -81,7 +97,27 @@ class Overlay:
     ramp: PhaseRamp
     moved: np.ndarray
     target: np.ndarray
+    weights: np.ndarray
     n_pixels: int
+
+    @property
+    def weighted_px(self) -> float:
+        """Number of pixels that weigh as much as all do under their weights."""
+        squares = self.weights**2
+        return float(squares.sum() ** 2 / max((squares**2).sum(), np.finfo(np.float64).tiny))
+
+    def side_of_independent_px(self, n_independent: float) -> float:
+        """Return the side in pixels of one of so many squares that make up what was compared."""
+        return float(np.sqrt(self.weighted_px / max(n_independent, 1.0)))
+
+    @property
+    def agreement(self) -> float:
+        """The correlation with a sign: that of variations in phase with those of the reference, -1 for opposite ones.
+
+        The ramp between the images is mostly that of their means, so that variations of equal sign are in phase.
+        """
+        product = float(np.linalg.norm(self.moved) * np.linalg.norm(self.target))
+        return float(np.vdot(self.target, self.moved).real) / product if self.correlation else 0.0
 
     @property
     def correlation(self) -> float:
@@ -126,7 +162,7 @@ def overlay_at(
     total = (slope_yx[0] + rest.slope_yx[0], slope_yx[1] + rest.slope_yx[1])
     n_pixels = int((_moved_whole(moving.valid, offset_yx) & reference.valid).sum())
     ramp = PhaseRamp(rest.offset - turned, total)
-    return Overlay(offset_yx, ramp, variations[0], variations[1], n_pixels)
+    return Overlay(offset_yx, ramp, variations[0], variations[1], weights, n_pixels)
 
 
 def _moved_whole(image: np.ndarray, offset_yx: tuple[float, float]) -> np.ndarray:
@@ -148,12 +184,13 @@ def coarse_shift(moving: Field, reference: Field) -> tuple[float, float]:
     """Return the best shift in whole pixels over the whole range, each image under its own taper."""
     # Padded to all lags of two images, so that no shift is taken for its complement by wrapping round.
     shape = fast_shape(*(2 * size - 1 for size in moving.values.shape))
-    cross_power = fft2(_mean_free(moving.values, moving.taper), shape)
-    cross_power *= fft2(_mean_free(reference.values, reference.taper), shape).conj()
+    cross_power = fft2(mean_free(moving.values, moving.taper), shape)
+    cross_power *= fft2(mean_free(reference.values, reference.taper), shape).conj()
     return _peak_shift(cross_power)
 
 
-def _mean_free(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def mean_free(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return `weights` times `values`, (H, W) each, less the weighted mean, so that their sum is zero."""
     return weights * (values - (weights * values).sum() / weights.sum())
 
 
@@ -165,7 +202,13 @@ def _peak_shift(cross_power: np.ndarray) -> tuple[float, float]:
     return -y, -x
 
 
-def _block_means(image: np.ndarray, factor: int) -> np.ndarray:
+def binning_factor(shape_yx: tuple[int, ...]) -> int:
+    """Return by how much images are binned where all shifts are searched."""
+    return -(-max(shape_yx) // _COARSE_SIDE_PX)
+
+
+def block_means(image: np.ndarray, factor: int) -> np.ndarray:
+    """Return means over blocks of `factor` x `factor` pixels."""
     height, width = (size // factor for size in image.shape)
     # What does not fill a block is left out: at most `factor` - 1 rows and columns of a coarse search.
     blocks = image[: height * factor, : width * factor].reshape(height, factor, width, factor)

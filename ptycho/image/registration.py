@@ -7,24 +7,24 @@ than its modulus keeps the search sharp on objects that are nearly pure phase.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from ptycho.errors import DataError
-from ptycho.image._overlay import LEAST_OVERLAP_PX, Field, Overlay, coarse_shift, overlay_at
+from ptycho.image._alternatives import better_alternative
+from ptycho.image._likeness import likeness_of, repeats
+from ptycho.image._overlay import LEAST_OVERLAP_PX, Field, Overlay, overlay_at
+from ptycho.image._search import best_match, climbed
 from ptycho.image.phase import PhaseRamp, fit_phase_ramp
 from ptycho.image.placed import PlacedImage, shift_image
 
-_MAX_ROUNDS = 10
-# Finer than the 0.005 px to which shifts are found without noise (docs/metrics.md).
-_SETTLED_PX = 1e-3
-_GOOD_CORRELATION = 0.5
-_LEAST_CORRELATION = 0.1
+# Two matches are equal if they leave as much unexplained, but for the noise and for what interpolation leaves.
+_NEARLY_EQUAL, _NEARLY_EQUAL_TO_NOTHING = 1.5, 5e-3
+# An image agrees clearly better with the reference in another way; or about as well.
+_BETTER, _AS_GOOD = 0.05, 0.02
 # A field that varies by less than this share of its modulus holds nothing to register by.
 _FEATURELESS = 1e-3
-_COARSE_SIDE_PX = 512
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,14 @@ class Registration:
         Number of pixels compared.
     failure : str or None
         Why the offset is not to be applied; None if it is plausible.
+    independent_px : float
+        How many of these are as good as independent: few in a smooth image.
+    needed_correlation : float
+        What unrelated images of as many independent pixels reach; `correlation` has to be above.
+    rivalry : float
+        How well another shift matches, relative to the best: noise for true matches, about 1 for unrelated images.
+    notes : tuple of str
+        One sentence for each peculiarity of a match: an object that repeats itself, a conjugate, inverted contrast.
     """
 
     offset_yx: tuple[float, float]
@@ -53,6 +61,10 @@ class Registration:
     correlation: float
     overlap_px: int
     failure: str | None = None
+    independent_px: float = float("nan")
+    needed_correlation: float = float("nan")
+    rivalry: float = float("nan")
+    notes: tuple[str, ...] = ()
 
     @property
     def plausible(self) -> bool:
@@ -72,6 +84,7 @@ def register(
     max_shift_px: float,
     mask: np.ndarray | None = None,
     reference_mask: np.ndarray | None = None,
+    suggest: bool = True,
 ) -> Registration:
     """Register two complex images that differ by a shift, a phase ramp, a constant phase and a scale.
 
@@ -88,6 +101,8 @@ def register(
         Longest plausible shift, in pixels.
     mask, reference_mask : (H, W) bool, optional
         Pixels of each image that mean something; default all. Others may hold anything, NaN included.
+    suggest : bool
+        Look what an image that is refused would match as: turned, mirrored, conjugated, or of another pixel size.
 
     Returns
     -------
@@ -122,20 +137,30 @@ def register(
     # A ramp that both share is no business of theirs, but would be lost in binning.
     carrier_yx = fit_phase_ramp(second.values * second.taper).slope_yx  # radians per pixel
     first, second = first.without(carrier_yx), second.without(carrier_yx)
-    overlay = _best_start(first, second)
-    # Shift under the ramp of the round before, then the ramp under that shift; each lessens the other's error.
-    for _ in range(_MAX_ROUNDS):
-        step_yx = overlay.remaining_shift_yx()
-        offset_yx = (overlay.offset_yx[0] + step_yx[0], overlay.offset_yx[1] + step_yx[1])
-        overlay = overlay_at(first, second, offset_yx, overlay.ramp.slope_yx)
-        if np.hypot(*step_yx) < _SETTLED_PX:
-            break
-    failure = _featureless(moving=first, reference=second) or _reason_to_doubt(overlay, max_shift_px)
+    overlay, notes = best_match(first, second), ()
+    likeness = likeness_of(overlay, first, second)
+    failure = _featureless(moving=first, reference=second) or _too_small(overlay)
+    if failure is None and likeness.doubt is not None:
+        other = better_alternative(first, second, overlay.correlation) if suggest else None
+        failure = likeness.doubt + ("" if other is None else f"; {other}")
+    elif failure is None:
+        overlay, notes = _nearest_of_equals(overlay, first, second)
+        failure, notes = _too_far(overlay, max_shift_px), notes + _opposite(overlay, first, second)
     # The carrier was taken out about the centre of the unshifted frame, so the shift has turned it.
     # exp(i k·r) moved by d is exp(i k·(r - d)), so the constant is less by k·d.
     turned = carrier_yx[0] * overlay.offset_yx[0] + carrier_yx[1] * overlay.offset_yx[1]
     ramp = PhaseRamp(overlay.ramp.offset - turned, overlay.ramp.slope_yx)
-    return Registration(overlay.offset_yx, ramp, overlay.correlation, overlay.n_pixels, failure)
+    return Registration(
+        offset_yx=overlay.offset_yx,
+        ramp=ramp,
+        correlation=overlay.correlation,
+        overlap_px=overlay.n_pixels,
+        failure=failure,
+        independent_px=likeness.independent_px,
+        needed_correlation=likeness.needed_correlation,
+        rivalry=likeness.rivalry,
+        notes=notes,
+    )
 
 
 def aligned(moving: np.ndarray, registration: Registration, *, mask: np.ndarray | None = None) -> PlacedImage:
@@ -162,45 +187,6 @@ def aligned(moving: np.ndarray, registration: Registration, *, mask: np.ndarray 
     return shift_image(moving, registration.applied_offset_yx, mask=mask)
 
 
-def _best_start(moving: Field, reference: Field) -> Overlay:
-    """Search all shifts under each likely ramp; stop at the first that clearly fits."""
-    starts = []
-    for slope_yx in _likely_slopes(moving):
-        starts.append(_coarse_start(moving, reference, slope_yx))
-        if starts[-1].correlation > _GOOD_CORRELATION:
-            break
-    best = max(starts, key=lambda start: start.correlation)
-    return overlay_at(moving, reference, best.offset_yx, best.slope_yx)
-
-
-def _likely_slopes(moving: Field) -> Iterator[tuple[float, float]]:
-    # The strongest Fourier component is the undiffracted wave of any object that is not all phase wraps;
-    # a shift leaves it in place and a ramp moves it.
-    yield fit_phase_ramp(moving.values * moving.taper).slope_yx
-    yield 0.0, 0.0
-
-
-@dataclass(frozen=True)
-class _Start:
-    correlation: float
-    offset_yx: tuple[float, float]
-    slope_yx: tuple[float, float]
-
-
-def _coarse_start(moving: Field, reference: Field, slope_yx: tuple[float, float]) -> _Start:
-    """Search all shifts on binned images: first under the given ramp, then under the one that then fits."""
-    # Only the right peak has to be found here; its top is climbed at full resolution.
-    factor = -(-max(moving.values.shape) // _COARSE_SIDE_PX)
-    flat, target = moving.without(slope_yx).binned(factor), reference.binned(factor)
-    rest_yx = overlay_at(flat, target, coarse_shift(flat, target), (0.0, 0.0)).ramp.slope_yx
-    found = overlay_at(flat, target, coarse_shift(flat.without(rest_yx), target), rest_yx)
-    offset_yx = found.offset_yx[0] * factor, found.offset_yx[1] * factor
-    rest_yx = found.ramp.slope_yx
-    # A binned pixel is `factor` pixels wide: offsets grow by it, radians per pixel shrink.
-    slope_yx = slope_yx[0] + rest_yx[0] / factor, slope_yx[1] + rest_yx[1] / factor
-    return _Start(found.correlation, offset_yx, slope_yx)
-
-
 def _featureless(**fields: Field) -> str | None:
     for name, field in fields.items():
         inside = field.values[field.valid]  # (number of valid pixels,)
@@ -210,15 +196,49 @@ def _featureless(**fields: Field) -> str | None:
     return None
 
 
-def _reason_to_doubt(overlay: Overlay, max_shift_px: float) -> str | None:
-    length = float(np.hypot(*overlay.offset_yx))
+def _too_small(overlay: Overlay) -> str | None:
     if overlay.n_pixels < LEAST_OVERLAP_PX:
         return f"the images share {overlay.n_pixels} pixels, fewer than {LEAST_OVERLAP_PX}"
-    if overlay.correlation < _LEAST_CORRELATION:
-        return (
-            f"the images have too little in common (correlation {overlay.correlation:.3f}, "
-            f"at least {_LEAST_CORRELATION} needed)"
-        )
+    return None
+
+
+def _too_far(overlay: Overlay, max_shift_px: float) -> str | None:
+    length = float(np.hypot(*overlay.offset_yx))
     if length > max_shift_px:
         return f"the best match needs a shift of {length:.2f} px, beyond the plausible {max_shift_px:g} px"
     return None
+
+
+def _nearest_of_equals(overlay: Overlay, moving: Field, reference: Field) -> tuple[Overlay, tuple[str, ...]]:
+    """Return the match nearest to zero of those that are as good as `overlay`, and what is to be said of the others."""
+    equals = [overlay]
+    left_over = (1 - overlay.correlation**2) * _NEARLY_EQUAL + _NEARLY_EQUAL_TO_NOTHING
+    for offset_yx in repeats(overlay, moving, reference):
+        other = climbed(overlay_at(moving, reference, offset_yx, overlay.ramp.slope_yx), moving, reference)
+        apart = min(np.hypot(*np.subtract(other.offset_yx, each.offset_yx)) for each in equals)
+        if 1 - other.correlation**2 < left_over and apart > 1:
+            equals.append(other)
+    nearest = min(equals, key=lambda each: np.hypot(*each.offset_yx))
+    if len(equals) == 1:
+        return nearest, ()
+    listed = ", ".join(
+        f"({each.offset_yx[0]:+.1f}, {each.offset_yx[1]:+.1f})" for each in equals if each is not nearest
+    )
+    return nearest, (
+        f"The object repeats itself: shifts of {listed} px match as well as "
+        f"({nearest.offset_yx[0]:+.1f}, {nearest.offset_yx[1]:+.1f}) px, which is taken as the nearest to none.",
+    )
+
+
+def _opposite(overlay: Overlay, moving: Field, reference: Field) -> tuple[str, ...]:
+    """Return what is to be said of an image that matches by the opposite of its variations, or of its phase."""
+    conjugated = moving.conjugated
+    slope_yx = -overlay.ramp.slope_yx[0], -overlay.ramp.slope_yx[1]
+    mirrored = overlay_at(conjugated, reference, overlay.offset_yx, slope_yx)
+    if mirrored.agreement > max(overlay.agreement + _BETTER, -overlay.agreement - _AS_GOOD):
+        return (
+            "The image looks like the complex conjugate of the reference, its phase of opposite sign; conjugate it.",
+        )
+    if overlay.agreement < 0:
+        return ("The contrast of the image is inverted: it is dark where the reference is bright.",)
+    return ()

@@ -275,6 +275,10 @@ def _registration(registration: Registration) -> dict[str, Any]:
         "failure": registration.failure,
         "correlation": registration.correlation,
         "overlap_px": registration.overlap_px,
+        "independent_px": registration.independent_px,
+        "needed_correlation": registration.needed_correlation,
+        "rivalry": registration.rivalry,
+        "notes": list(registration.notes),
         "phase_ramp": _ramp(registration.ramp),
     }
 

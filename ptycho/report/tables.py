@@ -50,6 +50,9 @@ def _arm_rows(arm: ArmResult) -> Iterator[_Cells]:
         yield "training_light_distance", None, None, arm.familiarity.light_distance
     yield "collapsed", None, None, 1 if arm.collapsed else None
     yield "registration_failed", None, None, 1 if arm.registration_failed else None
+    if arm.registration is not None:
+        yield "registration_correlation", None, None, arm.registration.correlation
+        yield "registration_needed_correlation", None, None, arm.registration.needed_correlation
     if arm.registration is not None and arm.registration.plausible:
         for axis, offset in zip("yx", arm.registration.applied_offset_yx, strict=True):
             yield f"registration_offset_d{axis}", None, None, offset

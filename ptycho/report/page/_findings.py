@@ -119,5 +119,6 @@ def _of_arm(arm: SavedArm) -> Iterator[Finding]:
     yield from (Finding("warning", f"{label}: {text}") for text in report.texts("assumptions"))
     if report.text("familiarity", "note"):
         yield Finding("note", f"{label}: {report.text('familiarity', 'note')}")
+    yield from (Finding("warning", f"{label}: {text}") for text in report.texts("registration", "notes"))
     for part in ("verdict", "metrics", "consistency"):
         yield from (Finding("note", f"{label}: {text}") for text in report.texts(part, "notes"))

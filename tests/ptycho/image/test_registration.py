@@ -1,9 +1,13 @@
 """Known shifts and ramps are found; what cannot be matched is reported and not applied."""
 
+import re
+
 import numpy as np
 import pytest
 from complex_objects import analytic_object, complex_noise, ramp_phasor, siemens_star
+from scipy import ndimage
 
+from ptycho.data import random_lines
 from ptycho.errors import DataError
 from ptycho.image.registration import aligned, register
 
@@ -106,7 +110,8 @@ def test_a_shift_beyond_the_bound_is_reported_and_not_applied():
 
 
 def test_images_with_nothing_in_common_are_not_matched():
-    found = register(complex_noise(SHAPE, 1.0, seed=4), analytic_object(SHAPE), max_shift_px=200)
+    noise = complex_noise(SHAPE, 1.0, seed=4)
+    found = register(noise, analytic_object(SHAPE), max_shift_px=200, suggest=False)
     assert not found.plausible
     assert "too little in common" in str(found.failure)
 
@@ -151,3 +156,92 @@ def test_what_cannot_be_registered_is_refused_with_the_remedy():
         register(image, image, max_shift_px=3, mask=np.zeros(image.shape, bool))
     with pytest.raises(DataError, match="max_shift_px is 0"):
         register(image, image, max_shift_px=0)
+
+
+def unrelated_pair(family, side, seed):
+    """Two images of one family, or an object and noise of its own spectrum."""
+    rng = np.random.default_rng([side, seed])
+    if family == "own spectrum":
+        image = analytic_object((side, side), seed=seed)
+        spectrum = np.abs(np.fft.fft2(image - image.mean()))
+        return image.mean() + np.fft.ifft2(spectrum * np.exp(2j * np.pi * rng.random(image.shape))), image
+    if family == "lines":
+        return tuple(random_lines((side, side), rng=rng, n_lines=max(8, side // 5)) for _ in range(2))
+    return tuple(analytic_object((side, side), seed=2 * seed + k) for k in range(2))
+
+
+@pytest.mark.spec("CM-7.9")
+@pytest.mark.parametrize("family", ["lines", "waves", "own spectrum"])
+@pytest.mark.parametrize("side", [24, 48])
+def test_unrelated_images_are_refused(family, side):
+    found = [
+        register(*unrelated_pair(family, side, seed), max_shift_px=1e9, suggest=False) for seed in range(8)
+    ]
+    assert not any(each.plausible for each in found)
+    # A bound that knows nothing of independent pixels would have accepted some.
+    assert max(each.correlation for each in found) > 0.3
+
+
+@pytest.mark.parametrize(("side", "sigma"), [(24, 0.08), (48, 0.3)])
+def test_noise_does_not_hide_a_true_match(side, sigma):
+    image = random_lines((side + 12, side + 12), rng=np.random.default_rng(8), n_lines=15)
+    moving = image[8 : 8 + side, 3 : 3 + side] + complex_noise((side, side), sigma, seed=9)
+    found = register(moving, image[6 : 6 + side, 6 : 6 + side], max_shift_px=8)
+    assert found.plausible
+    np.testing.assert_allclose(found.offset_yx, (2, -3), atol=0.5)
+    assert found.correlation > found.needed_correlation
+    assert found.rivalry < 0.45
+
+
+@pytest.mark.parametrize(
+    ("change", "remedy"),
+    [
+        (lambda image: image[::-1], "flipped top to bottom"),
+        (lambda image: np.rot90(image), "rotated by 90° clockwise"),
+        (lambda image: image[::-1, ::-1].conj(), "rotated by 180° and conjugated"),
+    ],
+)
+def test_an_image_that_is_turned_or_mirrored_is_told_how(change, remedy):
+    image = random_lines((48, 48), rng=np.random.default_rng(3), n_lines=10).astype(complex)
+    found = register(change(image), image, max_shift_px=8)
+    assert not found.plausible
+    assert f"{remedy} it would match with a correlation of 1.000" in str(found.failure)
+
+
+def test_another_pixel_size_is_named():
+    image, large = analytic_object((72, 72), seed=4), 1.3
+    y, x = (np.arange(72) - 35.5) / large + 35.5, (np.arange(72) - 35.5) / large + 35.5
+    parts = [
+        ndimage.map_coordinates(part, np.meshgrid(y, x, indexing="ij"), order=3)
+        for part in (image.real, image.imag)
+    ]
+    found = register(parts[0] + 1j * parts[1], image, max_shift_px=8)
+    assert not found.plausible
+    assert re.search(r"with pixels 0\.7[5-9] times as large it would match", str(found.failure))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda image: image.conj(), "complex conjugate of the reference"),
+        (lambda image: 2 * image.mean() - image, "contrast of the image is inverted"),
+        (lambda image: image, ""),
+    ],
+)
+def test_opposite_phase_and_contrast_are_named(change, words):
+    image = random_lines((80, 90), rng=np.random.default_rng(5))
+    found = register(change(image), image, max_shift_px=8)
+    assert found.plausible
+    assert [words in note for note in found.notes] == [True] * bool(words)
+
+
+def test_an_object_that_repeats_itself_is_taken_where_it_is_nearest():
+    def sampled(shift_yx):
+        y, x = np.arange(90)[:, None] - shift_yx[0], np.arange(100) - shift_yx[1]
+        return np.exp(0.5j * (np.cos(2 * np.pi * y / 9) + np.cos(2 * np.pi * x / 11)))
+
+    found = register(sampled((0.0, 7.0)), sampled((0.0, 0.0)), max_shift_px=8)
+    np.testing.assert_allclose(found.offset_yx, (0, 4), atol=0.02)
+    assert found.plausible
+    assert "The object repeats itself: shifts of" in found.notes[0]
+    assert "(+0.0, -7.0)" in found.notes[0].replace("-0.0,", "+0.0,")
