@@ -19,6 +19,7 @@ from verdict_cases import FRESH_SCANS, GOOD_SCANS, SETTINGS, smooth_object
 from ptycho.data import ScanData, SimulationSettings, simulate
 from ptycho.demo import demo_scan, model_folder
 from ptycho.models import FrameStatistics, familiarity_of, frame_statistics, load_model, save_bundle
+from ptycho.models.bundle import load_bundle
 
 TRAINING_SEEDS = range(1, 31)
 TRAINING = SimulationSettings(n_positions=200)
@@ -101,7 +102,7 @@ def print_few(training: list[FrameStatistics]) -> None:
 def record(training: list[FrameStatistics]) -> None:
     """Write what is recorded today into the demo's bundles, which were trained before it was."""
     for kind in ("pinn", "baseline"):
-        model = load_model(model_folder(kind))
+        model = load_bundle(model_folder(kind))
         scans = [{"n_frames": TRAINING.n_positions, "frames": each.as_dict()} for each in training]
         save_bundle(model_folder(kind), replace(model, training={**model.training, "scans": scans}))
 

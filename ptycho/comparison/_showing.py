@@ -90,5 +90,9 @@ def _row(panel: Panel, arm: ArmResult | None, scales: dict[str, tuple[float, flo
 
 def _notes(arm: ArmResult) -> html.Markup | str:
     verdict = None if arm.verdict is None else arm.verdict.diagnosis
-    found = (arm.collapsed and f"collapsed: {arm.collapsed}", arm.strange_probe, verdict)
+    found = (
+        arm.collapsed and f"collapsed: {arm.collapsed}",
+        arm.familiarity and arm.familiarity.sentence,
+        verdict,
+    )
     return html.sentences(text for text in found if text) or ""

@@ -97,7 +97,7 @@ def _rescaled(field: Field, scale: float) -> Field:
         return np.asarray(ndimage.map_coordinates(blurred, places, order=1))
 
     valid = resampled(field.valid.astype(float)) > 1 - 1e-6
-    values = resampled(field.values.real) + 1j * resampled(field.values.imag)
+    values = resampled(np.real(field.values)) + 1j * resampled(np.imag(field.values))
     return Field.whole(np.where(valid, values, 0), valid)
 
 
