@@ -1,4 +1,4 @@
-"""Models that are opened, and costs that are estimated, once for as long as nothing changes: most of a short run."""
+"""Models that are opened, and costs that are estimated, once for as long as nothing changes, and ones of few layers."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ def costs_once(monkeypatch):
 def models_once(monkeypatch):
     """Open bundles of the same bytes once; what opening one does, `tests/ptycho/models/test_bundle.py` shows."""
     monkeypatch.setattr("ptycho.models.loading.load_bundle", _known_bundle)
+
+
+def shallow_baselines(monkeypatch):
+    """Give baselines one halving in place of three: layers are what TensorFlow takes time for, not their size."""
+    monkeypatch.setattr("ptycho.models.networks._BASELINE_FILTERS", (16,))
 
 
 def _known_cost(network):

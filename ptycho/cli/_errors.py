@@ -21,6 +21,7 @@ from autobatch.errors import AutobatchError, DeviceNotFoundError
 from ptycho._error_wording import EXPECTED_ERRORS, in_words, out_of_memory_in_words
 from ptycho._io.atomic import is_full
 from ptycho.cli._logging import console_level, console_log
+from ptycho.cli._settings_as_flags import settings_as_flags
 from ptycho.cli._showing import escaping_what_a_stream_lacks, in_one_line
 from ptycho.cli._signals import stopping_on_signals
 from ptycho.cli._streams import streams_that_may_end
@@ -101,7 +102,7 @@ def run(
                 code, message = _stopped(told, received)
             else:
                 raise
-    print(f"{parser.prog}: error: {in_one_line(message)}", file=sys.stderr)
+    print(f"{parser.prog}: error: {in_one_line(settings_as_flags(message))}", file=sys.stderr)
     return code
 
 

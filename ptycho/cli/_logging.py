@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from ptycho.cli._both_displays import BothDisplays
+from ptycho.cli._settings_as_flags import settings_as_flags
 from ptycho.cli._showing import in_one_line, plain
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class _Formatter(logging.Formatter):
     """A record is one line, tracebacks apart, and whatever text it holds steers no terminal."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
-        return in_one_line(super().formatMessage(record))
+        return in_one_line(settings_as_flags(super().formatMessage(record)))
 
     def format(self, record: logging.LogRecord) -> str:
         return plain(super().format(record))

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ptycho.cli._settings_as_flags import settings_as_flags
 from ptycho.cli._showing import in_one_line
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def _print_runs(console: Console, result: ComparisonResult, files: Sequence[Path
         console.print(_refinement_table(result))
     console.print(_runs_table(result))
     for text in _notes(result):
-        console.print(in_one_line(text), highlight=False)
+        console.print(in_one_line(settings_as_flags(text)), highlight=False)
     console.print("Files:", style="bold")
     for path in files:
         console.print(f"  {in_one_line(str(path))}", highlight=False, soft_wrap=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ptycho.cli import _errors, _flags, _import_flags, _named_inputs, _orientation, _paths
 from ptycho.cli._parser import Parser
+from ptycho.cli._settings_as_flags import settings_as_flags
 from ptycho.cli._showing import in_one_line
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     found = _with_orientation(found, arguments, settings)
     for line in report_of(found):
-        print(in_one_line(line))
+        print(in_one_line(settings_as_flags(line)))
     with _errors.working():
         if arguments.save_recipe is not None:
             write_recipe(arguments.save_recipe, settings, scan=arguments.file)
@@ -113,11 +114,11 @@ def report_of(found: Inspection) -> Iterator[str]:
     yield from _said("notes", found.notes)
     yield from _said("doubts", found.doubts)
     # What would read it says all that its refusal does.
-    is_guided = found.scan is None and found.layout is None and found.flags and not found.is_finished
+    is_guided = found.scan is None and found.layout is None and found.settings and not found.is_finished
     if found.refusal is not None and not is_guided:
         yield f"refused: {found.refusal}"
     if is_guided:
-        yield f"to read it, if its datasets are what their names say: {found.flags}"
+        yield f"to read it, if its datasets are what their names say: {found.settings}"
         yield from (f"  and {lacking}" for lacking in found.lacking)
     elif found.scan is not None and not found.doubts and found.refusal is None:
         yield "no doubts"

@@ -123,7 +123,7 @@ def check_arms(arms: Sequence[Arm], scan: ScanData, settings: ComparisonSettings
     if settings.n_groups is not None and settings.n_groups > scan.n_frames:
         raise DataError(
             f"{settings.n_groups} groups are wanted but one is formed around each of {scan.n_frames} frames; "
-            f"pass --n-test-groups 1 to {scan.n_frames}."
+            f"pass `n_groups` 1 to {scan.n_frames}."
         )
     if any(arm.fills_canvases for arm in arms):
         # Groups lie between their frames and need no larger canvas.

@@ -140,7 +140,7 @@ class Placer:
         if image.origin_yx is None and wanted == "none":
             logger.warning(
                 "%s does not say where its image lies and registration is switched off: it is put into the middle of "
-                "the frame and its figures hold only if it belongs there; drop --skip-registration",
+                "the frame and its figures hold only if it belongs there; pass `register='finished'`",
                 arm.label,
             )
         return wanted == "all" or (wanted == "finished" and arm.is_finished)

@@ -107,7 +107,7 @@ def _warn_of_unit(positions_yx: np.ndarray, patch_size: int) -> None:
 def _warn_of_pixels(defects: Defects) -> None:
     if defects:
         logger.warning(
-            "pixels of the detector do not measure: %s; mask them with --mask-hot (mask_hot=True of read_scan), or "
+            "pixels of the detector do not measure: %s; mask them with `mask_hot=True`, or "
             "they are taken for what the sample scatters",
             defects.in_words(),
         )

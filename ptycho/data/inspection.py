@@ -123,11 +123,11 @@ class Inspection:
         Warnings while it was read, and of the checks.
     refusal : str, optional
         Why it is no scan, or none that can be right; or why it is no finished reconstruction, if it `is_finished`.
-    flags : str, optional
-        For a file of no known format, read without flags: those that would read it if the datasets are what their
+    settings : str, optional
+        For a file of no known format, read without settings: those that would read it if the datasets are what their
         names say.
     lacking : tuple of str
-        What those flags leave open, with the flags that tell it.
+        What those leave open, with the settings that tell it.
     """
 
     path: str
@@ -142,7 +142,7 @@ class Inspection:
     notes: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     refusal: str | None = None
-    flags: str | None = None
+    settings: str | None = None
     lacking: tuple[str, ...] = ()
 
 
@@ -231,13 +231,13 @@ def mean_intensity(scan: ScanData) -> np.ndarray:
 def _facts(container: Any, settings: ImportSettings) -> dict[str, Any]:
     entries: list[Entry] = entries_of(container)
     dead = tuple(container.dead_links()) if isinstance(container, Hdf5File) else ()
-    # With flags the rest is guessed as the file is read, and the refusal says what is missing.
+    # With settings the rest is guessed as the file is read, and the refusal says what is missing.
     guessed = None if settings.given else guess(container)
     return {
         "kind": kind_of(container),
         "datasets": tuple((entry.path, entry.shape, str(entry.dtype)) for entry in entries),
         "dead_links": dead,
-        "flags": None if guessed is None else guessed.flags or None,
+        "settings": None if guessed is None else guessed.settings or None,
         "lacking": () if guessed is None else tuple(guessed.lacking(guess_lengths(container))),
         "is_finished": isinstance(container, Archive) and holds_reconstruction(container),
     }

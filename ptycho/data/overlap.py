@@ -78,8 +78,8 @@ def warn_of_overlap(scan: ScanData) -> None:
     if number is not None and number > _NEAR_FIELD:
         logger.warning(
             "the Fresnel number, (width on the sample)² / (wavelength · distance), is %.3g, so these frames are near "
-            "field, but the far field of the patches is expected (below %g); check --distance, --energy and "
-            "--pixel-size, or reconstruct with a near-field program",
+            "field, but the far field of the patches is expected (below %g); check `detector_distance_m`, "
+            "`photon_energy_j` and `object_pixel_m`, or reconstruct with a near-field program",
             number,
             _NEAR_FIELD,
         )
@@ -91,7 +91,8 @@ def _warn_of_gaps(scan: ScanData) -> None:
         return
     logger.warning(
         "neighbouring positions lie %.3g pixels apart (median) but 90 %% of the beam is within %.3g, so frames hardly "
-        "overlap; check the unit of the positions (--position-units) and the size of the object's pixel (--pixel-size)",
+        "overlap; check the unit of the positions, `position_unit`, and the size of the object's pixel, "
+        "`object_pixel_m`",
         step_px,
         width_px,
     )

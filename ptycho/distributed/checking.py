@@ -75,4 +75,7 @@ def _lacks(address: str, facts: Any, folder: str | None) -> Iterator[str]:
             f"the worker {address} does not see {path}; put it on storage that all machines have under the same path."
         )
     if not facts["writes"]:
-        yield f"the worker {address} cannot write to {folder}; pass a --checkpoint on storage that all machines share."
+        yield (
+            f"the worker {address} cannot write to {folder}; pass a `Checkpointing.folder` on storage that all "
+            "machines share."
+        )

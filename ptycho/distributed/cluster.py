@@ -130,8 +130,8 @@ def _connected(scheduler: str) -> Client:
     distributed = import_distributed()
     if scheduler.endswith(".json") and not Path(scheduler).is_file():
         raise DataError(
-            f"{scheduler} does not exist; start the scheduler with --scheduler-file {scheduler} and wait until it "
-            "has written it."
+            f"{scheduler} does not exist; start it with `dask scheduler --scheduler-file {scheduler}` and wait until "
+            "it has written it."
         )
     try:
         if scheduler.endswith(".json"):
@@ -140,7 +140,7 @@ def _connected(scheduler: str) -> Client:
     except (OSError, TimeoutError, ValueError, KeyError) as error:
         raise DataError(
             f"no Dask scheduler answers at {scheduler} within {_SECONDS_TO_CONNECT} s ({type(error).__name__}); start "
-            "one with `dask scheduler`, or pass --scheduler local:2."
+            "one with `dask scheduler`, or pass `scheduler='local:2'`."
         ) from error
 
 

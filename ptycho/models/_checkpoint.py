@@ -20,7 +20,7 @@ from ptycho.errors import DataError
 
 CHECKPOINT = "checkpoint.npz"
 _VERSION = 2
-_ANEW = "or begin anew with --overwrite."
+_ANEW = "or begin anew with `resume=False`."
 _GROUPS = ("weights", "best_weights", "optimizer")
 
 
@@ -146,7 +146,7 @@ def check_same(found: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) 
         elif before != now:
             raise DataError(
                 f"the training in {path.parent} began with {name} {_short(before)} and cannot go on with "
-                f"{_short(now)}; give the same, or begin anew in another folder or with --overwrite."
+                f"{_short(now)}; give the same, or begin anew in another folder or with `resume=False`."
             )
 
 
@@ -164,7 +164,7 @@ def check_same_scans(found: Checkpoint, wanted: Sequence[str], files: Sequence[s
     said = f"and cannot go on with {now}" if before != now else "but with other contents, or read otherwise"
     raise DataError(
         f"the training in {path.parent} began with {before} {said}; give the same, or begin anew in another folder or "
-        "with --overwrite."
+        "with `resume=False`."
     )
 
 

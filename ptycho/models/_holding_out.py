@@ -69,7 +69,7 @@ def _whole_scans(
     n_scans = len(examples.scans)
     if n_scans < 2:
         raise DataError(
-            "hold_out is 'scans' but there is one scan; give another scan, or pass 'blocks' (--hold-out blocks)."
+            "hold_out is 'scans' but there is one scan; give another scan, or pass `hold_out='blocks'`."
         )
     n_held_out = min(max(1, round(n_scans * fraction)), n_scans - 1)
     held_out = np.isin(examples.scan_of, rng.permutation(n_scans)[:n_held_out])
@@ -89,7 +89,7 @@ def _blocks(
         if n_free < max(1, _LEAST_LEFT * len(rows)):
             raise DataError(
                 f"holding out a block of scan {number} leaves {n_free} of {len(rows)} groups that do not overlap "
-                "with it; pass hold_out 'scans' or 'random' (--hold-out), or a smaller validation fraction."
+                "with it; pass another `hold_out`, 'scans' or 'random', or a smaller validation fraction."
             )
         held_out[rows], seen[rows] = block, free
     return held_out, seen

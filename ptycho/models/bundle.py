@@ -112,8 +112,8 @@ def load_bundle(folder: str | os.PathLike[str]) -> PatchModel:
     if not is_bundle(place):
         if (place / CHECKPOINT).is_file():
             raise DataError(
-                f"{place} holds the state of a training that was stopped but no model; go on with the command that "
-                "began it and --resume."
+                f"{place} holds the state of a training that was stopped but no model; go on as it was "
+                "begun, with `resume=True`."
             )
         raise DataError(
             f"{place} holds no model ({_DESCRIPTION} is missing); name the output folder of ptycho-train, or of "

@@ -119,9 +119,7 @@ def load_model(
         )
     model = _opened(path, kind, description)
     if kind is not None and model.kind != kind:
-        elsewhere = (
-            f"ask for a {model.kind}" if model.kind else "pass it to ptycho compare with --arm LABEL=PATH"
-        )
+        elsewhere = f"ask for a {model.kind}" if model.kind else "pass it to a comparison with `load_arm`"
         raise DataError(
             f"{path} holds a {model.kind or 'network of its own kind'} but a {kind} is wanted; name another folder, "
             f"or {elsewhere}."

@@ -328,7 +328,7 @@ def check_trainable(
         if architecture.is_supervised and scan.labels is None and scan.object_guess is None:
             raise DataError(
                 f"{name} has neither labels (Y) nor an objectGuess, and the {architecture.kind} "
-                "learns from them; merge a reconstruction with `ptycho-convert --object`, or train the pinn."
+                "learns from them; give the scan an `object_guess`, or train the pinn."
             )
     if sum(scan.n_frames for scan in scans) < 2 * architecture.n_channels:
         raise DataError("the training scans hold too few frames to learn from; give at least a few hundred.")
@@ -339,9 +339,7 @@ def check_trainable(
 def _remedy_for_size(scan: ScanData, start: PatchModel | None) -> str:
     if start is None:
         return "train on scans of one size"
-    return (
-        f"begin with a network for {scan.patch_size}, or leave out --init-from to begin with random weights"
-    )
+    return f"begin with a network for {scan.patch_size}, or leave out `start` to begin with random weights"
 
 
 def _other_network(start: PatchModel, architecture: Architecture) -> str:
@@ -353,11 +351,7 @@ def _other_network(start: PatchModel, architecture: Architecture) -> str:
         )
     before, wanted = asdict(start.architecture), asdict(architecture)
     name = next(name for name in wanted if before[name] != wanted[name])
-    remedy = (
-        f"leave out --{name.replace('_', '-')}"
-        if name in ("gridsize", "n_filters_scale")
-        else "ask for the same"
-    )
+    remedy = f"leave out `{name}`" if name in ("gridsize", "n_filters_scale") else "ask for the same"
     return (
         f"the network to begin with has {name} {before[name]} but one of {wanted[name]} is to be trained; {remedy}, or "
         "begin with random weights."

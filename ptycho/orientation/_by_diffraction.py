@@ -27,7 +27,7 @@ def why_not(scan: ScanData) -> str | None:
     if is_focused_guess(scan.probe):
         return (
             "the far field of the probe is flat, as that of one estimated from the mean frame, and then every way to "
-            "turn them fits alike; name a measured one by --probe"
+            "turn them fits alike; name a measured one by `probe`"
         )
     return None
 

@@ -58,7 +58,7 @@ def check_orientation(
     scan : ScanData
         Its probe is brought to the scale of its frames.
     importing : ImportSettings, optional
-        How it was read, so that the flags of the remedy say what to pass instead.
+        How it was read, so that the settings of the remedy say what to pass instead.
     settings : OrientationSettings, optional
     model : PatchPredictor, optional
         Of single frames; one of groups of them is not used.

@@ -91,7 +91,7 @@ class OrientationFindings:
     n_frames : int
         Frames that were used, those left out among them.
     importing : ImportSettings
-        How the scan was read, which the flags of the remedy change.
+        How the scan was read, which the settings of the remedy change.
     why_not : str, optional
         Why nothing was tried.
     """
@@ -126,7 +126,7 @@ class OrientationFindings:
         return "right" if all(not trial.relative.number for trial in fitting) else "unknown"
 
     def in_words(self) -> str:
-        """Say what fits, how surely, and with which flags.
+        """Say what fits, how surely, and with which settings.
 
         Returns
         -------
@@ -167,16 +167,16 @@ class OrientationFindings:
     def _remedy(self, trial: OrientationTrial) -> str:
         parts = []
         if trial.positions.number:
-            parts.append(trial.positions.positions_flags(self.importing))
+            parts.append(trial.positions.positions_settings(self.importing))
         if trial.frames.number:
-            parts.append(trial.frames.frames_flags(self.importing))
+            parts.append(trial.frames.frames_settings(self.importing))
         said, instead = " ".join(parts), trial.positions.inverse
         if trial.frames.number or not self._may_be_frames(instead):
             return said
         kind = "mirrored" if instead.is_mirror else "turned"
         return (
-            f"{said} (or, if it is the frames that are turned, {instead.frames_flags(self.importing)}: the same image "
-            f"{kind})"
+            f"{said} (or, if it is the frames that are turned, {instead.frames_settings(self.importing)}: the same "
+            f"image {kind})"
         )
 
     def _may_be_frames(self, turn: Turn) -> bool:

@@ -1,4 +1,4 @@
-"""The eight turns of a square: which of them the importer's flags apply, and how they follow each other."""
+"""The eight turns of a square: which of them the importer's settings apply, and how they follow each other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ptycho._checks import fields
-from ptycho._checks.import_options import OPTIONS
 from ptycho.data.importing import ImportSettings
 
 _SWITCHES = ("swap_xy", "flip_y", "flip_x")
@@ -16,7 +15,7 @@ _SWITCHES = ("swap_xy", "flip_y", "flip_x")
 
 @dataclass(frozen=True)
 class Turn:
-    """One of the eight rotations and mirrors of a square pixel grid, numbered as ``--frame-orientation`` is.
+    """One of the eight rotations and mirrors of a square pixel grid, numbered as `ImportSettings.frame_orientation` is.
 
     Attributes
     ----------
@@ -100,8 +99,8 @@ class Turn:
         turned = np.roll(turned[::-1], 1, axis=0) if self.number & 2 else turned
         return np.roll(turned[:, ::-1], 1, axis=1) if self.number & 1 else turned
 
-    def positions_flags(self, importing: ImportSettings) -> str:
-        """Return the flags that turn the positions so, after all that `importing` does with them.
+    def positions_settings(self, importing: ImportSettings) -> str:
+        """Return the settings, in words, that turn the positions so, after all that `importing` does with them.
 
         Parameters
         ----------
@@ -111,21 +110,21 @@ class Turn:
         Returns
         -------
         str
-            Such as ``--swap-xy --no-flip-x``; they take the place of those that were given.
+            Such as ``"`swap_xy=True` `flip_x=False`"``; they take the place of those that were given.
         """
         now = _of_switches(importing)
         whole, changes = self.after(now), []
         for name in _SWITCHES:
             wanted, is_set = getattr(whole, name), getattr(importing, name)
             if wanted or is_set:
-                changes.append(f"--{'' if wanted else 'no-'}{_flag(name)}")
+                changes.append(f"`{name}={wanted}`")
         if self.is_mirror and importing.rotation_deg:
             # The rotation comes after the switches, and a mirror turns its sense.
-            changes.append(f"--{_flag('rotation_deg')} {-importing.rotation_deg!r}")
+            changes.append(f"`rotation_deg={-importing.rotation_deg!r}`")
         return " ".join(changes)
 
-    def frames_flags(self, importing: ImportSettings) -> str:
-        """Return the flag that turns the frames so, after the turn that `importing` gives them.
+    def frames_settings(self, importing: ImportSettings) -> str:
+        """Return the setting, in words, that turns the frames so, after the turn that `importing` gives them.
 
         Parameters
         ----------
@@ -135,10 +134,10 @@ class Turn:
         Returns
         -------
         str
-            Such as ``--frame-orientation 5``.
+            Such as ``"`frame_orientation=5`"``.
         """
         number = self.after(Turn(importing.frame_orientation)).number
-        return f"--{_flag('frame_orientation')} {number}"
+        return f"`frame_orientation={number}`"
 
     @property
     def swap_xy(self) -> bool:
@@ -156,7 +155,7 @@ class Turn:
         return bool(self.number & 1)
 
     def put_on(self, importing: ImportSettings) -> ImportSettings:
-        """Return the settings that read the positions turned so, as `positions_flags` says it in words.
+        """Return the settings that read the positions turned so, as `positions_settings` says it in words.
 
         Parameters
         ----------
@@ -183,7 +182,3 @@ def _of(matrix: np.ndarray) -> Turn:
 
 def _of_switches(importing: ImportSettings) -> Turn:
     return Turn(4 * importing.swap_xy + 2 * importing.flip_y + importing.flip_x)
-
-
-def _flag(field: str) -> str:
-    return next(option.name for option in OPTIONS if option.field == field)

@@ -152,7 +152,7 @@ class CanvasLayout:
         except ValueError as error:
             if not self.self_consistency:
                 raise
-            raise ValueError(f"{error} A tenth is enough with --no-self-consistency.") from error
+            raise ValueError(f"{error} A tenth is enough with `self_consistency=False`.") from error
 
 
 class CanvasSet:

@@ -31,8 +31,7 @@ def check_crop_fits(crop_size: int, patch_size: int) -> None:
     """
     if crop_size > patch_size:
         raise DataError(
-            f"stitch_crop_size is {crop_size} but must satisfy 0 < M <= N = {patch_size}; "
-            "pass another --stitch-crop-size."
+            f"crop_size is {crop_size} but must satisfy 0 < M <= N = {patch_size}; pass another `crop_size`."
         )
 
 

@@ -108,7 +108,7 @@ def _warn_of_untrusted_pixels(model: PatchPredictor, crop_size: int, label: str)
     if trusted is not None and crop_size > trusted:
         logger.warning(
             "%s: M = %d stitches pixels outside the central %d of each patch, which this model's training left "
-            "%s; pass --stitch-crop-size %d or less",
+            "%s; pass `crop_size=%d` or less",
             label,
             crop_size,
             trusted,

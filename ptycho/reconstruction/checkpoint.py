@@ -70,8 +70,8 @@ class Checkpointing:
         manifest = Path(self.folder) / MANIFEST
         if manifest.exists() and not self.resume:
             raise DataError(
-                f"{self.folder} holds the checkpoint of an earlier run; pass --resume to go on with it, or another "
-                "--checkpoint."
+                f"{self.folder} holds the checkpoint of an earlier run; pass `resume=True` to go on with "
+                "it, or another `Checkpointing.folder`."
             )
         begun = _read_manifest(manifest) if manifest.exists() else None
         if begun is None:
@@ -102,7 +102,7 @@ def _refuse_other_run(
     if found:
         raise DataError(
             f"{folder} holds the checkpoint of another run, which differs in {', '.join(found)}; run with the same "
-            "again, or pass another --checkpoint."
+            "again, or pass another `Checkpointing.folder`."
         )
 
 

@@ -32,10 +32,7 @@ logger = logging.getLogger(__name__)
 
 # Takes frames as the network saw them (B, N, N, C), where their patches lie (B, 2), and the patches (B, N, N).
 BatchObserver = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
-_REMEDY = (
-    "pass a smaller --predict-batch-size (in compare-models: --pinn-predict-batch-size or "
-    "--baseline-predict-batch-size), or --device cpu"
-)
+_REMEDY = "pass a smaller `predict_batch_size`, or `device='CPU'`"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Up to this many patches a batch size is not worth planning.
 _ONE_BATCH = 1000
-_REMEDY = "pass a smaller crop size (--stitch-crop-size) or stitch on the CPU (backend='cpu')"
+_REMEDY = "pass a smaller `crop_size` or stitch on the CPU, by `backend='cpu'`"
 
 BatchSize = int | Literal["auto"] | None
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from known_models import costs_once
+from known_models import costs_once, shallow_baselines
 from known_scan import KnownScan, make_known_scan
 
 from ptycho.data import ScanData
@@ -28,6 +28,12 @@ def without_graphs(monkeypatch):
     monkeypatch.setattr(
         keras.Model, "compile", lambda self, **options: compile_model(self, **options, run_eagerly=True)
     )
+
+
+@pytest.fixture
+def shallow(monkeypatch):
+    """Train a baseline of few layers, where it is not the network that is looked at."""
+    shallow_baselines(monkeypatch)
 
 
 def _make_scan(*, n: int = 9, side: int = 16, photons: float = 2e4, noise: bool = True) -> ScanData:

@@ -89,5 +89,5 @@ def check_export(formats: Sequence[str], geometry: ScanGeometry | None) -> None:
         if geometry is None and name in _NEEDS_METRES:
             raise DataError(
                 f"the {name} format gives places in metres but the scan does not say how large a pixel of the object "
-                "is; convert the scan with ptycho-convert --pixel-size METRES, or export tiff."
+                "is; read the scan with `object_pixel_m`, or export tiff."
             )

@@ -180,7 +180,7 @@ def _hint_of_counts(parts: Parts, n_positions: int) -> str:
     assert parts.frames is not None  # nothing is missing
     if parts.frames.shape[2] == n_positions:
         return (
-            f"the frames, of shape {parts.frames.shape}, seem to be in the order (H, W, n): pass --axes yxn"
+            f"the frames, of shape {parts.frames.shape}, seem to be in the order (H, W, n): pass `axes='yxn'`"
         )
     return "name files of the same scan"
 
@@ -235,7 +235,7 @@ def _refuse_cropped_object(parts: Parts, shape: tuple[int, ...], side: int) -> N
     ):
         raise DataError(
             f"frames of {shape[1]}x{shape[2]} pixels would have to be cropped to {side}x{side}, but {parts.names} "
-            f"has a probe or an object's pixel size that belong to other frames; pass --crop {side}, which changes "
+            f"has a probe or an object's pixel size that belong to other frames; pass `crop={side}`, which changes "
             "them too, or leave probe and object out."
         )
     if parts.probe is not None and parts.probe.shape[-2:] != (side, side):

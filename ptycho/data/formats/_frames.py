@@ -307,9 +307,9 @@ def _standing_marks(
     """Return the pixels (rows, columns) that count in no frame, by what says so."""
     found = {}
     if bad is not None:
-        found["the mask (--mask, or the file's own)"] = bad[crop]
+        found["the mask (`mask`, or the file's own)"] = bad[crop]
     if stack.flat is not None:
-        found["--flat, where the flat field is not above 0"] = ~(stack.flat[crop] > 0)
+        found["`flat`, where the flat field is not above 0"] = ~(stack.flat[crop] > 0)
     return found
 
 
@@ -317,9 +317,9 @@ def _marks(counts: np.ndarray, stack: FrameStack) -> dict[str, np.ndarray]:
     """Return the pixels (rows, columns) that `counts` (m, rows, columns) let not count, by what says so."""
     found = {"NaN or the largest number of their type": _sentinels(counts)}
     if stack.lowest is not None:
-        found[f"--min-count {stack.lowest:g}"] = np.any(counts < stack.lowest, axis=0)
+        found[f"`min_count={stack.lowest:g}`"] = np.any(counts < stack.lowest, axis=0)
     if stack.highest is not None:
-        found[f"--max-count {stack.highest:g}"] = np.any(counts > stack.highest, axis=0)
+        found[f"`max_count={stack.highest:g}`"] = np.any(counts > stack.highest, axis=0)
     return found
 
 

@@ -153,7 +153,7 @@ def _whole_scan(
     assert found.scan is not None
     if has_partners:
         raise DataError(
-            f"{source} is {found.title}, which is whole, so it takes no --with FILE; leave it out."
+            f"{source} is {found.title}, which is whole, so it takes no `partners`; leave them out."
         )
     given = settings.given
     changes = bool(given.keys() - {"object_pixel_m"})
@@ -183,12 +183,13 @@ def _imported(
     parts, lacking = _collected(known, settings, sources, partners, stack)
     if lacking:
         lengths = set(parts.missing()) - {"frames", "positions"}
-        instead = ", or --pixel-size 10nm of the object in place of all lengths" if lengths else ""
+        instead = ", or `object_pixel_m=…` in place of all lengths" if lengths else ""
         verb = "lacks" if len(parts.files) == 1 else "lack"
         own = sources.source.name or sources.source
         raise DataError(
             f"{_dead_links(sources)}{parts.names} {verb} {', '.join(lacking)}, and no file beside with the same stem "
-            f"as {own} has them; pass these flags{instead}, or name the file that has them by --with FILE."
+            f"as {own} has them; pass these{instead}, or name the file that has them among the "
+            "`partners`."
         )
     return with_window(parts, settings)
 
@@ -211,7 +212,7 @@ def _collected(
     partners: Sequence[Path],
     stack: ExitStack,
 ) -> tuple[Parts, list[str]]:
-    """Return the parts before cropping, and what is missing of them with the flags that tell it."""
+    """Return the parts before cropping, and what is missing of them with the settings that tell it."""
     named = named_parts(settings, sources, known)
     parts = named.parts if known is None else named.parts.joined_with(known)
     parts = _joined(with_lengths(parts, settings), sources.source, partners, stack)
@@ -310,15 +311,14 @@ def _unknown(container: Any, path: str | PathLike[str]) -> DataError:
     if isinstance(container, Archive) and is_reconstruction_npz(container):
         return DataError(
             f"{path} is a finished image, without frames, where a scan is wanted; name the scan that it was made of, "
-            "and pass the image with --image (ptycho refine), --arm LABEL=PATH (ptycho compare) or --object (ptycho "
-            "convert)."
+            "and use the image with `refine`, with `load_arm` or as `object_guess`."
         )
     guessed = guess(container)
-    remedy = "say what holds what by --frames FILE:DATASET and --positions FILE:DATASET"
+    remedy = "say what holds what by `frames=…` and `positions=…`"
     if guessed.frames is not None:
         lacking = guessed.lacking(guess_lengths(container))
         more = f" with what is missing, {', '.join(lacking)}" if lacking else ""
-        remedy = f"if they are what their names say, pass {guessed.flags}{more}"
+        remedy = f"if they are what their names say, pass {guessed.settings}{more}"
     return DataError(
         f"{path} is {kind_of(container)} that holds {contents_of(container)}, which is no scan that is known here; "
         f"{remedy} (ptycho inspect shows the datasets)."

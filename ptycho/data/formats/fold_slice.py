@@ -23,7 +23,7 @@ _LARGEST_PIXEL_M = 1e-4
 
 def _frames(file: Hdf5File) -> Parts:
     logger.info(
-        "%s: frames are taken as Python wrote them; those that MATLAB wrote need --frame-orientation 4",
+        "%s: frames are taken as Python wrote them; those that MATLAB wrote need `frame_orientation=4`",
         file.name,
     )
     return Parts(files=(file.name,), frames=FrameStack.of_hdf5(file, "dp"))

@@ -41,9 +41,9 @@ def with_lengths(parts: Parts, settings: ImportSettings) -> Parts:
 
 
 _FLAGS = {
-    "photon_energy_j": "--energy (--wavelength, --electron)",
-    "detector_distance_m": "--distance",
-    "detector_pixel_m": "--detector-pixel",
+    "photon_energy_j": "`photon_energy_j`",
+    "detector_distance_m": "`detector_distance_m`",
+    "detector_pixel_m": "`detector_pixel_m`",
 }
 
 
@@ -64,7 +64,7 @@ def with_object_pixel(parts: Parts, settings: ImportSettings, known: Parts | Non
     if not given or not lacking or parts.object_pixel_m is not None or parts.missing():
         return parts
     logger.warning(
-        "%s: %s changes no pixel of the object, which does not follow without %s; pass these too, or --pixel-size",
+        "%s: %s changes no pixel of the object, which does not follow without %s; pass these too, or `object_pixel_m`",
         parts.names,
         " and ".join(given),
         " and ".join(lacking),
@@ -79,8 +79,8 @@ def _warn_of_other_pixel(parts: Parts, settings: ImportSettings) -> None:
     following = object_pixel_of(replace(parts, object_pixel_m=None), parts.frames.side)
     if following is not None and not math.isclose(given, following, rel_tol=_SAME_PIXEL):
         logger.warning(
-            "%s: --pixel-size is %.4g nm but %.4g nm follow from photon energy, detector distance and detector pixel; "
-            "--pixel-size is taken, so check which of them is right",
+            "%s: `object_pixel_m` is %.4g nm but %.4g nm follow from photon energy, detector distance and detector "
+            "pixel; `object_pixel_m` is taken, so check which of them is right",
             parts.names,
             given * 1e9,
             following * 1e9,
@@ -162,8 +162,8 @@ def _scaled(parts: Parts, window: Window, shape: tuple[int, ...], padding: _Padd
     if depends and shape[0] != shape[1]:
         raise DataError(
             f"the object's pixel of {parts.names} belongs to frames of {shape[0]}x{shape[1]} pixels, which are not "
-            "square, so that of cropped ones is not known; pass --energy, --distance and "
-            "--detector-pixel, and positions in metres."
+            "square, so that of cropped ones is not known; pass `photon_energy_j`, "
+            "`detector_distance_m` and `detector_pixel_m`, and positions in metres."
         )
     factor = min(shape) / window.side
     probe = parts.probe
@@ -171,7 +171,7 @@ def _scaled(parts: Parts, window: Window, shape: tuple[int, ...], padding: _Padd
         if probe.shape[-2:] != shape:
             raise DataError(
                 f"the probe of {parts.names} has shape {probe.shape} but the frames are {shape[0]}x{shape[1]} and, "
-                f"once cropped, {window.shape[0]}x{window.shape[1]}; name a probe of one of these sizes by --probe."
+                f"once cropped, {window.shape[0]}x{window.shape[1]}; name a probe of one of these sizes by `probe`."
             )
         probe = probe_through(window, probe, padding)
     changes: dict[str, Any] = {"probe": probe}
@@ -224,7 +224,7 @@ def _corrected(stack: FrameStack, settings: ImportSettings, sources: Sources) ->
     for name in ("dark", "flat"):
         place = getattr(settings, name)
         if place is not None:
-            values = sources.array(place, f"--{name}").values
+            values = sources.array(place, f"`{name}`").values
             images[name] = values.reshape(-1, *values.shape[-2:]).mean(axis=0) if values.ndim > 2 else values
     return replace(stack, **images)
 
@@ -237,10 +237,10 @@ def _guessed_values(stack: FrameStack) -> str:
     if _are_whole(positive):
         return "intensity"
     if _are_whole(positive**2):
-        logger.info("%s: the squares of its values are whole: --values is taken to be amplitude", stack.name)
+        logger.info("%s: the squares of its values are whole: `values` is taken to be amplitude", stack.name)
         return "amplitude"
     logger.warning(
-        "%s: its values are no whole numbers, so they may be intensity or amplitude: --values is taken to be intensity",
+        "%s: its values are no whole numbers, so they may be intensity or amplitude: `values` is taken to be intensity",
         stack.name,
     )
     return "intensity"
@@ -255,7 +255,7 @@ def _turns(
 ) -> list[Callable[[np.ndarray], np.ndarray]]:
     dc = settings.dc
     if dc is None and guessing and _is_at_corner(stack):
-        logger.info("%s: the beam is at the corners: --dc is taken to be corner", stack.name)
+        logger.info("%s: the beam is at the corners: `dc` is taken to be corner", stack.name)
         dc = "corner"
     turns: list[Callable[[np.ndarray], np.ndarray]] = []
     if dc == "corner":
@@ -285,6 +285,6 @@ def _union(first: np.ndarray | None, second: np.ndarray | None, shape: tuple[int
     if second.shape != shape:
         raise DataError(
             f"the mask has shape {second.shape} but the frames are {shape[0]}x{shape[1]}; name that of these frames by "
-            "--mask."
+            "`mask`."
         )
     return second if first is None else first | second

@@ -29,13 +29,13 @@ logger = logging.getLogger(__name__)
 
 # How what a file lacks is told instead.
 FLAGS_OF = {
-    "frames": "--frames FILE:DATASET",
-    "positions": "--positions FILE:DATASET, or --grid ROWS,COLUMNS and --step Y,X",
-    "photon energy": "--energy 8keV",
-    "detector distance": "--distance 2m",
-    "detector pixel": "--detector-pixel 75um",
+    "frames": "`frames=…`",
+    "positions": "`positions=…`, or `grid=…` and `step=…`",
+    "photon energy": "`photon_energy_j=…`",
+    "detector distance": "`detector_distance_m=…`",
+    "detector pixel": "`detector_pixel_m=…`",
 }
-ASK_FOR_COLUMNS = "the order of the columns of the positions (--columns y,x or x,y)"
+ASK_FOR_COLUMNS = "the order of the columns of the positions (`columns='y,x'` or 'x,y')"
 
 # Names by which the rest of the field calls these things, wherever they stand in the last part of a path.
 _NO_FRAMES = re.compile(r"mask|dark|flat|bad|valid|probe|object|background|white", re.IGNORECASE)
@@ -92,14 +92,14 @@ class Guess:
 
     @property
     def found(self) -> dict[str, str]:
-        """What was found, by the names of the flags."""
+        """What was found, by the names of the settings."""
         every = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: path for name, path in every.items() if path is not None}
 
     @property
-    def flags(self) -> str:
-        """The flags that name what was found."""
-        return " ".join(f"--{name} :{path}" for name, path in self.found.items())
+    def settings(self) -> str:
+        """The settings that name what was found, in words."""
+        return " ".join(f"`{name}={f':{path}'!r}`" for name, path in self.found.items())
 
     def without_named(self, settings: ImportSettings) -> Guess:
         """Return what is not named by `settings`."""
@@ -109,7 +109,7 @@ class Guess:
         return replace(self, **dict.fromkeys(named))
 
     def lacking(self, lengths: dict[str, tuple[float, str]]) -> list[str]:
-        """Return what a scan would lack if all was right, with the flags that tell it; `lengths` are those guessed."""
+        """Return what a scan would lack if all was right, with the settings that tell it; `lengths` are guessed."""
         needed = {
             "photon energy": "photon_energy_j",
             "detector distance": "detector_distance_m",

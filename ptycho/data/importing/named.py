@@ -75,7 +75,7 @@ def named_parts(settings: ImportSettings, sources: Sources, known: Parts | None)
         frames=frames,
         frame_ids=None if frames is None else frames.numbers,
         positions_yx=positions,
-        probe=None if probe is None else _probe(sources.array(probe, "--probe")),
+        probe=None if probe is None else _probe(sources.array(probe, "`probe`")),
     )
     if known is None:
         parts = replace(parts, **_guessed_lengths(settings, sources))
@@ -90,18 +90,18 @@ def _warn_of_idle_flags(settings: ImportSettings, name: str, *, has_table: bool,
     """Warn of flags that say more about what is not there."""
     if settings.columns is not None and not has_table:
         logger.warning(
-            "%s: --columns %s has no effect, for its positions are no table that is named; name one by --positions, or "
+            "%s: `columns=%r` has no effect, for its positions are no table that is named; name one by `positions`, or "
             "leave it out",
             name,
             settings.columns,
         )
     if settings.snake and settings.step is None:
         logger.warning(
-            "%s: --snake has no effect without --grid and --step; pass these, or leave it out", name
+            "%s: `snake` has no effect without `grid` and `step`; pass these, or leave it out", name
         )
     if "mask_means" in settings.given and not has_mask:
         logger.warning(
-            "%s: --mask-means %s has no effect without a mask; name one by --mask, or leave it out",
+            "%s: `mask_means=%r` has no effect without a mask; name one by `mask`, or leave it out",
             name,
             settings.mask_means,
         )
@@ -109,10 +109,10 @@ def _warn_of_idle_flags(settings: ImportSettings, name: str, *, has_table: bool,
 
 def _guessed(settings: ImportSettings, sources: Sources) -> Guess:
     container = sources.container(sources.source)
-    shape = None if settings.frames is None else sources.frames(settings.frames, "--frames").shape
+    shape = None if settings.frames is None else sources.frames(settings.frames, "`frames`").shape
     found = guess(container, shape=shape).without_named(settings)
     for name, path in found.found.items():
-        logger.info("%s: --%s is taken to be :%s", sources.source.name, name, path or sources.source.name)
+        logger.info("%s: `%s` is taken to be :%s", sources.source.name, name, path or sources.source.name)
     return found
 
 
@@ -137,10 +137,10 @@ def _guessed_lengths(settings: ImportSettings, sources: Sources) -> dict[str, An
 
 def _frames(settings: ImportSettings, guessed: Guess, sources: Sources) -> FrameStack | None:
     if settings.frames is not None:
-        return sources.frames(settings.frames, "--frames")
+        return sources.frames(settings.frames, "`frames`")
     if guessed.frames is None:
         return None
-    return sources.frames(f":{guessed.frames}" if guessed.frames else str(sources.source), "--frames")
+    return sources.frames(f":{guessed.frames}" if guessed.frames else str(sources.source), "`frames`")
 
 
 def _positions(
@@ -159,13 +159,13 @@ def _positions(
         )
     if settings.x is not None or guessed.x is not None:
         y_place, x_place = settings.y or f":{guessed.y}", settings.x or f":{guessed.x}"
-        y, x = sources.array(y_place, "--y"), sources.array(x_place, "--x")
+        y, x = sources.array(y_place, "`y`"), sources.array(x_place, "`x`")
         values = _paired(y, x, shape)
         return values, settings.position_unit or y.unit or unit_in_name(y_place), ()
     place = settings.positions or (guessed.positions and f":{guessed.positions}")
     if not place:
         return None, None, ()
-    container, dataset = sources.place(place, "--positions")
+    container, dataset = sources.place(place, "`positions`")
     found = _table(container, dataset)
     rows = _rows(found, shape)
     columns, asks = _columns(settings, container, found, rows)
@@ -175,12 +175,12 @@ def _positions(
 
 def _table(container: Any, dataset: str | None) -> Found:
     if dataset is not None or isinstance(container, TextTable):
-        return read_array(container, dataset, "--positions")
+        return read_array(container, dataset, "`positions`")
     inside = guess(container).positions
     if inside is None:
-        return read_array(container, None, "--positions")
+        return read_array(container, None, "`positions`")
     logger.info("%s: positions are taken from %s", container.name, inside)
-    return read_array(container, inside, "--positions")
+    return read_array(container, inside, "`positions`")
 
 
 def _rows(found: Found, shape: tuple[int, ...] | None) -> np.ndarray:
@@ -189,7 +189,7 @@ def _rows(found: Found, shape: tuple[int, ...] | None) -> np.ndarray:
     if values.ndim != 2 or values.dtype.kind not in "iuf":
         raise DataError(
             f"{found.name} is {found.values.dtype} of shape {found.values.shape} but must be a table of positions, two "
-            "numbers a frame; name another by --positions, or two lists by --y and --x."
+            "numbers a frame; name another by `positions`, or two lists by `y` and `x`."
         )
     n_frames = None if shape is None else shape[0]
     is_turned = values.shape[0] in (2, 3) and values.shape[1] not in (2, 3)
@@ -206,7 +206,7 @@ def _columns(
         wanted = [part.strip() for part in settings.columns.split(",")]
         if len(wanted) != 2:
             raise DataError(
-                f"--columns is {settings.columns!r} but must name two columns, y and x; pass y,x or x,y."
+                f"`columns` is {settings.columns!r} but must name two columns, y and x; pass y,x or x,y."
             )
         return _named_columns(wanted, found, rows), ()
     lower = [name.lower() for name in found.names]
@@ -215,7 +215,7 @@ def _columns(
             return [lower.index(y_name), lower.index(x_name)], ()
     if isinstance(container, TextTable) and rows.shape[1] == 2 and not found.names:
         order = "y,x" if container.has_commas else "x,y"
-        logger.info("%s: --columns is taken to be %s, as ptychodus writes tables", found.name, order)
+        logger.info("%s: `columns` is taken to be %s, as ptychodus writes tables", found.name, order)
         return ([0, 1] if container.has_commas else [1, 0]), ()
     return [0, 1], (ASK_FOR_COLUMNS,)
 
@@ -237,7 +237,7 @@ def _named_columns(wanted: list[str], found: Found, rows: np.ndarray) -> list[in
             f"columns {', '.join(found.names)}" if found.names else f"{rows.shape[1]} columns without names"
         )
         raise DataError(
-            f"{found.name} has {held} but --columns names {', '.join(wanted)}; name those of y and x, or their numbers "
+            f"{found.name} has {held} but `columns` names {', '.join(wanted)}; name those of y and x, or their numbers "
             "from 0."
         )
     return numbers
@@ -271,7 +271,7 @@ def _raster(settings: ImportSettings, grid: tuple[int, ...], step: tuple[float, 
 
 
 def _asks_of_raster(settings: ImportSettings) -> tuple[str, ...]:
-    return () if settings.position_unit else ("the unit of --step (--position-units um)",)
+    return () if settings.position_unit else ("the unit of `step` (`position_unit='um'`)",)
 
 
 def _probe(found: Found) -> np.ndarray:
@@ -279,7 +279,7 @@ def _probe(found: Found) -> np.ndarray:
     if values.ndim < 2 or values.shape[-1] != values.shape[-2] or values.dtype.kind != "c":
         raise DataError(
             f"{found.name} is {values.dtype} of shape {values.shape} but a probe is complex (…, N, N); name another "
-            "by --probe."
+            "by `probe`."
         )
     with np.errstate(over="ignore", invalid="ignore"):
         single = values.astype(np.complex64)
@@ -294,12 +294,12 @@ def _mask(settings: ImportSettings, guessed: Guess, sources: Sources) -> np.ndar
     place = settings.mask or (guessed.mask and f":{guessed.mask}")
     if not place:
         return None
-    found = sources.array(place, "--mask")
+    found = sources.array(place, "`mask`")
     values = np.squeeze(found.values)
     if values.ndim != 2 or values.dtype.kind not in "biuf":
         raise DataError(
             f"{found.name} is {values.dtype} of shape {values.shape} but a mask is (rows, columns); name another by "
-            "--mask."
+            "`mask`."
         )
     set_pixels = values != 0
     good = settings.mask_means == "good"
@@ -308,6 +308,6 @@ def _mask(settings: ImportSettings, guessed: Guess, sources: Sources) -> np.ndar
         good = True
     if math.isclose(set_pixels.mean(), 1.0) and not good:
         raise DataError(
-            f"{found.name} marks every pixel as bad; pass --mask-means good if its non-zero pixels count."
+            f"{found.name} marks every pixel as bad; pass `mask_means='good'` if its non-zero pixels count."
         )
     return ~set_pixels if good else set_pixels

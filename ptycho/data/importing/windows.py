@@ -65,7 +65,7 @@ def window_of(shape: tuple[int, ...], centre_yx: Any, crop: int | None, size: in
     if side > largest:
         raise DataError(
             f"a square of {side} pixels about the beam's pixel {tuple(centre)} does not lie on frames of "
-            f"{shape[0]}x{shape[1]} pixels; pass --crop {largest} or less (in steps of {step}), or another --centre."
+            f"{shape[0]}x{shape[1]} pixels; pass `crop={largest}` or less (in steps of {step}), or another `centre_yx`."
         )
     top, left = (_start(at, side, size) for at in centre)
     return Window(top=top, left=left, side=side, bin=size)
@@ -109,12 +109,12 @@ def _no_window(shape: tuple[int, ...], centre: list[int], size: int) -> DataErro
     frames = f"frames of {shape[0]}x{shape[1]} pixels"
     if min(shape) < 2 * size:
         largest = min(shape) // 2
-        remedy = f"pass --bin {largest} or less" if largest else "name other frames by --frames"
+        remedy = f"pass `bin={largest}` or less" if largest else "name other frames by `frames`"
         return DataError(f"bins of {size} pixels need {frames} to have at least {2 * size} a side; {remedy}.")
     rows, columns = (f"{size} to {extent - size}" for extent in shape)
     return DataError(
         f"the beam's pixel {tuple(centre)} has no room for bins of {size} pixels around it on {frames}; pass a "
-        f"--centre in rows {rows} and columns {columns}."
+        f"`centre_yx` in rows {rows} and columns {columns}."
     )
 
 
@@ -128,7 +128,7 @@ def beam_centre(stack: FrameStack, bad: np.ndarray | None) -> tuple[int, int]:
         mean[mean >= np.iinfo(stack.sample(1).dtype).max] = 0
     bright = np.where(mean >= _BEAM_LEVEL * mean.max(), mean, 0)
     if not bright.any():
-        raise DataError(f"{stack.name} is dark, so its beam has no centre; pass --centre Y,X.")
+        raise DataError(f"{stack.name} is dark, so its beam has no centre; pass `centre_yx=…`.")
     rows, columns = np.indices(mean.shape)
     row, column = (round(float((bright * axis).sum() / bright.sum())) for axis in (rows, columns))
     logger.info("%s: the centre of the beam is taken to be pixel %d,%d", stack.name, row, column)

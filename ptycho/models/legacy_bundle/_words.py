@@ -2,7 +2,7 @@
 
 WAY_OUT = (
     "let the program that trained it reconstruct the scan, save the image as an NPZ with reconstructed_object, "
-    "reconstructed_probe and algorithm, and compare that with --arm LABEL=FILE.npz"
+    "reconstructed_probe and algorithm, and compare that, with `load_arm`"
 )
 FOREIGN_NETWORK = (
     "only PtychoPINN's convolutional networks are read from such a file, so save it as a .keras file and say in a "

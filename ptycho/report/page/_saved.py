@@ -85,7 +85,7 @@ def read_run(folder: Path) -> SavedRun:
     path = folder / REPORT_FILE
     if folder.is_dir() and not path.exists():
         raise DataError(
-            f"{folder} holds no {REPORT_FILE}; name the --output_dir of a compare-models run that came to its end."
+            f"{folder} holds no {REPORT_FILE}; name the output folder of a comparison that came to its end."
         )
     report = read_record(path)
     version = report.whole("schema_version")

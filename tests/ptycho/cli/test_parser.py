@@ -7,11 +7,12 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from ptycho.cli import _errors, _flags
+from ptycho.cli import _errors, _flags, _spelling
 from ptycho.cli._parser import ForeignFlags, Missing, Parser, Renamed, Settled
 from ptycho.cli._ptychopinn_flags import COMPARE, RECONSTRUCT, TRAIN
 from ptycho.cli._spelling import edit_distance, nearest
@@ -110,6 +111,9 @@ def test_a_dash_and_an_underscore_are_the_same_in_every_flag(name):
                 assert parser._read([word]).words == [word.replace(f"--{typed}", flag)]
 
 
+_known_distance = cache(edit_distance)
+
+
 def _near_misses(flag):
     """One letter dropped, doubled, wrong, or two exchanged, at three places; no `-` at all; in capitals."""
     body = flag.removeprefix("--")
@@ -125,7 +129,9 @@ def _near_misses(flag):
 
 
 @pytest.mark.parametrize("name", PARSERS)
-def test_a_near_miss_of_a_flag_is_told_the_flag(name):
+def test_a_near_miss_of_a_flag_is_told_the_flag(name, monkeypatch):
+    # Most flags are those of several commands.
+    monkeypatch.setattr(_spelling, "edit_distance", _known_distance)
     parser = PARSERS[name]()
     known = {flag.removeprefix("--").replace("_", "-") for flag in parser.flags()}
     wrong = []
@@ -135,7 +141,9 @@ def test_a_near_miss_of_a_flag_is_told_the_flag(name):
                 continue
             if (found := nearest(f"--{typed}", parser.flags())) != flag:
                 # As near to another flag as to this one: both answers are right.
-                tie = found is not None and edit_distance(typed, found[2:]) <= edit_distance(typed, flag[2:])
+                tie = found is not None and _known_distance(typed, found[2:]) <= _known_distance(
+                    typed, flag[2:]
+                )
                 wrong += [] if tie else [(typed, flag, found)]
     assert wrong == []
 

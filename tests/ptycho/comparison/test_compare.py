@@ -457,7 +457,7 @@ def test_a_canvas_that_cannot_fit_is_refused_before_any_work(scan, oracle):
     far = np.array(scan.positions_yx)
     far[5] = 1e7
     stray = ScanData(amplitude=scan.amplitude, positions_yx=far, probe=scan.probe)
-    with pytest.raises(ValueError, match=r"most extreme position is index 5 .* --no-self-consistency"):
+    with pytest.raises(ValueError, match=r"most extreme position is index 5 .* `self_consistency=False`"):
         check_arms([_arm("oracle", oracle)], stray, ComparisonSettings())
 
 

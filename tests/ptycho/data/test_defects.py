@@ -128,7 +128,7 @@ def test_a_hot_pixel_is_never_taken_for_the_dc_term(scan, place, caplog):
     frames = scan.amplitude.copy()
     frames[:, place[0] % 16, place[1] % 16] = 1000.0
     check_plausible(replace(scan, amplitude=frames))
-    assert f"1 hot: row {place[0] % 16} column {place[1] % 16}; mask them with --mask-hot" in caplog.text
+    assert f"1 hot: row {place[0] % 16} column {place[1] % 16}; mask them with `mask_hot=True`" in caplog.text
 
 
 def test_one_pixel_alone_is_not_taken_for_the_dc_term_either(scan):

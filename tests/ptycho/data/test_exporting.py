@@ -137,7 +137,7 @@ def test_a_tiff_needs_no_lengths(tmp_path, image):
 
 @pytest.mark.parametrize("name", ["product", "cxi"])
 def test_places_in_metres_need_the_size_of_a_pixel(tmp_path, image, name):
-    with pytest.raises(DataError, match=rf"the {name} format .*--pixel-size METRES, or export tiff"):
+    with pytest.raises(DataError, match=rf"the {name} format .*`object_pixel_m`, or export tiff"):
         export_reconstruction(tmp_path / "net", image, ["tiff", name])
     assert not list(tmp_path.iterdir())
 

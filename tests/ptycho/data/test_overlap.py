@@ -51,7 +51,7 @@ def test_frames_that_do_not_overlap_are_named(good, caplog):
     centre = good.positions_yx.mean(axis=0)
     apart = replace(good, positions_yx=(good.positions_yx - centre) * 6 + centre, object_guess=None)
     text = _doubts(caplog, apart)
-    assert "so frames hardly overlap; check the unit of the positions (--position-units)" in text
+    assert "so frames hardly overlap; check the unit of the positions, `position_unit`," in text
 
 
 def test_an_estimated_probe_is_too_small_to_tell(good, caplog):

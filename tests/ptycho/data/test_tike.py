@@ -133,7 +133,7 @@ def test_read_as_any_scan_it_is_what_its_conversion_gives_bit_for_bit(tmp_path, 
 
 def test_a_whole_scan_takes_no_partner_but_a_pixel_size(tmp_path, scan):
     path = _saved(tmp_path / "t.npz", _members(scan))
-    with pytest.raises(DataError, match="so it takes no --with FILE; leave it out"):
+    with pytest.raises(DataError, match="so it takes no `partners`; leave them out"):
         read_scan(path, partners=[path])
     assert read_scan(path, importing=ImportSettings(object_pixel_m=3e-9)).geometry.object_pixel_m == 3e-9
 

@@ -120,7 +120,7 @@ def test_truncated_weights_are_refused(model, tmp_path):
 
 def test_a_folder_of_a_training_that_was_stopped_is_told_from_an_empty_one(tmp_path):
     (tmp_path / "checkpoint.npz").write_bytes(b"numbers")
-    with pytest.raises(DataError, match=r"was stopped but no model; go on with .* --resume"):
+    with pytest.raises(DataError, match=r"was stopped but no model; go on .* `resume=True`"):
         load_bundle(tmp_path)
 
 

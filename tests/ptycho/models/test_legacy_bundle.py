@@ -577,4 +577,4 @@ def test_stitching_beyond_the_central_half_is_warned_of(opened, caplog, crop_siz
     reconstruct(opened, scan, InferenceSettings(crop_size=crop_size, predict_batch_size=2))
     warnings = [record.getMessage() for record in caplog.records if "1000 times" in record.getMessage()]
     assert len(warnings) == n_warnings
-    assert all("--stitch-crop-size 32 or less" in warning for warning in warnings)
+    assert all("`crop_size=32` or less" in warning for warning in warnings)

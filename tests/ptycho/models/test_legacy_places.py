@@ -181,7 +181,7 @@ def test_a_model_of_pytorch_is_named_with_the_way_out(place, path, form, message
         with pytest.raises(DataError, match=message) as caught:
             load_legacy(source)
         assert "save the image as an NPZ with reconstructed_object" in str(caught.value)
-        assert "--arm LABEL=FILE.npz" in str(caught.value)
+        assert "with `load_arm`" in str(caught.value)
         assert "copy" not in str(caught.value)
 
 
@@ -196,7 +196,7 @@ def test_a_bundle_says_what_it_holds_and_what_to_do(tmp_path):
     members = bundle_members({}, b"")
     del members["diffraction_to_obj/model.keras"]
     (tmp_path / "wts.h5.zip").write_bytes(zipped(members))
-    with pytest.raises(DataError, match=r"it holds manifest\.dill, autoencoder/model\.keras.* --arm"):
+    with pytest.raises(DataError, match=r"it holds manifest\.dill, autoencoder/model\.keras.* `load_arm`"):
         load_legacy(tmp_path)
 
 

@@ -176,7 +176,7 @@ def test_weights_of_another_model_are_refused(copied):
 def test_a_saved_model_without_a_description_is_code(copied):
     (copied / "keras_metadata.pb").unlink()
     with pytest.raises(
-        DataError, match=r"without keras_metadata\.pb; what it computes is stored as code.*--arm"
+        DataError, match=r"without keras_metadata\.pb; what it computes is stored as code.*`load_arm`"
     ):
         load_legacy(copied)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+from known_models import shallow_baselines
 
 from autobatch import NoProgress
 from ptycho.data import SimulationSettings, simulate
@@ -25,6 +26,13 @@ SETTINGS = TrainingSettings(
     validation_fraction=0.2,
     seed=3,
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _shallow():
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        shallow_baselines(monkeypatch)
+        yield
 
 
 class Stop(keras.callbacks.Callback):
@@ -214,7 +222,7 @@ def test_other_data_is_told_by_the_names_of_its_files(scan, tmp_path, without_gr
 def test_a_state_that_is_cut_off_says_the_way_out(scan, copied):
     path = copied / "checkpoint.npz"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(DataError, match=r"is truncated: .* or begin anew with --overwrite"):
+    with pytest.raises(DataError, match=r"is truncated: .* or begin anew with `resume=False`"):
         train([scan], ARCHITECTURE, settings=SETTINGS, folder=copied, resume=True)
 
 

@@ -65,9 +65,9 @@ def test_the_baseline_learns_the_patches_of_the_object(trained):
 
 @pytest.mark.parametrize("gridsize", [1, 2])
 def test_the_pinn_learns_without_a_truth(gridsize, traced_steps):
-    scan = _without_object(_scan(64, n=16))
+    scan = _without_object(_scan(32, n=16))
     settings = _settings(epochs=4, batch_size=4, stop_patience=4)
-    history = train([scan], _small("pinn", 64, gridsize), settings=settings).history
+    history = train([scan], _small("pinn", 32, gridsize), settings=settings).history
     assert history["loss"][-1] < 0.9 * history["loss"][0]
     assert traced_steps.count(traced_steps[-1]) == 1
 
@@ -76,7 +76,7 @@ def test_the_step_is_traced_once_for_batches_of_two_sizes(trained, traced_steps)
     assert traced_steps.count(traced_steps[0]) == 1
 
 
-def test_labels_are_preferred_to_the_object_and_a_constant_output_is_called_collapsed(small_scan):
+def test_labels_are_preferred_to_the_object_and_a_constant_output_is_called_collapsed(small_scan, shallow):
     constant = np.full(small_scan.amplitude.shape, 0.5j, np.complex64)
     labelled = replace(small_scan, labels=constant)
     settings = _settings(epochs=30, stop_patience=30, learning_rate=6e-3, schedule="cosine")
@@ -87,7 +87,7 @@ def test_labels_are_preferred_to_the_object_and_a_constant_output_is_called_coll
     assert "COLLAPSED" in result.summary
 
 
-def test_the_same_seed_gives_the_same_weights(small_scan, without_graphs):
+def test_the_same_seed_gives_the_same_weights(small_scan, shallow, without_graphs):
     runs = [train([small_scan], _small(), settings=_settings(epochs=1, seed=3)) for _ in range(2)]
     for first, second in zip(*(run.model.network.get_weights() for run in runs), strict=True):
         np.testing.assert_array_equal(first, second)
@@ -107,7 +107,7 @@ def test_the_physics_is_dark_where_the_mask_of_a_scan_is(small_scan):
     np.testing.assert_array_equal(intensity[1, ..., 0] > examples.backgrounds[1], mask)
 
 
-def test_scans_of_several_objects_and_probes_train_together(without_graphs):
+def test_scans_of_several_objects_and_probes_train_together(shallow, without_graphs):
     wide = simulate(
         SimulationSettings(patch_size=48, object_shape_yx=(90, 75), n_positions=8, aperture=0.3, seed=2)
     )
@@ -118,7 +118,7 @@ def test_scans_of_several_objects_and_probes_train_together(without_graphs):
         assert [scan["n_frames"] for scan in result.model.training["scans"]] == [9, 8]
 
 
-def test_time_that_is_over_ends_mixed_precision_training_after_the_epoch(small_scan, without_graphs):
+def test_time_that_is_over_ends_mixed_precision_training_after_the_epoch(small_scan, shallow, without_graphs):
     settings = _settings(epochs=50, stop_patience=50, max_minutes=1e-9, precision="mixed_bfloat16")
     result = train([small_scan], _small(), settings=settings)
     assert len(result.history["loss"]) == 1

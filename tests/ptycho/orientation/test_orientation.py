@@ -41,7 +41,7 @@ def test_each_turn_of_the_positions_is_named_with_the_flags_that_undo_it(scan, n
     assert [trial.positions for trial in found.fitting] == [Turn(number)]
     mended = Turn(number).put_on(ImportSettings())
     assert 4 * mended.swap_xy + 2 * mended.flip_y + mended.flip_x == number
-    assert f"pass {Turn(number).positions_flags(ImportSettings())} (or, if" in found.in_words()
+    assert f"pass {Turn(number).positions_settings(ImportSettings())} (or, if" in found.in_words()
 
 
 def test_a_scan_that_is_right_is_called_so(scan):
@@ -55,7 +55,7 @@ def test_a_scan_that_is_right_is_called_so(scan):
 def test_turned_frames_are_mended_by_the_inverse_turn_of_the_positions(scan, number):
     found = check_orientation(_with_frames_turned(scan, number), settings=QUICK)
     assert [trial.positions for trial in found.fitting] == [Turn(number).inverse]
-    assert f"--frame-orientation {number}: the same image" in found.in_words()
+    assert f"`frame_orientation={number}`: the same image" in found.in_words()
 
 
 def test_frames_and_positions_that_are_turned_alike_are_right(scan):
@@ -84,7 +84,7 @@ def test_a_probe_that_is_no_disk_tells_turned_frames_from_turned_positions():
     best = found.trials[0]
     assert (best.positions, best.frames) == (Turn(0), Turn(1))
     assert found.verdict == "turned"
-    assert "pass --frame-orientation 1;" in found.in_words()
+    assert "pass `frame_orientation=1`;" in found.in_words()
 
 
 def test_a_round_probe_needs_no_trials_of_the_frames(scan):

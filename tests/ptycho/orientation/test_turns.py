@@ -57,21 +57,18 @@ def test_the_remedy_takes_the_place_of_the_flags_that_were_given(number, given):
     importing, turn = ImportSettings(**given), Turn(number)
     mended = turn.put_on(importing)
     np.testing.assert_allclose(_turned(POINTS, mended), turn.of_positions(_turned(POINTS, importing)))
-    words = turn.positions_flags(importing).split()
+    words = turn.positions_settings(importing).split()
     for name in ("swap_xy", "flip_y", "flip_x"):
-        flag = name.replace("_", "-")
-        said = (
-            True if f"--{flag}" in words else False if f"--no-{flag}" in words else getattr(importing, name)
+        said = {f"`{name}={value}`": value for value in (True, False)}
+        assert next((said[word] for word in words if word in said), getattr(importing, name)) == getattr(
+            mended, name
         )
-        assert said == getattr(mended, name)
-    if "--rotation" in words:
-        assert float(words[words.index("--rotation") + 1]) == mended.rotation_deg
-    else:
-        assert mended.rotation_deg == importing.rotation_deg
+    turned = [float(word.strip("`").partition("=")[2]) for word in words if word.startswith("`rotation_deg=")]
+    assert (turned or [importing.rotation_deg]) == [mended.rotation_deg]
 
 
 def test_the_flag_of_the_frames_adds_to_the_one_given():
-    assert Turn(1).frames_flags(ImportSettings(frame_orientation=4)) == "--frame-orientation 5"
+    assert Turn(1).frames_settings(ImportSettings(frame_orientation=4)) == "`frame_orientation=5`"
 
 
 def test_there_is_no_ninth_turn():

@@ -176,7 +176,9 @@ def test_another_version_is_refused(model, scan, tmp_path):
 
 def test_a_checkpoint_is_not_gone_on_with_unasked(model, scan, tmp_path):
     interrupted(model, scan, tmp_path, calls=4)
-    with pytest.raises(DataError, match="pass --resume to go on with it, or another --checkpoint"):
+    with pytest.raises(
+        DataError, match=r"pass `resume=True` to go on with it, or another `Checkpointing.folder`"
+    ):
         reconstruct(model, scan, SETTINGS, checkpoint=Checkpointing(tmp_path))
 
 

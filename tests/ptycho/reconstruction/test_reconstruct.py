@@ -114,7 +114,7 @@ def test_an_oom_while_stitching_leaves_the_image(scan, model):
 def test_a_stitch_that_cannot_fit_is_no_oom_of_the_prediction(scan, model):
     with inject_oom(at=range(100), label="stitching"), pytest.raises(DoesNotFitError) as caught:
         reconstruct(model, scan, InferenceSettings(crop_size=16, predict_batch_size=64))
-    assert "--stitch-crop-size" in str(caught.value)
+    assert "another `crop_size`" in str(caught.value)
     assert model.batch_sizes == [64]
 
 

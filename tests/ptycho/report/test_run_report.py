@@ -276,7 +276,7 @@ def test_the_orientation_is_told_if_it_was_checked():
         (3, False),
     ]
     # The flip of x that was given, then turn 5: (y, x) goes to (-x, -y).
-    assert "pass --swap-xy --flip-y --flip-x (or" in told["in_words"]
+    assert "pass `swap_xy=True` `flip_y=True` `flip_x=True` (or" in told["in_words"]
     excess = np.log(2) - 5 * np.log(errors)
     assert told["sigmas"] == pytest.approx(excess.mean() / (excess.std(ddof=1) / np.sqrt(20)))
     assert _report(result)["orientation"] is None

@@ -50,7 +50,7 @@ def test_a_pair_of_fold_slice_is_a_scan(tmp_path, known, caplog, opened, shape):
         scan = read_scan(tmp_path / opened)
     _assert_is_known_scan(scan, known)
     assert scan.geometry.wavelength_m == pytest.approx(known.wavelength_m)
-    assert "those that MATLAB wrote need --frame-orientation 4" in caplog.text
+    assert "those that MATLAB wrote need `frame_orientation=4`" in caplog.text
 
 
 def test_frames_that_matlab_wrote_are_transposed_when_told(tmp_path, known):
@@ -381,6 +381,6 @@ def test_frames_alone_say_what_they_lack(tmp_path, known):
     (tmp_path / "a.csv").unlink()
     with pytest.raises(
         DataError,
-        match=r"a_master\.h5 lacks positions \(--positions FILE:DATASET.* or name the file that has them by --with",
+        match=r"a_master\.h5 lacks positions \(`positions=…`.* or name the file that has them among the `partners`",
     ):
         read_scan(tmp_path / "a_master.h5")

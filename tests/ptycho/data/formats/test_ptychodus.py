@@ -59,7 +59,7 @@ def test_frames_and_a_table_of_positions_need_the_pixel(tmp_path, known, name, o
     write_frames(tmp_path / "diffraction.h5", known)
     path = tmp_path / (name if opened == "table" else opened)
     with pytest.raises(
-        DataError, match=r"lack photon energy \(--energy 8keV\), detector distance.*--pixel-size"
+        DataError, match=r"lack photon energy \(`photon_energy_j=…`\), detector distance.*`object_pixel_m=…`"
     ):
         read_scan(path)
     scan = read_scan(path, importing=ImportSettings(object_pixel_m=known.pixel_m))
@@ -117,7 +117,7 @@ def test_a_product_alone_is_a_reconstruction_and_says_what_a_scan_lacks(tmp_path
     assert found.label == "ptychodus"
     with pytest.raises(
         DataError,
-        match=r"a\.h5 lacks frames \(--frames FILE:DATASET\), .* name the file that has them by --with FILE",
+        match=r"a\.h5 lacks frames \(`frames=…`\), .* name the file that has them among the `partners`",
     ):
         read_scan(tmp_path / "a.h5")
 

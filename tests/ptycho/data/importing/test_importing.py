@@ -55,9 +55,9 @@ def test_a_file_of_no_known_format_says_which_flags_would_read_it(tmp_path, know
     with pytest.raises(DataError) as refused:
         read_scan(_write(tmp_path / "a.h5", known))
     assert str(refused.value).endswith(
-        "if they are what their names say, pass --frames :entry/ccd --y :entry/motor_y --x :entry/motor_x with what is "
-        "missing, photon energy (--energy 8keV), detector distance (--distance 2m), detector pixel "
-        "(--detector-pixel 75um) (ptycho inspect shows the datasets)."
+        "if they are what their names say, pass `frames=':entry/ccd'` `y=':entry/motor_y'` `x=':entry/motor_x'` with "
+        "what is missing, photon energy (`photon_energy_j=…`), detector distance (`detector_distance_m=…`), detector "
+        "pixel (`detector_pixel_m=…`) (ptycho inspect shows the datasets)."
     )
 
 
@@ -67,8 +67,8 @@ def test_what_is_not_named_is_guessed_and_said(tmp_path, known, caplog):
         scan = read_scan(path, importing=ImportSettings(frames=":entry/ccd", **_lengths(known)))
     _assert_read(scan, known)
     for said in (
-        "--y is taken to be :entry/motor_y",
-        "--position-units is taken to be m",
+        "`y` is taken to be :entry/motor_y",
+        "`position_unit` is taken to be m",
         "no probe; one is estimated",
     ):
         assert said in caplog.text
@@ -113,7 +113,7 @@ def test_the_detectors_pixel_is_that_whose_name_says_so(tmp_path, known, others)
 def test_pixels_that_fit_equally_well_are_asked_for(tmp_path, known):
     path = _write(tmp_path / "a.h5", known, **{"a/pixel_m": 75e-6, "b/pixel_m": 55e-6})
     lengths = {**_lengths(known), "detector_pixel_m": None}
-    with pytest.raises(DataError, match=r"lacks detector pixel \(--detector-pixel 75um\)"):
+    with pytest.raises(DataError, match=r"lacks detector pixel \(`detector_pixel_m=…`\)"):
         read_scan(path, importing=ImportSettings(frames=":entry/ccd", **lengths))
     _write(tmp_path / "b.h5", known, x_pixel_m=75e-6, y_pixel_m=75e-6, pixel_m=64e-9)
     with open_hdf5(tmp_path / "b.h5") as file:
@@ -127,12 +127,12 @@ def test_all_that_is_missing_is_asked_for_in_one_sentence(tmp_path, known):
         read_scan(path, importing=ImportSettings(frames=":entry/ccd"))
     message = str(refused.value)
     for asked in (
-        "--energy",
-        "--distance",
-        "--detector-pixel",
-        "--columns y,x or x,y",
-        "--position-units",
-        "--pixel-size",
+        "`photon_energy_j=…`",
+        "`detector_distance_m=…`",
+        "`detector_pixel_m=…`",
+        "`columns='y,x'` or 'x,y'",
+        "`position_unit`",
+        "`object_pixel_m=…`",
     ):
         assert asked in message
     assert message.count(". ") == 0
@@ -167,7 +167,7 @@ def test_columns_that_are_not_there_are_named(tmp_path, known):
     np.savetxt(tmp_path / "log.csv", known.positions_yx, delimiter=",", header="stage,time", comments="")
     path = _write(tmp_path / "a.h5", known)
     settings = ImportSettings(frames=":entry/ccd", positions=str(tmp_path / "log.csv"), columns="y,z")
-    with pytest.raises(DataError, match=r"has columns stage, time but --columns names y, z"):
+    with pytest.raises(DataError, match=r"has columns stage, time but `columns` names y, z"):
         read_scan(path, importing=settings)
 
 
@@ -176,7 +176,7 @@ def test_frames_counted_by_their_last_axis_are_told_by_the_positions(tmp_path, k
     with caplog.at_level(logging.INFO):
         scan = read_scan(path, importing=ImportSettings(frames=":entry/ccd", **_lengths(known)))
     _assert_read(scan, known)
-    assert "--axes is taken to be yxn" in caplog.text
+    assert "`axes` is taken to be yxn" in caplog.text
 
 
 @pytest.mark.parametrize(("axes", "order"), [("nxy", (0, 2, 1)), ("xyn", (2, 1, 0)), ("yxn", (1, 2, 0))])
@@ -192,8 +192,8 @@ def test_the_beam_at_the_corner_and_amplitudes_are_recognised(tmp_path, known, c
     with caplog.at_level(logging.INFO):
         scan = read_scan(path, importing=ImportSettings(frames=":entry/ccd", **_lengths(known)))
     _assert_read(scan, known)
-    assert "--dc is taken to be corner" in caplog.text
-    assert "--values is taken to be amplitude" in caplog.text
+    assert "`dc` is taken to be corner" in caplog.text
+    assert "`values` is taken to be amplitude" in caplog.text
 
 
 @pytest.mark.parametrize("number", range(8))
@@ -272,10 +272,10 @@ def test_pixels_beyond_the_limits_are_masked(tmp_path, known):
 @pytest.mark.parametrize(
     ("settings", "cause"),
     [
-        ({"max_count": -1.0}, "--max-count -1"),
-        ({"min_count": 1e9, "bin": 2}, "--min-count 1e+09 before bins of 2"),
-        ({"mask": ":none", "mask_means": "good"}, "the mask (--mask, or the file's own)"),
-        ({"flat": ":none"}, "--flat, where the flat field is not above 0"),
+        ({"max_count": -1.0}, "`max_count=-1`"),
+        ({"min_count": 1e9, "bin": 2}, "`min_count=1e+09` before bins of 2"),
+        ({"mask": ":none", "mask_means": "good"}, "the mask (`mask`, or the file's own)"),
+        ({"flat": ":none"}, "`flat`, where the flat field is not above 0"),
     ],
 )
 def test_what_masks_every_pixel_is_named(tmp_path, known, settings, cause):
@@ -381,19 +381,19 @@ def test_a_window_that_leaves_the_frames_is_refused_with_one_that_fits(tmp_path,
     settings = ImportSettings(
         frames=":entry/ccd", crop=known.side, centre_yx=(6, known.side // 2), **_lengths(known)
     )
-    with pytest.raises(DataError, match=r"does not lie on frames .*; pass --crop 12 or less"):
+    with pytest.raises(DataError, match=r"does not lie on frames .*; pass `crop=12` or less"):
         read_scan(path, importing=settings)
 
 
 @pytest.mark.parametrize(
     ("shape", "centre", "crop", "size", "advice"),
     [
-        ((64, 64), (100, 32), None, 1, "--centre in rows 1 to 63 and columns 1 to 63."),
-        ((64, 60), (-40, 32), 32, 1, "--centre in rows 1 to 63 and columns 1 to 59."),
-        ((64, 64), (2, 32), None, 3, "--centre in rows 3 to 61 and columns 3 to 61."),
-        ((64, 64), None, None, 100, "pass --bin 32 or less."),
-        ((64, 64), (20, 32), 64, 2, "pass --crop 40 or less (in steps of 4), or another --centre."),
-        ((64, 64), (61, 32), 64, 3, "pass --crop 6 or less (in steps of 6), or another --centre."),
+        ((64, 64), (100, 32), None, 1, "`centre_yx` in rows 1 to 63 and columns 1 to 63."),
+        ((64, 60), (-40, 32), 32, 1, "`centre_yx` in rows 1 to 63 and columns 1 to 59."),
+        ((64, 64), (2, 32), None, 3, "`centre_yx` in rows 3 to 61 and columns 3 to 61."),
+        ((64, 64), None, None, 100, "pass `bin=32` or less."),
+        ((64, 64), (20, 32), 64, 2, "pass `crop=40` or less (in steps of 4), or another `centre_yx`."),
+        ((64, 64), (61, 32), 64, 3, "pass `crop=6` or less (in steps of 6), or another `centre_yx`."),
     ],
 )
 def test_what_is_told_of_a_window_that_does_not_fit_works(shape, centre, crop, size, advice):
@@ -401,9 +401,9 @@ def test_what_is_told_of_a_window_that_does_not_fit_works(shape, centre, crop, s
         window_of(shape, centre, crop, size)
     assert str(refused.value).endswith(advice)
     numbers = [int(number) for number in re.findall(r"-?\d+", advice)]
-    if "--crop" in advice:
+    if "`crop=" in advice:
         assert window_of(shape, centre, numbers[0], size).side == numbers[0]
-    elif "--bin" in advice:
+    elif "`bin=" in advice:
         assert window_of(shape, centre, crop, numbers[0]).bin == numbers[0]
     else:
         for centre_yx in ((numbers[0], numbers[2]), (numbers[1], numbers[3])):
@@ -428,9 +428,9 @@ def test_a_known_format_takes_the_settings_too(tmp_path, known):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"columns": "y,x"}, "--columns y,x has no effect"),
-        ({"snake": True}, "--snake has no effect without --grid"),
-        ({"mask_means": "good"}, "--mask-means good has no effect without a mask"),
+        ({"columns": "y,x"}, "`columns='y,x'` has no effect"),
+        ({"snake": True}, "`snake` has no effect without `grid`"),
+        ({"mask_means": "good"}, "`mask_means='good'` has no effect without a mask"),
         ({"flip_x": True}, ""),
     ],
 )
@@ -448,9 +448,9 @@ def test_an_energy_alone_leaves_the_pixel_of_the_object_and_says_so(tmp_path, kn
     geometry = None if pixel_m is None else ScanGeometry(object_pixel_m=pixel_m)
     write_npz(path, replace(scan, geometry=geometry))
     read = read_scan(path, importing=ImportSettings(photon_energy_j=known.energy_j))
-    (said,) = [record.getMessage() for record in caplog.records if "--energy" in record.getMessage()]
+    (said,) = [record.getMessage() for record in caplog.records if "`photon_energy_j`" in record.getMessage()]
     assert (
-        "changes no pixel of the object, which does not follow without --distance and --detector-pixel"
+        "changes no pixel of the object, which does not follow without `detector_distance_m` and `detector_pixel_m`"
         in said
     )
     assert (read.geometry and read.geometry.object_pixel_m) == pixel_m
@@ -464,10 +464,10 @@ def test_a_pixel_of_the_object_that_contradicts_the_lengths_is_told(
     given = factor * known.pixel_m
     settings = ImportSettings(frames=":entry/ccd", object_pixel_m=given, **_lengths(known))
     assert read_scan(path, importing=settings).geometry.object_pixel_m == pytest.approx(given)
-    said = [record.getMessage() for record in caplog.records if "--pixel-size is" in record.getMessage()]
+    said = [record.getMessage() for record in caplog.records if "`object_pixel_m` is" in record.getMessage()]
     assert len(said) == n_warnings
     for one in said:
-        assert f"--pixel-size is {given * 1e9:.4g} nm but {known.pixel_m * 1e9:.4g} nm follow" in one
+        assert f"`object_pixel_m` is {given * 1e9:.4g} nm but {known.pixel_m * 1e9:.4g} nm follow" in one
 
 
 def test_a_probe_of_another_file_is_used(tmp_path, known):
@@ -480,10 +480,10 @@ def test_a_probe_of_another_file_is_used(tmp_path, known):
 def test_a_place_that_is_nowhere_is_named(tmp_path, known):
     path = _write(tmp_path / "a.h5", known)
     with pytest.raises(
-        DataError, match=r"--frames names ccd, which is neither a file nor a dataset of a\.h5"
+        DataError, match=r"`frames` names ccd, which is neither a file nor a dataset of a\.h5"
     ):
         read_scan(path, importing=ImportSettings(frames="ccd"))
-    with pytest.raises(DataError, match=r"--frames names none\.h5:ccd, but there is no such file"):
+    with pytest.raises(DataError, match=r"`frames` names none\.h5:ccd, but there is no such file"):
         read_scan(path, importing=ImportSettings(frames="none.h5:ccd"))
 
 

@@ -196,7 +196,7 @@ def test_a_damaged_file_is_named_and_costs_no_earlier_page(tmp_path, name, conte
 
 
 def test_a_folder_without_a_report_is_told_what_to_name(tmp_path):
-    with pytest.raises(DataError, match=r"holds no run_report\.json; name the --output_dir"):
+    with pytest.raises(DataError, match=r"holds no run_report\.json; name the output folder"):
         write_page(tmp_path)
     with pytest.raises(FileNotFoundError):
         write_page(tmp_path / "nowhere")
