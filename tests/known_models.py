@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from autobatch import keras_model_cost
 from ptycho.models.bundle import load_bundle
+from ptycho.models.patch_model import PatchModel
 
 _COSTS: WeakKeyDictionary = WeakKeyDictionary()
 
@@ -25,6 +26,11 @@ def models_once(monkeypatch):
 def shallow_baselines(monkeypatch):
     """Give baselines one halving in place of three: layers are what TensorFlow takes time for, not their size."""
     monkeypatch.setattr("ptycho.models.networks._BASELINE_FILTERS", (16,))
+
+
+def without_prediction_graphs(monkeypatch):
+    """Predict layer by layer: a graph takes longer to trace than the one batch of a test to compute."""
+    monkeypatch.setattr(PatchModel, "_graph", property(lambda self: partial(self.network, training=False)))
 
 
 def _known_cost(network):

@@ -35,7 +35,7 @@ FLAGS_OF = {
     "detector distance": "`detector_distance_m=…`",
     "detector pixel": "`detector_pixel_m=…`",
 }
-ASK_FOR_COLUMNS = "the order of the columns of the positions (`columns='y,x'` or 'x,y')"
+ASK_FOR_COLUMNS = "the order of the columns of the positions (`columns='y,x'` or x,y)"
 
 # Names by which the rest of the field calls these things, wherever they stand in the last part of a path.
 _NO_FRAMES = re.compile(r"mask|dark|flat|bad|valid|probe|object|background|white", re.IGNORECASE)

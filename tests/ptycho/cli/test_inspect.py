@@ -182,7 +182,7 @@ def test_frames_in_matlabs_order_are_named(tmp_path, scan):
     np.save(tmp_path / "a.npy", np.moveaxis(counts, 0, -1))
     np.savetxt(tmp_path / "a.csv", scan.positions_yx * 25e-9, delimiter=",", fmt="%.15g")
     found = inspect_file(tmp_path / "a.npy")
-    assert "--pixel-size" in found.refusal
+    assert "`object_pixel_m=…`" in found.refusal
     refused = inspect_file(tmp_path / "a.npy", importing=ImportSettings(object_pixel_m=25e-9)).refusal
     assert (
         f"the frames, of shape (64, 64, {scan.n_frames}), seem to be in the order (H, W, n): pass --axes yxn"

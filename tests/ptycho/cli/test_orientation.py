@@ -86,7 +86,7 @@ def test_the_first_model_of_single_frames_is_asked(folder, scan, start, settings
     assert (found.orientation.method, found.orientation.verdict) == ("model", "turned")
     assert (set(single.batch_sizes), groups.batch_sizes) == ({32}, [])
     (warning,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert "pass --swap-xy (or, if it is the frames" in warning.getMessage()
+    assert "pass `swap_xy=True` (or, if it is the frames" in warning.getMessage()
     assert found.info(()).orientation is found.orientation
 
 

@@ -109,7 +109,7 @@ def test_its_image_is_an_arm_of_a_comparison_and_lies_where_it_belongs(workplace
 def test_its_image_opens_elsewhere(workplace, tmp_path, capsys):
     flags = ("--quiet", "--export", "product", "tiff")
     assert main(_arguments(workplace, tmp_path / "none", *flags)) == 2
-    assert "ptycho-convert --pixel-size METRES, or export tiff" in capsys.readouterr().err
+    assert "read the scan with --pixel-size, or export tiff" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
     scan = read_npz(workplace / "scan.npz")
     write_npz(tmp_path / "metres.npz", replace(scan, geometry=ScanGeometry(object_pixel_m=5e-8)))

@@ -123,7 +123,7 @@ def test_a_scheduler_file_that_is_missing_is_told_before_any_work(workplace, tmp
     pytest.importorskip("distributed")
     output = tmp_path / "out"
     assert reconstruct(words(workplace, output, "--scheduler", tmp_path / "scheduler.json")) == 2
-    assert "does not exist; start the scheduler with --scheduler-file" in capsys.readouterr().err
+    assert "does not exist; start it with `dask scheduler --scheduler-file" in capsys.readouterr().err
     assert not output.exists()
 
 

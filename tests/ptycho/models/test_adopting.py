@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from known_models import without_prediction_graphs
 from ptychopinn_files import baseline_description, pinn_description, write_bundle, write_keras2_baseline
 
 from ptycho.errors import DataError
@@ -13,6 +14,11 @@ from ptycho.models.legacy_bundle import load_legacy
 from ptycho.models.networks import Architecture
 
 GENUINE = Path(__file__).parents[4] / "shared" / "data" / "ptychopinn-bundles"
+
+
+@pytest.fixture(autouse=True)
+def _without_graphs(monkeypatch):
+    without_prediction_graphs(monkeypatch)
 
 
 def _check_same(theirs, ours):

@@ -12,6 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from known_models import without_prediction_graphs
 from ptychopinn_files import (
     VARIANTS,
     Description,
@@ -32,6 +33,11 @@ from ptycho.models.legacy_bundle import load_legacy
 from ptycho.reconstruction import InferenceSettings, reconstruct
 
 OFFSETS = np.array([[2.3, -1.6], [-3.1, 0.4], [0.5, 3.25], [0.3, -2.05]])
+
+
+@pytest.fixture(autouse=True)
+def _without_graphs(monkeypatch):
+    without_prediction_graphs(monkeypatch)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ ARCHITECTURE = Architecture(kind="baseline", patch_size=16, n_filters_scale=0.25
 SETTINGS = TrainingSettings(
     epochs=7,
     batch_size=8,
-    learning_rate=0.03,
+    learning_rate=0.07,
     plateau_patience=1,
     stop_patience=5,
     validation_fraction=0.2,
@@ -173,7 +173,7 @@ def test_without_a_checkpoint_only_the_table_is_written_and_resuming_begins_anew
     ("changes", "words"),
     [
         ({"batch_size": 4}, "began with batch_size 8 and cannot go on with 4; give the same"),
-        ({"learning_rate": 0.01}, "learning_rate 0.03 and cannot go on with 0.01"),
+        ({"learning_rate": 0.01}, "learning_rate 0.07 and cannot go on with 0.01"),
         ({"schedule": "cosine"}, "schedule plateau and cannot go on with cosine|epochs None"),
     ],
 )

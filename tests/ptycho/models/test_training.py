@@ -76,7 +76,7 @@ def test_the_step_is_traced_once_for_batches_of_two_sizes(trained, traced_steps)
     assert traced_steps.count(traced_steps[0]) == 1
 
 
-def test_labels_are_preferred_to_the_object_and_a_constant_output_is_called_collapsed(small_scan, shallow):
+def test_labels_are_preferred_to_the_object_and_a_constant_output_is_called_collapsed(small_scan):
     constant = np.full(small_scan.amplitude.shape, 0.5j, np.complex64)
     labelled = replace(small_scan, labels=constant)
     settings = _settings(epochs=30, stop_patience=30, learning_rate=6e-3, schedule="cosine")

@@ -130,7 +130,7 @@ def test_all_that_is_missing_is_asked_for_in_one_sentence(tmp_path, known):
         "`photon_energy_j=…`",
         "`detector_distance_m=…`",
         "`detector_pixel_m=…`",
-        "`columns='y,x'` or 'x,y'",
+        "`columns='y,x'` or x,y",
         "`position_unit`",
         "`object_pixel_m=…`",
     ):
