@@ -25,7 +25,6 @@ FLAGS = {
     "mask_hot": "--mask-hot",
     "n_filters_scale": "--n-filters-scale",
     "n_groups": "--n-test-groups",
-    "object_guess": "--object (ptycho convert)",
     "observer": "--baseline-debug-dir",
     "partners": "--with",
     "photon_energy_j": "--energy (--wavelength, --electron)",

@@ -117,7 +117,7 @@ class ClusterRefiner:
         if error is not None:
             raise DataError(
                 f"the refinement failed {_RETRIES + 1} times on workers: {reason_of(error).rstrip('.')}; see their "
-                "log, or refine without --scheduler."
+                "log, or refine without `scheduler`."
             ) from error
         return future.result()
 

@@ -173,7 +173,7 @@ class FrameStack:
         """
         if self.raster is None:
             raise DataError(
-                f"{self.name} has three axes, {self.shape}, but --axes {axes} are four; pass one of nyx, nxy, yxn, xyn."
+                f"{self.name} has three axes, {self.shape}, but `axes` {axes} are four; pass one of nyx, nxy, yxn, xyn."
             )
         if axes == "yxqq":
             return self

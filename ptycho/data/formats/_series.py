@@ -57,7 +57,7 @@ class FrameSeries:
         if wanted is None:
             raise DataError(
                 f"{path} is a folder with {len(files)} files but none of them is a TIFF or NPY file with frames; name "
-                "a file, or a pattern such as 'run_*.h5:DATASET' with --frames."
+                "a file, or a pattern such as `frames='run_*.h5:DATASET'`."
             )
         chosen = _in_order(each for each, kind in kinds.items() if kind == wanted)
         return cls(name=str(path), files=chosen, n_others=len(files) - len(chosen))
@@ -123,7 +123,7 @@ def chained(name: str, stacks: list[FrameStack], numbers: np.ndarray | None = No
         odd = next(stack for stack in stacks if stack.shape[1:] != stacks[0].shape[1:])
         raise DataError(
             f"{odd.name} has frames of {odd.shape[1]}x{odd.shape[2]} pixels but {stacks[0].name} has "
-            f"{stacks[0].shape[1]}x{stacks[0].shape[2]}; name a folder or pattern of frames of one size by --frames."
+            f"{stacks[0].shape[1]}x{stacks[0].shape[2]}; name a folder or pattern of frames of one size by `frames`."
         )
 
     def blocks() -> Iterator[tuple[int, np.ndarray]]:

@@ -73,7 +73,7 @@ def _in_member(container: Any, dataset: str | None) -> FrameStack:
         return bare_frames(container)
     raise DataError(
         f"{container.name} of a series of frames holds {contents_of(container)}; name a pattern of TIFF or NPY files, "
-        "or of HDF5 files with the dataset, as --frames 'run_*.h5:DATASET'."
+        "or of HDF5 files with the dataset, as `frames='run_*.h5:DATASET'`."
     )
 
 

@@ -210,7 +210,7 @@ def _guessed_axes(stack: FrameStack, n_positions: int | None) -> str | None:
     if not fits:
         return None
     logger.info(
-        "%s has shape %s and there are %d positions: --axes is taken to be %s",
+        "%s has shape %s and there are %d positions: `axes` is taken to be %s",
         stack.name,
         shape,
         n_positions,

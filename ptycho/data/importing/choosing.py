@@ -36,12 +36,12 @@ def with_frames_chosen(parts: Parts, settings: ImportSettings, sources: Sources)
         return parts
     taken = np.ones(n_frames, bool)
     if settings.select is not None:
-        taken &= _marked(settings.select, n_frames, sources, "--select")
+        taken &= _marked(settings.select, n_frames, sources, "`select`")
     if settings.skip is not None:
-        taken &= ~_marked(settings.skip, n_frames, sources, "--skip")
+        taken &= ~_marked(settings.skip, n_frames, sources, "`skip`")
     if not taken.any():
         raise DataError(
-            f"--select and --skip leave none of the {n_frames} frames of {parts.names}; take others."
+            f"`select` and `skip` leave none of the {n_frames} frames of {parts.names}; take others."
         )
     logger.info("%s: %d of %d frames are taken", parts.names, np.count_nonzero(taken), n_frames)
     _refuse_dark_monitor(stack.scale, np.flatnonzero(taken))
@@ -111,17 +111,17 @@ def _slice_or_number(text: str, n_frames: int, flag: str) -> slice | int:
 
 def _scale(place: str, n_frames: int, sources: Sources) -> np.ndarray:
     """Return what the counts of each frame are to be multiplied by, (n,) float64; infinite where there was no light."""
-    found = sources.array(place, "--monitor")
+    found = sources.array(place, "`monitor`")
     values = found.values.ravel()
     if values.size != n_frames or values.dtype.kind not in "iuf":
         raise DataError(
             f"{found.name} is {values.dtype} of shape {found.values.shape} but a monitor has one number for each of "
-            f"the {n_frames} frames; name another by --monitor."
+            f"the {n_frames} frames; name another by `monitor`."
         )
     monitor = values.astype(np.float64)
     lit = monitor[np.isfinite(monitor) & (monitor > 0)]
     if not lit.size:
-        raise DataError(f"{found.name} holds no number above 0; name another by --monitor, or leave it out.")
+        raise DataError(f"{found.name} holds no number above 0; name another by `monitor`, or leave it out.")
     return np.divide(
         np.median(lit), monitor, out=np.full(n_frames, np.inf), where=np.isfinite(monitor) & (monitor > 0)
     )
@@ -131,6 +131,6 @@ def _refuse_dark_monitor(scale: np.ndarray | None, wanted: np.ndarray) -> None:
     dark = [] if scale is None else wanted[np.isinf(scale[wanted])]
     if len(dark):
         raise DataError(
-            f"the monitor is not above 0 in {len(dark)} frames, the first of them {dark[0]}; leave them out by --skip, "
-            "or leave out --monitor."
+            f"the monitor is not above 0 in {len(dark)} frames, the first of them {dark[0]}; leave them out by `skip`, "
+            "or leave out `monitor`."
         )

@@ -258,7 +258,7 @@ def _grid_of(frames: FrameStack | None, axes: str | None) -> tuple[int, ...] | N
         return None
     grid = frames.shape[1:] if axes in ("qqyx", "qqxy") else frames.raster
     grid = grid[::-1] if axes in ("xyqq", "qqxy") else grid
-    logger.info("%s: --grid is taken to be %d,%d, from its axes", frames.name, *grid)
+    logger.info("%s: `grid` is taken to be %d,%d, from its axes", frames.name, *grid)
     return grid
 
 

@@ -43,7 +43,7 @@ def with_positions_changed(
         unit = _guessed_unit(parts)
     if unit is None:
         return parts, (
-            f"the unit of the positions (--position-units m, mm, um, nm or px; {_extent(positions)})",
+            f"the unit of the positions (`position_unit` m, mm, um, nm or px; {_extent(positions)})",
         )
     if unit == "px":
         return replace(parts, position_unit="px"), ()
@@ -91,7 +91,7 @@ def _guessed_unit(parts: Parts) -> str | None:
         fitting.append("px")
     if len(fitting) != 1:
         return None
-    logger.info("%s: --position-units is taken to be %s, from steps of %.3g", parts.names, fitting[0], step)
+    logger.info("%s: `position_unit` is taken to be %s, from steps of %.3g", parts.names, fitting[0], step)
     return fitting[0]
 
 
@@ -131,11 +131,11 @@ def with_object_named(
     origin = settings.object_origin_yx
     if origin is None and parts.position_unit != "px":
         return parts, (
-            "where the centre of the object's first pixel lies among the positions (--object-origin Y,X)",
+            "where the centre of the object's first pixel lies among the positions (`object_origin_yx=…`)",
         )
     unit = settings.position_unit or parts.position_unit
-    factor = 1.0 if parts.position_unit == "px" else metres_per(unit, "--object-origin")
-    image = _object(sources.array(settings.object_guess, "--object-guess"))
+    factor = 1.0 if parts.position_unit == "px" else metres_per(unit, "`object_origin_yx`")
+    image = _object(sources.array(settings.object_guess, "`object_guess`"))
     return replace(parts, object_image=image, origin_yx=np.array(origin or (0.0, 0.0)) * factor), ()
 
 
@@ -144,6 +144,6 @@ def _object(found: Found) -> np.ndarray:
     if values.ndim != 2 or values.dtype.kind != "c" or not np.isfinite(values).all():
         raise DataError(
             f"{found.name} is {found.values.dtype} of shape {found.values.shape} but an object is finite complex "
-            "numbers (rows, columns); name another by --object-guess."
+            "numbers (rows, columns); name another by `object_guess`."
         )
     return values

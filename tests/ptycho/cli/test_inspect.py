@@ -185,7 +185,7 @@ def test_frames_in_matlabs_order_are_named(tmp_path, scan):
     assert "`object_pixel_m=…`" in found.refusal
     refused = inspect_file(tmp_path / "a.npy", importing=ImportSettings(object_pixel_m=25e-9)).refusal
     assert (
-        f"the frames, of shape (64, 64, {scan.n_frames}), seem to be in the order (H, W, n): pass --axes yxn"
+        f"the frames, of shape (64, 64, {scan.n_frames}), seem to be in the order (H, W, n): pass `axes='yxn'`"
         in refused
     )
     mended = inspect_file(tmp_path / "a.npy", importing=ImportSettings(object_pixel_m=25e-9, axes="yxn"))

@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[3]
 _FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 # The name may follow from a value.
 _FLAG_OR_ITS_BEGINNING = re.compile(r"(?<![\w-])--([a-z%]|$)")
-# The one table of what can be said of a file, whose help belongs to flags.
-_OF_FLAGS = {"ptycho/_checks/import_options.py"}
+# The one table of what can be said of a file, whose help belongs to flags; the page, which answers with commands.
+_OF_FLAGS = {"ptycho/_checks/import_options.py", "ptycho/report/page/_answers.py"}
 
 
 @pytest.mark.parametrize(

@@ -190,7 +190,7 @@ def test_a_series_of_hdf5_files_needs_its_dataset(tmp_path, known):
     settings = ImportSettings(frames=str(tmp_path / "line_*.h5:dp"), object_pixel_m=known.pixel_m)
     _assert_is_known(read_scan(tmp_path / "a.csv", importing=settings), known)
     with pytest.raises(
-        DataError, match=r"line_0\.h5 of a series of frames holds dp .* --frames 'run_\*\.h5:DATASET'"
+        DataError, match=r"line_0\.h5 of a series of frames holds dp .* `frames='run_\*\.h5:DATASET'`"
     ):
         read_scan(tmp_path / "line_*.h5", partners=[tmp_path / "a.csv"])
 

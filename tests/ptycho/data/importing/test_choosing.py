@@ -67,15 +67,15 @@ def test_our_own_file_and_its_labels_are_chosen_from_too(tmp_path, known):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"select": "12"}, "--select names frame 12 but there are 12, from 0"),
-        ({"skip": "1:2:3:4"}, "--skip has '1:2:3:4', which is no number of a frame and no slice"),
-        ({"skip": ":"}, "--select and --skip leave none of the 12 frames"),
-        ({"select": ":far"}, "far .* --select needs numbers of frames, from 0 to 11"),
+        ({"select": "12"}, "`select` names frame 12 but there are 12, from 0"),
+        ({"skip": "1:2:3:4"}, "`skip` has '1:2:3:4', which is no number of a frame and no slice"),
+        ({"skip": ":"}, "`select` and `skip` leave none of the 12 frames"),
+        ({"select": ":far"}, "far .* `select` needs numbers of frames, from 0 to 11"),
         ({"select": ":short"}, "short .* has 3 marks for 12 frames"),
         ({"monitor": ":far"}, "far .* a monitor has one number for each of the 12 frames"),
         (
             {"monitor": ":dark"},
-            "the monitor is not above 0 in 2 frames, the first of them 1; leave them out by --skip",
+            "the monitor is not above 0 in 2 frames, the first of them 1; leave them out by `skip`",
         ),
     ],
 )
@@ -112,11 +112,11 @@ def test_which_axes_are_the_raster_is_told_by_the_positions(tmp_path, known, cap
     caplog.set_level("INFO", "ptycho")
     stack = known.clean.reshape(3, 4, 16, 16).transpose(2, 3, 0, 1)
     _assert_frames(_read(_write(tmp_path / "a.h5", known, ccd=stack)), known, slice(None))
-    assert "has shape (16, 16, 3, 4) and there are 12 positions: --axes is taken to be qqyx" in caplog.text
+    assert "has shape (16, 16, 3, 4) and there are 12 positions: `axes` is taken to be qqyx" in caplog.text
 
 
 def test_axes_of_a_raster_do_not_fit_an_array_of_three(tmp_path, known):
-    with pytest.raises(DataError, match=r"has three axes.* but --axes qqyx are four; pass one of nyx"):
+    with pytest.raises(DataError, match=r"has three axes.* but `axes` qqyx are four; pass one of nyx"):
         _read(_write(tmp_path / "a.h5", known), axes="qqyx")
 
 
@@ -194,6 +194,6 @@ def test_an_object_is_placed_among_the_positions(tmp_path, known, unit):
     assert_forward_model_agrees(scan, forward(known.image, known.modes[1], known.positions_yx))
     if unit == "um":
         with pytest.raises(
-            DataError, match=r"where the centre of the object's first pixel lies .*--object-origin Y,X"
+            DataError, match=r"where the centre of the object's first pixel lies .*`object_origin_yx=…`"
         ):
             _read(path, position_unit=unit, object_guess=":truth", object_pixel_m=known.pixel_m)
