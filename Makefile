@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 # An environment that forbids it has every process compile every module again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test lint lists suite registry benchmark predicting fuzz signals slow docs release-check clean
+.PHONY: demo test lint lists suite registry benchmark predicting fuzz signals full-disk slow docs release-check clean
 demo: $(STAMP)
 	$(BIN)/compare-models --demo --output_dir demo-output --overwrite --stitch-crop-size 24
 
@@ -46,6 +46,10 @@ fuzz: $(STAMP)
 
 signals: $(STAMP)
 	PYTHONPATH=tests:. $(BIN)/python -m fuzzing.signals
+
+# Every kind of file, then every command, on disks that are full at many places: half an hour.
+full-disk: $(STAMP)
+	PYTHONPATH=tests:. $(BIN)/python -m fuzzing.full_disk
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -q -m slow

@@ -8,14 +8,15 @@ from fuzzing.watched import Watch, one
 
 SEED = 12
 # Positions that are times, without an axis, or of other frames; a place of the object with millions of entries, and one
-# in a file that no file has.
-FOUND = {"scan": [490], "HDF5": [118, 290, 677, 768]}
+# in a file that no file has; weights without a shape.
+FOUND = {"scan": [490], "HDF5": [118, 290, 677, 768], "bundle": [132]}
 INPUTS = {
     "scan": 12,
     "tike": 12,
     "reconstruction": 12,
     "canvas": 12,
     "memo": 12,
+    "bundle": 4,
     "NPZ": 8,
     "HDF5": 8,
     "MAT": 12,

@@ -185,7 +185,10 @@ class Hdf5Numbers(Numbers):
         return [text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text) for text in values]
 
     def _declared(self, path: str) -> tuple[tuple[int, ...], np.dtype]:
-        return self._datasets[path].shape, self._datasets[path].dtype
+        shape = self._datasets[path].shape
+        if shape is None:
+            raise DataError(f"{path} in {self.name} holds nothing but must hold numbers; copy the file again.")
+        return shape, self._datasets[path].dtype
 
     def _values(self, path: str) -> Any:
         return self._datasets[path][()]

@@ -229,6 +229,13 @@ def test_weights_of_other_shapes_are_refused_before_they_are_unpacked(small, cha
         load_bundle(small)
 
 
+def test_weights_without_a_shape_are_refused(small, without_keras):
+    with h5py.File(small / "network.weights.h5", "r+") as file:
+        file["layers/conv2d/vars"].create_dataset("2", data=h5py.Empty("f4"))
+    with pytest.raises(DataError, match=r"layers/conv2d/vars/2 in .*network\.weights\.h5 holds nothing"):
+        load_bundle(small)
+
+
 @pytest.mark.parametrize("name", ["network.weights.h5", "probes.npy"])
 def test_a_pipe_in_a_bundle_is_not_waited_for(small, name):
     (small / name).unlink(missing_ok=True)
