@@ -116,7 +116,7 @@ def report_of(found: Inspection) -> Iterator[str]:
     # What would read it says all that its refusal does.
     is_guided = found.scan is None and found.layout is None and found.settings and not found.is_finished
     if found.refusal is not None and not is_guided:
-        yield f"refused: {found.refusal}"
+        yield f"{'no scan' if found.reconstruction is not None else 'refused'}: {found.refusal}"
     if is_guided:
         yield f"to read it, if its datasets are what their names say: {found.settings}"
         yield from (f"  and {lacking}" for lacking in found.lacking)
@@ -164,7 +164,7 @@ def _scan(scan: ScanData, figures: ScanFigures) -> Iterator[str]:
         "step": "-"
         if figures.step_px is None
         else f"{_length(figures.step_px, pixel)} to the nearest (median)",
-        "probe": f"90 % of its energy within {_length(figures.beam_width_px, pixel)}",
+        "probe": f"90 % of its energy within a circle {_length(figures.beam_width_px, pixel)} wide",
         "overlap": "not known"
         if figures.overlap is None
         else f"{figures.overlap:.0%} (1 - step / that width)",

@@ -8,6 +8,7 @@ import numpy as np
 
 from ptycho.data.dark_frames import dark_frames, is_without_beam
 from ptycho.data.defects import Defects, defects_of, sound_energies
+from ptycho.data.frame_numbers import skip_flag
 from ptycho.data.intensity import check_not_intensity
 from ptycho.data.overlap import warn_of_overlap
 from ptycho.data.placement import CLOSEST_PX, check_on_object, spacing_px
@@ -77,7 +78,7 @@ def _check_positions(scan: ScanData) -> None:
     if scan.n_frames > 1 and np.ptp(scan.positions_yx, axis=0).max() < 0.01:
         logger.warning(
             "all %d positions lie within 0.01 pixels of each other; if they are in metres, "
-            "divide them by the pixel size",
+            "divide them by the size of the object's pixel (--position-units m --pixel-size 10nm)",
             scan.n_frames,
         )
     else:
@@ -118,10 +119,11 @@ def _warn_of_frames(energies: np.ndarray, dark: np.ndarray, bright: np.ndarray) 
     if blank.size:
         logger.warning(
             "%d of %d frames are zero everywhere, the first being %d; they add nothing but noise to the "
-            "image, so consider removing them",
+            "image, so leave them out (%s)",
             blank.size,
             energies.size,
             blank[0],
+            skip_flag(blank),
         )
     if dark.size or bright.size:
         usual = np.median(np.delete(energies, np.concatenate([blank, dark])))
@@ -133,20 +135,22 @@ def _warn_of_unusual_frames(relative: np.ndarray, dark: np.ndarray, bright: np.n
     if dark.size:
         logger.warning(
             "%d of %d frames hold dark counts alone, spread evenly over the detector, the first being %d with %.3g "
-            "times the energy of a typical one; the beam seems to have been off, so remove them",
+            "times the energy of a typical one; the beam seems to have been off, so leave them out (%s)",
             dark.size,
             relative.size,
             dark[0],
             relative[dark[0]],
+            skip_flag(dark),
         )
     if bright.size:
         logger.warning(
             "%d of %d frames have more than 20 times the energy of a typical one, the first being %d with %.3g times; "
-            "they are left out of the scale of the frames, and should be removed",
+            "they do not count for the scale of the frames, so leave them out altogether (%s)",
             bright.size,
             relative.size,
             bright[0],
             relative[bright[0]],
+            skip_flag(bright),
         )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from ptycho._checks import fields
 from ptycho._checks.quantities import JOULE_PER_EV, PLANCK_TIMES_C_J_M
@@ -97,3 +98,8 @@ class ScanGeometry:
     def photon_energy_ev(self) -> float | None:
         """Energy of a photon in electronvolts."""
         return None if self.photon_energy_j is None else self.photon_energy_j / JOULE_PER_EV
+
+
+def lengths_of(geometry: ScanGeometry | None) -> dict[str, Any]:
+    """Return the lengths of a geometry by their names; none if there is no geometry."""
+    return {} if geometry is None else asdict(geometry)

@@ -59,18 +59,30 @@ def read_npz(path: str | PathLike[str], *, labels: bool = True, plausibility: bo
     DataError
         The file is damaged, lacks a key, or its contents break the contract; the message says which.
     """
-    with open_archive(Path(path)) as archive:
-        fields = _read_fields(archive, labels=labels)
-        lengths = {name: _read_length(archive, name) for name in _LENGTHS if _usable(archive, name)}
+    fields, geometry = unchecked_fields(Path(path), labels=labels)
     fields["amplitude"], mask = mask_gaps(fields["amplitude"], fields.get("mask"))
     if mask is not None:
         fields["mask"] = mask
     with errors_naming(path):
-        geometry = ScanGeometry(**lengths) if "object_pixel_m" in lengths else None
         scan = ScanData(**fields, geometry=geometry)
         if plausibility:
             check_plausible(scan)
     return scan
+
+
+def unchecked_fields(path: Path, *, labels: bool) -> tuple[dict[str, np.ndarray], ScanGeometry | None]:
+    """Return the fields of a `ScanData` as they are in the file, and its lengths.
+
+    Raises
+    ------
+    DataError
+        The file is damaged, lacks a key, or shapes and lengths in it do not fit.
+    """
+    with open_archive(path) as archive:
+        fields = _read_fields(archive, labels=labels)
+        lengths = {name: _read_length(archive, name) for name in _LENGTHS if _usable(archive, name)}
+    with errors_naming(path):
+        return fields, ScanGeometry(**lengths) if "object_pixel_m" in lengths else None
 
 
 def write_npz(path: str | PathLike[str], scan: ScanData) -> None:

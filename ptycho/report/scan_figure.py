@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ptycho.data import ScanData
 
 _PANEL_INCHES = 3.6
+# Of the probe's largest amplitude: below it the phase fades, for without light it is noise.
+_VISIBLE = 0.1
 
 
 @in_own_style
@@ -56,17 +58,13 @@ def plot_scan(
     frame, way, modulus, phase = figure.subplots(1, 4)
     _draw_mean_frame(frame, scan)
     _draw_path(way, scan)
-    modulus.imshow(np.abs(scan.probe), cmap="gray")
-    title(modulus, "probe, amplitude")
-    phase.imshow(
-        np.angle(scan.probe), cmap="twilight_shifted", vmin=-np.pi, vmax=np.pi, interpolation="nearest"
-    )
-    title(phase, "probe, phase (-π to π)")
+    _draw_probe(modulus, phase, scan.probe)
     caption(
         figure,
         f"{scan.n_frames} frames of {scan.patch_size}x{scan.patch_size} pixels. Mean frame: amplitude², logarithmic, "
-        f"masked pixels in red. Path: patch centres in {_unit(scan)[1]}, from blue (first) to yellow "
-        "(last); the circle is the beam at the first, with 90 % of its energy.",
+        "masked pixels in red, a cross on the pixel of the direct beam. Path: patch centres in "
+        f"{_unit(scan)[1]}, from blue (first) to yellow (last); the circle is the beam at the first, with 90 % of its "
+        "energy. Phase: fading where there is no light.",
     )
     save(whole_figure(figure), path, options)
     return whole_figure(figure)
@@ -75,10 +73,29 @@ def plot_scan(
 def _draw_mean_frame(ax: Axes, scan: ScanData) -> None:
     mean = mean_intensity(scan)
     least = mean[mean > 0].min()
-    image = np.ma.masked_array(np.log10(np.maximum(mean, least)), mask=scan.mask is not None and ~scan.mask)
+    image = np.ma.masked_array(np.maximum(mean, least), mask=scan.mask is not None and ~scan.mask)
     ax.patch.set_facecolor("red")
-    ax.imshow(image, cmap="viridis", interpolation="nearest")
-    title(ax, "mean frame")
+    drawn = ax.imshow(image, cmap="viridis", norm="log", interpolation="nearest")
+    whole_figure(ax.figure).colorbar(drawn, ax=ax, fraction=0.046, pad=0.03)
+    middle = scan.patch_size // 2
+    ax.plot(middle, middle, marker="+", color="white", markersize=7, markeredgewidth=0.8)
+    title(ax, "mean frame (counts a pixel)")
+
+
+def _draw_probe(modulus: Axes, phase: Axes, probe: np.ndarray) -> None:
+    amplitude = np.abs(probe)
+    modulus.imshow(amplitude, cmap="gray")
+    title(modulus, "probe, amplitude")
+    light = np.clip(amplitude / (_VISIBLE * amplitude.max()), 0, 1)
+    phase.imshow(
+        np.angle(probe),
+        cmap="twilight_shifted",
+        vmin=-np.pi,
+        vmax=np.pi,
+        interpolation="nearest",
+        alpha=light.astype(np.float64),
+    )
+    title(phase, "probe, phase (-π to π)")
 
 
 def _draw_path(ax: Axes, scan: ScanData) -> None:

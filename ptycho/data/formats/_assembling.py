@@ -11,7 +11,7 @@ from ptycho.data.checks import check_plausible
 from ptycho.data.defects import find_defects, without_defects
 from ptycho.data.formats._frames import FrameStack, amplitude_and_mask
 from ptycho.data.formats._parts import Parts
-from ptycho.data.geometry import ScanGeometry
+from ptycho.data.geometry import ScanGeometry, lengths_of
 from ptycho.data.illumination import consistent_probe, probe_of_mean_frame
 from ptycho.data.reconstruction import Reconstruction, strongest_mode, warn_of_real_object
 from ptycho.data.scan import ScanData
@@ -64,10 +64,6 @@ def believed(scan: ScanData, *, plausibility: bool, mask_hot: bool) -> ScanData:
 
 def parts_of(scan: ScanData, name: str) -> Parts:
     """Return the parts that make up a scan, without its labels; `name` is that of its file."""
-    lengths = {
-        key: None if scan.geometry is None else getattr(scan.geometry, key)
-        for key in ("photon_energy_j", "detector_distance_m", "detector_pixel_m", "object_pixel_m")
-    }
     return Parts(
         files=(name,),
         frames=replace(FrameStack.of_array(name, scan.amplitude), are_amplitudes=True),
@@ -78,7 +74,7 @@ def parts_of(scan: ScanData, name: str) -> Parts:
         object_image=scan.object_guess,
         origin_yx=None if scan.object_guess is None else np.zeros(2),
         scan_index=scan.scan_index,
-        **lengths,
+        **lengths_of(scan.geometry),
     )
 
 

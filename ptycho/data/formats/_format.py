@@ -29,6 +29,9 @@ class Format:
         Reads what the file holds; the files of some formats hold only frames or only positions.
     scan : callable, optional
         Instead of `parts`: ``scan(path, labels)`` reads a whole scan, and believes it.
+    unchecked : callable, optional
+        Beside `scan`: ``unchecked(path)`` reads what a whole scan has without believing it, where bad frames are to be
+        left out.
     neighbours : bool
         Whether the file's links to others beside it are followed.
     """
@@ -39,4 +42,5 @@ class Format:
     recognises: Callable[[Any], bool]
     parts: Callable[[Any], Parts] | None = None
     scan: Callable[[Path, bool], ScanData] | None = None
+    unchecked: Callable[[Path], Parts] | None = None
     neighbours: bool = False

@@ -157,6 +157,8 @@ def _whole_scan(
         )
     given = settings.given
     changes = bool(given.keys() - {"object_pixel_m"})
+    if found.unchecked is not None and given.keys() & {"select", "skip"}:
+        return _changed(found.unchecked(source), source, settings, believing)
     scan = found.scan(source, labels)
     if not changes:
         if given:
@@ -166,8 +168,13 @@ def _whole_scan(
         return scan if found.name == "npz" else consistent_probe(scan)
     if scan.labels is not None:
         logger.warning("%s: its labels Y belong to the frames as they are; they are left out", source)
+    return _changed(parts_of(scan, str(source)), source, settings, believing)
+
+
+def _changed(parts: Parts, source: Path, settings: ImportSettings, believing: dict[str, bool]) -> ScanData:
+    """Return the scan of the parts of a whole file, changed as the settings say."""
     with ExitStack() as stack:
-        parts = _imported(parts_of(scan, str(source)), settings, Sources(source, stack), [], stack)
+        parts = _imported(parts, settings, Sources(source, stack), [], stack)
         with errors_naming(source):
             return scan_of(parts, **believing)
 

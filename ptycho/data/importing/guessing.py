@@ -40,7 +40,8 @@ ASK_FOR_COLUMNS = "the order of the columns of the positions (`columns='y,x'` or
 # Names by which the rest of the field calls these things, wherever they stand in the last part of a path.
 _NO_FRAMES = re.compile(r"mask|dark|flat|bad|valid|probe|object|background|white", re.IGNORECASE)
 _POSITIONS = re.compile(r"pos|trans|coord|scan|motor|point|encoder|stage|sample", re.IGNORECASE)
-_MASK = re.compile(r"mask|bad_?pix|valid_?pix|good_?pix", re.IGNORECASE)
+_MASK = re.compile(r"mask|bad_?pix|valid_?pix|good_?pix|^(bad|valid|good)$", re.IGNORECASE)
+_COLUMN_ORDER = re.compile(r"(?:^|[_/])(yx|xy)(?:_\w+)?$", re.IGNORECASE)
 _GOOD = re.compile(r"valid|good", re.IGNORECASE)
 _PROBE = re.compile(r"probe|illumination", re.IGNORECASE)
 _ENERGY = re.compile(r"energy", re.IGNORECASE)
@@ -119,7 +120,9 @@ class Guess:
         names = [] if "object_pixel_m" in lengths else names
         if self.positions is None and self.x is None:
             names = ["positions", *names]
-        asks = [ASK_FOR_COLUMNS] if self.positions is not None else []
+        asks = (
+            [ASK_FOR_COLUMNS] if self.positions is not None and order_in_name(self.positions) is None else []
+        )
         return [f"{name} ({FLAGS_OF[name]})" for name in names] + asks
 
 
@@ -214,6 +217,14 @@ def _best(candidates: list[_Candidate]) -> _Candidate | None:
         first.field,
     )
     return None
+
+
+def order_in_name(path: str) -> tuple[int, int] | None:
+    """Return the columns of y and x that the name of a table tells, as in ``positions_yx`` or ``xy_um``."""
+    match = _COLUMN_ORDER.search(path.rpartition("/")[2])
+    if match is None:
+        return None
+    return (0, 1) if match.group(1).lower() == "yx" else (1, 0)
 
 
 def unit_in_name(path: str) -> str | None:

@@ -19,6 +19,7 @@ from ptycho.data.importing.guessing import (
     guess,
     guess_lengths,
     means_good,
+    order_in_name,
     unit_in_name,
 )
 from ptycho.data.importing.places import Found, Sources, read_array
@@ -168,7 +169,7 @@ def _positions(
     container, dataset = sources.place(place, "`positions`")
     found = _table(container, dataset)
     rows = _rows(found, shape)
-    columns, asks = _columns(settings, container, found, rows)
+    columns, asks = _columns(settings, container, found, rows, order_in_name(dataset or place))
     unit = settings.position_unit or found.unit or unit_in_name(dataset or "")
     return rows[:, columns], unit, asks
 
@@ -199,9 +200,9 @@ def _rows(found: Found, shape: tuple[int, ...] | None) -> np.ndarray:
 
 
 def _columns(
-    settings: ImportSettings, container: Any, found: Found, rows: np.ndarray
+    settings: ImportSettings, container: Any, found: Found, rows: np.ndarray, named: tuple[int, int] | None
 ) -> tuple[list[int], tuple[str, ...]]:
-    """Return the numbers of the columns that hold y and x."""
+    """Return the numbers of the columns that hold y and x; `named` are those that the name of the table tells."""
     if settings.columns is not None:
         wanted = [part.strip() for part in settings.columns.split(",")]
         if len(wanted) != 2:
@@ -217,6 +218,11 @@ def _columns(
         order = "y,x" if container.has_commas else "x,y"
         logger.info("%s: `columns` is taken to be %s, as ptychodus writes tables", found.name, order)
         return ([0, 1] if container.has_commas else [1, 0]), ()
+    if named is not None and rows.shape[1] == 2:
+        logger.info(
+            "%s: --columns is taken to be %s, from its name", found.name, "y,x" if named == (0, 1) else "x,y"
+        )
+        return list(named), ()
     return [0, 1], (ASK_FOR_COLUMNS,)
 
 

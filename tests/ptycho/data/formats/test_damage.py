@@ -44,7 +44,9 @@ def test_what_is_damaged_here_is_read_whole(tmp_path, known, name):
 def test_what_holds_object_and_probe_is_an_arm_and_an_object(tmp_path, known, name):
     path = WRITERS[name](tmp_path, known)
     scan = ScanData(
-        amplitude=np.sqrt(known.clean), positions_yx=np.add(known.positions_yx, (7, -3)), probe=known.modes[1]
+        amplitude=np.sqrt(known.clean),
+        positions_yx=known.positions_yx + np.array([7, -3]),
+        probe=known.modes[1],
     )
     image = load_arm(path, "theirs", scan=scan).image
     np.testing.assert_allclose(image.values, known.image, rtol=1e-6)

@@ -197,3 +197,33 @@ def test_an_object_is_placed_among_the_positions(tmp_path, known, unit):
             DataError, match=r"where the centre of the object's first pixel lies .*`object_origin_yx=…`"
         ):
             _read(path, position_unit=unit, object_guess=":truth", object_pixel_m=known.pixel_m)
+
+
+def test_frames_that_our_own_file_is_refused_for_are_left_out_as_the_refusal_says(tmp_path, known):
+    scan = _read(_write(tmp_path / "a.h5", known))
+    amplitude = scan.amplitude.copy()
+    amplitude[[2, 6]], amplitude[5, 3, 4] = np.nan, np.inf
+    members = {"diffraction": amplitude, "probeGuess": scan.probe}
+    np.savez(tmp_path / "a.npz", xcoords=scan.positions_yx[:, 1], ycoords=scan.positions_yx[:, 0], **members)
+    with pytest.raises(DataError, match=r"not finite .* in 3 of 12 frames.* leave them out \(--skip 2,5:7\)"):
+        read_scan(tmp_path / "a.npz")
+    found = read_scan(tmp_path / "a.npz", importing=ImportSettings(skip="2,5:7"))
+    _assert_frames(found, known, [0, 1, 3, 4, 7, 8, 9, 10, 11])
+    assert found.mask is None
+
+
+@pytest.mark.parametrize(("name", "order"), [("scan_yx", 1), ("motor/pos_xy_um", -1), ("xy", -1)])
+def test_the_order_of_columns_is_told_by_the_name_of_the_table(tmp_path, known, caplog, name, order):
+    caplog.set_level("INFO", "ptycho")
+    path = _write(tmp_path / "a.h5", known, **{name: known.positions_yx[:, ::order]})
+    scan = read_scan(path, importing=ImportSettings(frames=":ccd", positions=f":{name}", position_unit="px"))
+    _assert_frames(scan, known, slice(None))
+    assert "--columns is taken to be" in caplog.text
+
+
+def test_a_mask_that_is_called_bad_is_guessed(tmp_path, known, caplog):
+    caplog.set_level("INFO", "ptycho")
+    scan = _read(_write(tmp_path / "a.h5", known, bad=known.bad))
+    assert scan.mask is not None
+    np.testing.assert_array_equal(scan.mask, ~known.bad)
+    assert "--mask is taken to be :bad" in caplog.text
