@@ -8,7 +8,7 @@ import numpy as np
 
 from ptycho.data.dark_frames import dark_frames, is_without_beam
 from ptycho.data.defects import Defects, defects_of, sound_energies
-from ptycho.data.frame_numbers import skip_flag
+from ptycho.data.frame_numbers import skipping
 from ptycho.data.intensity import check_not_intensity
 from ptycho.data.overlap import warn_of_overlap
 from ptycho.data.placement import CLOSEST_PX, check_on_object, spacing_px
@@ -78,7 +78,8 @@ def _check_positions(scan: ScanData) -> None:
     if scan.n_frames > 1 and np.ptp(scan.positions_yx, axis=0).max() < 0.01:
         logger.warning(
             "all %d positions lie within 0.01 pixels of each other; if they are in metres, "
-            "divide them by the size of the object's pixel (--position-units m --pixel-size 10nm)",
+            "read them with `position_unit='m'`, and with `object_pixel_m` if the file does not tell the size of the "
+            "object's pixel",
             scan.n_frames,
         )
     else:
@@ -123,7 +124,7 @@ def _warn_of_frames(energies: np.ndarray, dark: np.ndarray, bright: np.ndarray) 
             blank.size,
             energies.size,
             blank[0],
-            skip_flag(blank),
+            skipping(blank),
         )
     if dark.size or bright.size:
         usual = np.median(np.delete(energies, np.concatenate([blank, dark])))
@@ -140,7 +141,7 @@ def _warn_of_unusual_frames(relative: np.ndarray, dark: np.ndarray, bright: np.n
             relative.size,
             dark[0],
             relative[dark[0]],
-            skip_flag(dark),
+            skipping(dark),
         )
     if bright.size:
         logger.warning(
@@ -150,7 +151,7 @@ def _warn_of_unusual_frames(relative: np.ndarray, dark: np.ndarray, bright: np.n
             relative.size,
             bright[0],
             relative[bright[0]],
-            skip_flag(bright),
+            skipping(bright),
         )
 
 

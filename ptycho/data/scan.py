@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ptycho._io.mapped import blocks_of, rows_of
-from ptycho.data.frame_numbers import skip_flag
+from ptycho.data.frame_numbers import skipping
 from ptycho.data.geometry import ScanGeometry
 from ptycho.errors import DataError
 
@@ -367,7 +367,7 @@ def _refuse_not_finite(name: str, row_is_finite: np.ndarray) -> None:
     if bad.size:
         rows, remedy = "rows", "mend or remove those rows"
         if name in _PER_FRAME:
-            rows, remedy = "frames", f"mend those frames, or leave them out ({skip_flag(bad)})"
+            rows, remedy = "frames", f"mend those frames, or leave them out ({skipping(bad)})"
         raise DataError(
             f"{name} is not finite (NaN or infinite) in {bad.size} of {row_is_finite.size} {rows}, the first "
             f"being {bad[0]}, but every value must be finite; {remedy}."

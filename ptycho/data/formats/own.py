@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,9 @@ def _unchecked(path: Path) -> Parts:
     mask, image = fields.get("mask"), fields.get("object_guess")
     return Parts(
         files=(str(path),),
-        frames=FrameStack.of_array(f"the frames in {path}", fields["amplitude"]).squared(),
+        frames=replace(
+            FrameStack.of_array(f"the frames in {path}", fields["amplitude"]), are_amplitudes=True
+        ),
         bad_pixels=None if mask is None else mask == 0,
         positions_yx=fields["positions_yx"],
         position_unit="px",

@@ -205,7 +205,9 @@ def test_frames_that_our_own_file_is_refused_for_are_left_out_as_the_refusal_say
     amplitude[[2, 6]], amplitude[5, 3, 4] = np.nan, np.inf
     members = {"diffraction": amplitude, "probeGuess": scan.probe}
     np.savez(tmp_path / "a.npz", xcoords=scan.positions_yx[:, 1], ycoords=scan.positions_yx[:, 0], **members)
-    with pytest.raises(DataError, match=r"not finite .* in 3 of 12 frames.* leave them out \(--skip 2,5:7\)"):
+    with pytest.raises(
+        DataError, match=r"not finite .* in 3 of 12 frames.* leave them out \(`skip='2,5:7'`, --skip 2,5:7\)"
+    ):
         read_scan(tmp_path / "a.npz")
     found = read_scan(tmp_path / "a.npz", importing=ImportSettings(skip="2,5:7"))
     _assert_frames(found, known, [0, 1, 3, 4, 7, 8, 9, 10, 11])
