@@ -165,7 +165,7 @@ def _check_spread(positions_yx: np.ndarray, patch_size: int) -> None:
         raise DataError(
             f"frame {worst} is at y = {y:.6g}, x = {x:.6g}, {distance[worst]:.3g} pixels from the middle "
             f"of the scan, but overlapping frames of {patch_size} pixels reach at most {reach}; "
-            "mend or remove it."
+            f"mend it, or leave it out ({skipping(np.array([worst]))})."
         )
 
 

@@ -100,6 +100,12 @@ class Sources:
         inside = named if dataset is None else dataset
         container = self.container(self.source)
         if not _holds(container, inside):
+            dead = dict(container.dead_links()).get(inside) if isinstance(container, Hdf5File) else None
+            if dead is not None:
+                raise DataError(
+                    f"{flag} names {named}, which in {self.source.name} is a link to {dead}, which does not exist; "
+                    f"copy what it leads to into the file, or name another dataset by {flag} FILE:DATASET."
+                )
             raise DataError(
                 f"{flag} names {named}, which is neither a file nor a dataset of {self.source.name}, which holds "
                 f"{contents_of(container)}; pass {flag} FILE:DATASET."
