@@ -117,6 +117,22 @@ def _cdtools(known):
     }
 
 
+def _ptyrad(known):
+    corners = np.floor(known.positions_yx - known.side / 2)
+    # Two slices, the second of a phase alone.
+    return {
+        "optimizable_tensors/obja": np.stack([np.abs(known.image), np.ones(known.image.shape)])[None],
+        "optimizable_tensors/objp": np.stack(
+            [np.angle(known.image) - 0.25, np.full(known.image.shape, 0.25)]
+        )[None],
+        "optimizable_tensors/probe": known.modes,
+        "optimizable_tensors/probe_pos_shifts": known.positions_yx - known.side / 2 - corners,
+        "model_attributes/crop_pos": corners.astype(np.int32),
+        "model_attributes/dx": known.pixel_m * 1e10,
+        "ptyrad_version": "1.0.0",
+    }
+
+
 def _emd(known):
     calibration = "4DSTEM_experiment/data/datacubes/metadatabundle/calibration"
     return {
@@ -145,4 +161,5 @@ WRITERS = {
     "hxn": _hdf5(_hxn),
     "cdtools": _hdf5(_cdtools),
     "emd": _hdf5(_emd),
+    "ptyrad": _hdf5(_ptyrad),
 }

@@ -21,6 +21,7 @@ INPUTS = {
     "HDF5": 8,
     "MAT": 12,
     "TIFF": 8,
+    "PtyRAD": 4,
 }
 
 

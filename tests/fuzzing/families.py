@@ -256,7 +256,7 @@ FAMILIES = {
         (_known_writer("pinn"), _alone(_write_tike, "a.npz"), _alone(_write_scan, "a.npz")), _read_either
     ),
     "HDF5": Family(
-        tuple(_known_writer(name) for name in WRITERS if name not in ("pinn", "mat")), _read_either
+        tuple(_known_writer(name) for name in WRITERS if name not in ("pinn", "mat", "ptyrad")), _read_either
     ),
     "MAT": Family(
         (
@@ -273,4 +273,6 @@ FAMILIES = {
         ),
         _read_with_pixel,
     ),
+    # Apart and last, or the numbers of inputs that once went wrong would give others.
+    "PtyRAD": Family((_known_writer("ptyrad"),), _read_either),
 }

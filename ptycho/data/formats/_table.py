@@ -21,6 +21,7 @@ from ptycho.data.formats import (
     ptylab,
     ptypy_data,
     ptypy_result,
+    ptyrad_result,
     pynx_result,
     tike,
 )
@@ -36,6 +37,7 @@ FORMATS: tuple[Format, ...] = (
     ptypy_data.FORMAT,
     ptypy_result.FORMAT,
     emd.FORMAT,
+    ptyrad_result.FORMAT,
     cdtools_result.FORMAT,
     pynx_result.FORMAT,
     nxcxi.FORMAT,

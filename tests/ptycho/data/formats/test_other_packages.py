@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 from known_scan import assert_forward_model_agrees, forward
+from peer_files import WRITERS
 from peer_writers import fold_slice_variables, write_eiger, write_fold_slice, write_nexus, write_ptyd
 from scipy.io import savemat
 
@@ -384,3 +385,20 @@ def test_frames_alone_say_what_they_lack(tmp_path, known):
         match=r"a_master\.h5 lacks positions \(`positions=…`.* or name the file that has them among the `partners`",
     ):
         read_scan(tmp_path / "a_master.h5")
+
+
+def test_a_result_of_ptyrad_is_read_with_and_without_its_older_probe(tmp_path, known):
+    path = WRITERS["ptyrad"](tmp_path, known)
+    assert detect_format(path) == "ptyrad-result"
+    _assert_is_known_result(read_reconstruction(path), known)
+    with h5py.File(path, "r+") as file:
+        del file["optimizable_tensors/probe"]
+        file["optimizable_tensors/probe"] = np.stack([known.modes.real, known.modes.imag], axis=-1)
+    _assert_is_known_result(read_reconstruction(path), known)
+    with h5py.File(path, "r+") as file:
+        del file["optimizable_tensors/probe_pos_shifts"]
+        file["optimizable_tensors/probe_pos_shifts"] = np.zeros((3, 2))
+    with pytest.raises(
+        DataError, match=r"crop_pos and probe_pos_shifts in .* have shapes \(12, 2\) and \(3, 2\)"
+    ):
+        read_reconstruction(path)
