@@ -20,6 +20,9 @@ def partners_of(path: Path) -> list[Path]:
     """
     stem, _ = _stem_and_role(path)
     found = []
+    if not path.parent.is_dir():
+        # A pattern of files in several folders.
+        return []
     for other in path.parent.iterdir():
         other_stem, role = _stem_and_role(other)
         if other_stem == stem and other.name != path.name and other.suffix.lower() in _SUFFIXES:

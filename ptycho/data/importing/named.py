@@ -152,7 +152,11 @@ def _positions(
     if settings.step is not None:
         grid = settings.grid or _grid_of(frames, settings.axes)
         if grid is None:
-            return None, None, ()
+            return (
+                None,
+                None,
+                ("rows and columns of the raster (--grid ROWS,COLUMNS), which its frames do not tell",),
+            )
         return (
             _raster(settings, grid, settings.step),
             settings.position_unit or "px",
