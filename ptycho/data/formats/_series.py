@@ -92,7 +92,7 @@ class FrameSeries:
         listed = ", ".join(map(str, absent[:_LISTED_NUMBERS]))
         more = ", …" if absent.size > _LISTED_NUMBERS else ""
         return (
-            f"by their numbers, {absent.size} of {numbers[-1] + 1} files are missing: {listed}{more} (from 0)"
+            f"by their numbers files are missing: {listed}{more} (from 0; {absent.size} of {numbers[-1] + 1})"
         )
 
 

@@ -171,7 +171,7 @@ def test_files_that_are_missing_leave_out_their_positions_and_are_named(tmp_path
     _write_series(tmp_path / "run", known, rows)
     np.savetxt(tmp_path / "run.csv", _metres(known), delimiter=",")
     _assert_is_known(read_scan(tmp_path / "run", importing=settings), known, rows)
-    assert "3 of 12 files are missing: 3, 4, 10 (from 0)" in caplog.text
+    assert "files are missing: 3, 4, 10 (from 0; 3 of 12)" in caplog.text
     assert "each frame is given the position in the row of its number" in caplog.text
 
 

@@ -108,6 +108,13 @@ def test_a_raster_in_an_array_of_four_axes_needs_its_steps_alone(tmp_path, known
     np.testing.assert_allclose(scan.positions_yx, np.stack([2 * y.ravel() + 8, 3 * x.ravel() + 8], axis=-1))
 
 
+def test_steps_alone_are_not_enough_for_frames_of_three_axes(tmp_path, known):
+    path = _write(tmp_path / "a.h5", known)
+    np.savetxt(tmp_path / "a.csv", known.positions_yx, delimiter=",")
+    with pytest.raises(DataError, match=r"lacks? .*rows and columns of the raster \(--grid ROWS,COLUMNS\)"):
+        _read(path, step=(1.0, 2.0))
+
+
 def test_which_axes_are_the_raster_is_told_by_the_positions(tmp_path, known, caplog):
     caplog.set_level("INFO", "ptycho")
     stack = known.clean.reshape(3, 4, 16, 16).transpose(2, 3, 0, 1)
