@@ -59,28 +59,31 @@ class HeldOut(keras.callbacks.Callback):
         ``val_chi2`` is that of `ptycho.evaluation.Misfit`, of frames recomputed from what the network puts out.
         """
         examples = self._examples
-        sums: dict[int, MisfitSums] = {}
-        floor, n_pixels = 0.0, 0
-        for chosen in self._batches(self._chosen):
-            frames = examples.frames(chosen)
-            predicted = np.maximum(self._intensity(chosen, frames), 0)
-            n_pixels += frames.size
-            for number in np.unique(examples.scan_of[chosen]).tolist():
-                rows = examples.scan_of[chosen] == number
-                if number not in sums:
-                    sums[number] = self._sums(number)
-                indices = examples.indices[chosen[rows]].ravel()
-                sums[number].add(indices, *(_flat(each[rows]) for each in (frames, np.sqrt(predicted))))
-                floor += self._floor(number, predicted[rows])
-        squares, noise, _, _, deviation, _, amplitude = np.sum(
-            [each.totals().numbers for each in sums.values()], axis=0
-        )
+        held_out = np.unique(examples.scan_of[self._chosen]).tolist()
+        # One scan after the other: the sums of each are as large as its frames are wide.
+        numbers, floors = zip(*map(self._of_scan, held_out), strict=True)
+        squares, noise, _, _, deviation, _, amplitude = np.sum(numbers, axis=0)
         found = {"val_r_factor": deviation / amplitude if amplitude > 0 else np.nan}
-        if np.isfinite(examples.photons[list(sums)]).all():
+        if np.isfinite(examples.photons[held_out]).all():
             found["val_chi2"] = squares / noise if noise > 0 else np.nan
             if not self._is_supervised:
-                found["val_loss_floor"] = floor / n_pixels
+                n_pixels = len(self._chosen) * examples.indices.shape[1] * examples.probes[0].size
+                found["val_loss_floor"] = sum(floors) / n_pixels
         return {name: float(value) for name, value in found.items()}
+
+    def _of_scan(self, number: int) -> tuple[np.ndarray, float]:
+        """Return the numbers of the misfit (7,) of a scan's held-out frames, and the floor of their loss, both sums."""
+        examples, floor = self._examples, 0.0
+        scan, photon = examples.scans[number], float(examples.photons[number])
+        mask = np.ones(scan.probe.shape, bool) if scan.mask is None else scan.mask
+        sums = MisfitSums(scan.positions_yx, mask, photon_energy=None if np.isnan(photon) else photon)
+        for chosen in self._batches(self._chosen[examples.scan_of[self._chosen] == number]):
+            frames = examples.frames(chosen)
+            predicted = _flat(self._intensity(chosen, frames))
+            sums.add(examples.indices[chosen].ravel(), _flat(frames), np.sqrt(predicted))
+            if np.isfinite(photon):
+                floor += float((photon * expected_deviance(predicted / photon) * mask).sum())
+        return sums.totals().numbers, floor
 
     def image(self, epoch: int) -> HeldOutImage:
         """Return a picture of the scan of which most is held out: of 2,000 groups, those about the middle of it."""
@@ -127,23 +130,6 @@ class HeldOut(keras.callbacks.Callback):
         if patches.shape[-1] > 1:
             return merge_patches(patches, self._examples.offsets_yx[chosen], patches.shape[1]).numpy()
         return patches.numpy()[..., 0]
-
-    def _sums(self, number: int) -> MisfitSums:
-        scan, photon = self._examples.scans[number], self._examples.photons[number]
-        everywhere = np.ones(scan.probe.shape, bool)
-        return MisfitSums(
-            scan.positions_yx,
-            everywhere if scan.mask is None else scan.mask,
-            photon_energy=None if np.isnan(photon) else float(photon),
-        )
-
-    def _floor(self, number: int, predicted: np.ndarray) -> float:
-        """Return what the loss of frames (b, N, N, C) would be, summed over pixels, if their prediction were right."""
-        photon, masks = self._examples.photons[number], self._examples.masks
-        if np.isnan(photon):
-            return np.nan
-        deviance = photon * expected_deviance(predicted / photon)
-        return float(deviance.sum() if masks is None else (deviance * masks[number][..., None]).sum())
 
 
 def _flat(frames: Any) -> np.ndarray:
