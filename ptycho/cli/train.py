@@ -179,8 +179,8 @@ def _add_start(group: argparse._ActionsContainer) -> None:
         choices=("auto", "scans", "blocks", "random"),
         default="auto",
         help="which groups: whole scans; a block of every scan with a margin that nothing learnt overlaps; drawn at "
-        "random, so that they overlap with what is learnt; auto: the first of these that the scans allow (default "
-        "%(default)s)",
+        "random, so that they overlap with what is learnt; auto: of the first two what leaves more to learn from, "
+        "random if neither leaves three fifths (default %(default)s)",
     )
     group.add_argument(
         "--seed",

@@ -47,7 +47,7 @@ def fit(
     with _repeatable(settings.seed):
         rng = np.random.default_rng(settings.seed)
         examples = Examples.gather(scans, architecture, rng)
-        seen, held_out = split(examples, settings, rng)
+        seen, held_out, way = split(examples, settings, rng)
         training = _Batches(examples, seen, settings.batch_size, rng)
         validation = _Batches(examples, held_out, settings.batch_size, None)
         network = build_network(architecture, precision=settings.precision)
@@ -94,7 +94,8 @@ def fit(
     model = PatchModel(plain, architecture, distinct_probes(examples.probes))
     collapsed = _collapse(model, validation)
     record = training_record(settings, course.history, scans, fingerprints, origin)
-    model = replace(model, training={**record, "ended": ended, "collapsed": collapsed})
+    told = {"held_out": way, "n_held_out": len(held_out), "ended": ended, "collapsed": collapsed}
+    model = replace(model, training={**record, **told})
     return TrainingResult(model, course.history, collapsed, interrupted, ended=ended, held_out=picture)
 
 

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import logging
+from copy import deepcopy
+from typing import NamedTuple
 
 import numpy as np
 
 from ptycho.errors import DataError
 from ptycho.models._examples import Examples
-from ptycho.models.training import TrainingSettings
+from ptycho.models.training import HoldOut, TrainingSettings
 
 logger = logging.getLogger(__name__)
 
 # Of a scan's groups; with fewer left the margin costs more than it tells.
 _LEAST_LEFT = 0.25
-_NEARLY_ONE = 0.5
+# Of all groups, where nobody has asked for the way that costs so many.
+_LEAST_LEFT_UNASKED = 0.6
 
 
-def split(
-    examples: Examples, settings: TrainingSettings, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the groups to learn from and those that are held out, each in random order.
+class Split(NamedTuple):
+    """The groups to learn from and those that are held out, each in random order, and which way these were chosen."""
+
+    seen: np.ndarray
+    held_out: np.ndarray
+    way: HoldOut
+
+
+def split(examples: Examples, settings: TrainingSettings, rng: np.random.Generator) -> Split:
+    """Return the groups to learn from and those that are held out.
 
     Raises
     ------
@@ -30,19 +39,8 @@ def split(
     order = rng.permutation(len(examples))
     way = settings.hold_out
     if way == "auto":
-        # Of ten scans and a twentieth the nearest whole number is one scan.
-        way = "scans" if len(examples.scans) * settings.validation_fraction >= _NEARLY_ONE else "blocks"
-    try:
-        held_out, seen = _WAYS[way](examples, settings.validation_fraction, rng, order)
-    except DataError:
-        if settings.hold_out != "auto":
-            raise
-        logger.warning(
-            "the scans are too small to hold out a block of them with a margin: what is held out is drawn at random "
-            "and overlaps with what is learnt, so that its loss flatters"
-        )
-        way = "random"
-        held_out, seen = _at_random(examples, settings.validation_fraction, rng, order)
+        way = _cheapest(examples, settings.validation_fraction, rng, order)
+    held_out, seen = _WAYS[way](examples, settings.validation_fraction, rng, order)
     logger.info(
         "%d of %d groups are held out (%s), %d more are left out as a margin",
         np.count_nonzero(held_out),
@@ -50,7 +48,28 @@ def split(
         way,
         np.count_nonzero(~held_out & ~seen),
     )
-    return order[seen[order]], order[held_out[order]]
+    return Split(order[seen[order]], order[held_out[order]], way)
+
+
+def _cheapest(examples: Examples, fraction: float, rng: np.random.Generator, order: np.ndarray) -> HoldOut:
+    """Return whether whole scans or blocks leave more to learn from; "random" if both cost too much."""
+    n_left: dict[HoldOut, int] = {}
+    ways: tuple[HoldOut, ...] = ("scans", "blocks")
+    for way in ways:
+        try:
+            # The draws are those that follow if the way is taken.
+            _, seen = _WAYS[way](examples, fraction, deepcopy(rng), order)
+        except DataError:
+            continue
+        n_left[way] = int(np.count_nonzero(seen))
+    best = max(n_left, key=lambda way: n_left[way], default=None)
+    if best is not None and n_left[best] >= _LEAST_LEFT_UNASKED * len(order):
+        return best
+    logger.warning(
+        "the scans are too few and too small to hold out one of them, or a block of each with a margin: what is held "
+        "out is drawn at random and overlaps with what is learnt, so that its loss flatters"
+    )
+    return "random"
 
 
 def _at_random(

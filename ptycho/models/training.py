@@ -54,8 +54,8 @@ class TrainingSettings:
         Share of the groups, between 0 and 1, that is held out.
     hold_out : {"auto", "scans", "blocks", "random"}
         Which: whole scans; a block at a corner of every scan, with no frame learnt that overlaps with it; or groups
-        drawn at random, whose frames overlap with those that are learnt. "auto" takes whole scans if the share comes
-        to one at least, else blocks, and only where the scans are too small for these, with a warning, random groups.
+        drawn at random, whose frames overlap with those that are learnt. "auto" takes of the first two what leaves
+        more to learn from and, with a warning, random groups where both would leave less than three fifths.
     max_minutes : float, optional
         Training stops after the epoch in which this time is over.
     precision : {"float32", "mixed_bfloat16"}

@@ -27,7 +27,6 @@ _WORSE_BY = 1.05
 # χ² up to which held-out frames count as explained: that of the verdict.
 _NOISE_BELOW = 1.3
 _HELD_OUT = {
-    "auto": "whole scans, or blocks with a margin of a patch where there are too few scans",
     "scans": "whole scans",
     "blocks": "a block of every scan, with a margin of a patch that is not learnt",
     "random": "frames drawn at random, which overlap with those that are learnt",
@@ -95,7 +94,7 @@ def write_training_page(folder: str | os.PathLike[str]) -> Path:
         training=training,
         brief=tuple(_in_brief(training)),
         findings=tuple(_findings(training)),
-        held_out=_HELD_OUT.get(training.record.text("settings", "hold_out"), ""),
+        held_out=_HELD_OUT.get(training.record.text("held_out"), ""),
         rows=tuple(_rows(training)),
         columns=tuple(training.history),
         picture=_picture(Path(folder) / HELD_OUT_PLOT),
@@ -188,7 +187,7 @@ def _findings(training: SavedTraining) -> Iterator[Finding]:
             and record.text("settings", "schedule") != "cosine"
         ):
             yield Finding("note", "The last epoch was the best: a longer training may well do better.")
-    if record.text("settings", "hold_out") == "random":
+    if record.text("held_out") == "random":
         yield Finding("warning", "Held-out frames overlap with learnt ones, so that their loss flatters.")
 
 

@@ -25,7 +25,8 @@ def _split(scans, hold_out, fraction=0.1, gridsize=1):
     architecture = Architecture(kind="pinn", patch_size=32, gridsize=gridsize)
     examples = Examples.gather(scans, architecture, np.random.default_rng(0))
     settings = TrainingSettings(hold_out=hold_out, validation_fraction=fraction)
-    return examples, *split(examples, settings, np.random.default_rng(2))
+    seen, held_out, _ = split(examples, settings, np.random.default_rng(2))
+    return examples, seen, held_out
 
 
 def _positions(examples, chosen, number):
@@ -64,16 +65,17 @@ def test_whole_scans_are_held_out_and_the_others_learnt():
     assert len(seen) + len(held_out) == len(examples)
 
 
-@pytest.mark.parametrize(("n_scans", "way"), [(10, "scans"), (9, "blocks")])
-def test_by_itself_whole_scans_are_held_out_where_the_share_comes_to_one_else_blocks(n_scans, way):
+@pytest.mark.parametrize(("n_scans", "way"), [(10, "scans"), (2, "blocks"), (1, "blocks")])
+def test_by_itself_scans_or_blocks_are_held_out_whichever_leaves_more_to_learn(n_scans, way):
     scans = [_scan(seed) for seed in range(n_scans)]
     found, expected = (_split(scans, hold_out, fraction=0.05)[1:] for hold_out in ("auto", way))
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_where_scans_are_too_small_for_blocks_random_groups_are_held_out_and_it_is_said(caplog):
-    found, expected = (_split([_scan(3, n=40, width=(30, 32))], way)[1:] for way in ("auto", "random"))
+@pytest.mark.parametrize("scans", [[_scan(3, n=40, width=(30, 32))], [_scan(4, width=(60, 60))] * 2])
+def test_where_both_cost_too_much_random_groups_are_held_out_and_it_is_said(scans, caplog):
+    found, expected = (_split(scans, way)[1:] for way in ("auto", "random"))
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)
     assert "drawn at random and overlaps with what is learnt" in caplog.text

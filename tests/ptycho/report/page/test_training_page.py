@@ -20,7 +20,8 @@ HISTORY = {
 
 def _folder(tmp_path, history=HISTORY, **changes):
     record = {
-        "settings": {"epochs": 4, "schedule": "plateau", "hold_out": "scans"},
+        "settings": {"epochs": 4, "schedule": "plateau"},
+        "held_out": "scans",
         "n_frames": 4000,
         "n_scans": 20,
         "ended": "all 4 epochs are done",
@@ -64,7 +65,7 @@ def test_best_epoch_end_floor_and_rise_are_told(tmp_path):
 
 def test_what_is_well_explained_or_not_known_is_told_otherwise(tmp_path):
     history = {"loss": [2.0, 1.0], "val_loss": [2.0, 1.01], "val_chi2": [3.0, 1.2]}
-    _, text = _text(_folder(tmp_path, history, settings={"hold_out": "random"}, collapsed="all is constant"))
+    _, text = _text(_folder(tmp_path, history, held_out="random", collapsed="all is constant"))
     assert "as well as counting noise allows" in text
     assert "Counting noise alone" not in text
     assert "The last epoch was the best" in text
