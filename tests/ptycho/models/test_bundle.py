@@ -69,7 +69,7 @@ def test_weights_of_lower_precision_layers_are_saved(tmp_path):
 
 @pytest.mark.spec("CM-2.8")
 def test_a_network_larger_than_its_weights_is_never_built(model, tmp_path, monkeypatch):
-    save_bundle(tmp_path, replace(model, probe=None))
+    save_bundle(tmp_path, replace(model, probes=None))
     _rewrite(tmp_path, architecture={"kind": "pinn", "patch_size": 256, "n_filters_scale": 16.0})
     monkeypatch.setattr(bundle, "build_network", None)
     with pytest.raises(DataError, match=r"\d+ bytes but 3321\d{6} are needed"):
