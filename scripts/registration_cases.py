@@ -1,7 +1,7 @@
 """Unrelated images, which registration has to refuse, and matching ones, which it has to find: how many of each.
 
-    .venv/bin/python scripts/registration_cases.py                 # both tables of docs/metrics.md, about 40 minutes
-    .venv/bin/python scripts/registration_cases.py --pairs 20      # the same with fewer pairs
+    .venv/bin/python scripts/registration_cases.py                 # the tables of docs/metrics.md, about 15 minutes
+    .venv/bin/python scripts/registration_cases.py --pairs 20 --only unrelated
 
 All images are made from seeds. Unrelated pairs are of one family (stars with different numbers of spokes), or of two
 (``mixed``), or an object and noise of its own spectrum (``own spectrum``); images of the demo's networks are held
@@ -214,10 +214,17 @@ def main() -> None:
     parser.add_argument(
         "--pairs", type=int, default=100, metavar="COUNT", help="pairs in each row (default 100)"
     )
-    n_pairs = parser.parse_args().pairs
-    print_networks()
-    print_unrelated(n_pairs)
-    print_matching(max(1, n_pairs // 5))
+    parser.add_argument(
+        "--only", choices=("networks", "unrelated", "matching"), help="one table (default all)"
+    )
+    arguments = parser.parse_args()
+    tables = {
+        "networks": print_networks,
+        "unrelated": lambda: print_unrelated(arguments.pairs),
+        "matching": lambda: print_matching(max(1, arguments.pairs // 5)),
+    }
+    for name in tables if arguments.only is None else (arguments.only,):
+        tables[name]()
 
 
 if __name__ == "__main__":

@@ -122,17 +122,17 @@ def _table(first: str, *others: str) -> Table:
 
 def _metrics_table(result: ComparisonResult) -> Table:
     frc_heading = _FRC_HEADINGS[result.settings.metric_convention]
-    table = _table("arm", "image", *_HEADINGS.values(), frc_heading)
+    table = _table("arm", "scored", "image", *_HEADINGS.values(), frc_heading)
     for arm in result.arms:
         label = f"{arm.label} (collapsed)" if arm.collapsed else arm.label
         if arm.metrics is None:
-            table.add_row(label, "not scored", *("-" for _ in _COLUMNS))
+            table.add_row(label, "-", "not scored", *("-" for _ in _COLUMNS))
             continue
         for channel in ("amplitude", "phase"):
             values = {name: getattr(getattr(arm.metrics, name), channel) for name in _COLUMNS}
             beyond = _never_below_half(arm.metrics, channel)
             table.add_row(
-                label if channel == "amplitude" else "",
+                *((label, f"{arm.metrics.scored_share:.1%}") if channel == "amplitude" else ("", "")),
                 channel,
                 *(
                     "-" if value is None else _bounded(value, beyond=beyond and name == "frc50")

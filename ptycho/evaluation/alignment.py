@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ptycho.errors import DataError
+from ptycho.evaluation.region import Region
 from ptycho.evaluation.results import ScoredImages
-from ptycho.image.cropping import Rectangle, largest_rectangle, whole_image
 from ptycho.image.phase import (
     PHASE_ALIGN_METHODS,
     PhaseAlignMethod,
@@ -29,7 +29,7 @@ class AlignedPair:
     images: ScoredImages
     ramp: PhaseRamp
     amplitude_scale: float
-    window: Rectangle
+    region: Region
 
 
 def checked_pair(reconstruction: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -49,8 +49,8 @@ def checked_pair(reconstruction: np.ndarray, truth: np.ndarray) -> tuple[np.ndar
 
 def cropped_pair(
     reconstruction: np.ndarray, truth: np.ndarray, mask: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, Rectangle]:
-    """Cut both images down to the largest rectangle of covered pixels, in complex128.
+) -> tuple[np.ndarray, np.ndarray, Region]:
+    """Cut both images down to the region that is scored, in complex128; the reconstruction is 0 in its holes.
 
     Every metric sees the same pixels; SSIM windows and Fourier transforms need a rectangle.
 
@@ -67,14 +67,14 @@ def cropped_pair(
             f"reconstruction has shape {shape}, truth {pair[1].shape}, mask {mask_shape}; all must be equal: "
             "place the reconstruction in the truth's frame first (ptycho.image.place_image)."
         )
-    window = whole_image(shape) if mask is None else largest_rectangle(mask)
-    cropped = tuple(window.of(image).astype(np.complex128) for image in pair)
+    region = Region.of_mask(mask, (shape[0], shape[1]))
+    cropped = region.cut(pair[0]), region.window.of(pair[1]).astype(np.complex128)
     for name, image in zip(("reconstruction", "truth"), cropped, strict=True):
         if not np.isfinite(image).all():
             raise DataError(f"{name} holds covered values that are not finite; leave them out with the mask.")
         if not image.any():
             raise DataError(f"{name} is zero on all {image.size} scored pixels; there is nothing to compare.")
-    return cropped[0], cropped[1], window
+    return cropped[0], cropped[1], region
 
 
 def align_pair(
@@ -86,11 +86,12 @@ def align_pair(
 ) -> AlignedPair:
     """Remove what no diffraction pattern can fix and return amplitude and phase images to score.
 
-    1. Both are cropped to the largest covered rectangle.
+    1. Both are cropped to the largest rectangle whose holes are small.
     2. The phase ramp of the reconstruction relative to the truth is removed (or its constant, for "mean").
     3. The amplitude is scaled by ``mean |truth| / mean |reconstruction|``.
     4. The true phase is made continuous and detrended (its own plane or mean removed). The reconstruction's
        phase is that image plus the *wrapped* difference, so that a wrap in one of them is not an error of 2π.
+    5. In the holes the errors are means of those around.
 
     Parameters
     ----------
@@ -110,8 +111,24 @@ def align_pair(
         raise DataError(
             f"phase_align is {phase_align!r} but must be one of {', '.join(PHASE_ALIGN_METHODS)}."
         )
-    image, true, window = cropped_pair(reconstruction, truth, mask)
-    return AlignedPair(*aligned_fields(image, true, phase_align=phase_align), window)
+    image, true, region = cropped_pair(reconstruction, truth, mask)
+    covered = region.valid if region.has_holes else None
+    images, ramp, scale = aligned_fields(image, true, covered=covered, phase_align=phase_align)
+    if region.has_holes:
+        images = _with_filled_errors(images, region)
+    return AlignedPair(images, ramp, scale, region)
+
+
+def _with_filled_errors(images: ScoredImages, region: Region) -> ScoredImages:
+    amplitude_error = region.filled(images.amplitude - images.true_amplitude)
+    phase_error = region.filled(images.phase_error)
+    return replace(
+        images,
+        amplitude=images.true_amplitude + amplitude_error,
+        phase=images.true_phase + phase_error,
+        phase_error=phase_error,
+        valid=region.valid,
+    )
 
 
 def aligned_fields(

@@ -10,8 +10,8 @@ import numpy as np
 from ptycho._showing.one_line import OneLine
 from ptycho.errors import DataError
 from ptycho.evaluation.frc import MIN_SIDE_PX, half_set_frc, mean_frc
+from ptycho.evaluation.region import Region
 from ptycho.evaluation.results import ChannelPair, FrcCurves, FrcCutoff
-from ptycho.image.cropping import largest_rectangle
 from ptycho.image.phase import PhaseAlignMethod
 from ptycho.image.placed import PlacedImage
 
@@ -107,7 +107,7 @@ def measure_consistency(
     known = np.isfinite(overlap_variance)
     modulus = float(np.abs(image[known]).mean(dtype=np.float64)) if known.any() else 0.0
     spread = float(np.sqrt(overlap_variance[known].mean(dtype=np.float64))) if known.any() else 0.0
-    side = min(largest_rectangle(mask).shape_yx) if mask.any() else 0
+    side = min(Region.of_mask(mask, (mask.shape[0], mask.shape[1])).window.shape_yx) if mask.any() else 0
     notes = []
     if side < MIN_SIDE_PX:
         notes.append(

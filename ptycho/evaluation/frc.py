@@ -13,8 +13,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from ptycho.errors import DataError
+from ptycho.evaluation.region import Region
 from ptycho.evaluation.results import FrcCurve, FrcCurves, FrcCutoff, FrcCutoffs
-from ptycho.image.cropping import largest_rectangle, whole_image
 from ptycho.image.phase import PhaseAlignMethod, continuous_phase, detrended_phase, fit_phase_ramp
 
 MIN_SIDE_PX = 16
@@ -326,7 +326,8 @@ def half_set_frc(
     first, second : (H, W) complex
         The two reconstructions.
     mask : (H, W) bool, optional
-        Pixels covered by both; the largest covered rectangle is used.
+        Pixels covered by both. The largest rectangle whose holes are small is used; in these, each image has the
+        weighted mean of its own pixels around them.
     phase_align, frc_sigma
         As in `ptycho.evaluation.compare_images`.
 
@@ -344,8 +345,8 @@ def half_set_frc(
         raise DataError(
             f"the halves have shapes {first.shape} and {second.shape}; both must be the same (H, W)."
         )
-    window = whole_image((first.shape[0], first.shape[1])) if mask is None else largest_rectangle(mask)
-    one, two = (window.of(image).astype(np.complex128) for image in (first, second))
+    region = Region.of_mask(mask, (first.shape[0], first.shape[1]))
+    one, two = (region.filled(region.cut(image)) for image in (first, second))
     if not (np.isfinite(one).all() and np.isfinite(two).all()):
         raise DataError("a half-set image holds values that are not finite; leave them out with the mask.")
     one = fit_phase_ramp(one, method=phase_align).removed_from(one)

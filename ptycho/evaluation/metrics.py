@@ -47,8 +47,8 @@ def compare_images(
     reconstruction, truth : (H, W) complex
         In one pixel frame; registration, if wanted, comes before.
     mask : (H, W) bool, optional
-        Covered pixels; default all. All metrics are taken on the largest rectangle that is covered
-        throughout. The ptychopinn convention knows no coverage and scores the whole image.
+        Covered pixels; default all. All metrics are taken on the largest rectangle that is covered but for
+        small holes, and these are left out. The ptychopinn convention knows no coverage and scores the whole image.
     phase_align : "plane" or "mean"
         Remove a phase ramp or only a constant before phases are compared.
     ms_ssim_sigma : float
@@ -92,7 +92,7 @@ def compare_images(
     amplitude, phase = _channels(pair.images)
     scores = _score(amplitude, sigma=ms_ssim_sigma), _score(phase, sigma=0.0)
     frc = _frc(pair.images, frc_sigma)
-    notes = (*_window_notes(pair, mask), *scores[0].notes, *scores[1].notes, *_frc_notes(pair, frc))
+    notes = (*_window_notes(pair), *scores[0].notes, *scores[1].notes, *_frc_notes(pair, frc))
     collapsed = tuple(channel.name for channel in (amplitude, phase) if channel.has_collapsed)
     return _metrics(pair, scores, frc, collapsed, notes)
 
@@ -133,6 +133,12 @@ class _Channel:
     truth: np.ndarray
     error: np.ndarray
     unit: float
+    valid: np.ndarray | None
+
+    @property
+    def scored_error(self) -> np.ndarray:
+        """The errors that count."""
+        return self.error if self.valid is None else self.error[self.valid]
 
     @property
     def data_range(self) -> float:
@@ -169,21 +175,31 @@ def _channels(images: ScoredImages) -> tuple[_Channel, _Channel]:
         images.true_amplitude,
         images.amplitude - images.true_amplitude,
         unit=float(images.true_amplitude.mean()),
+        valid=images.valid,
     )
     # SSIM compares means too, so the zero of a phase has to be fixed: here, the truth's smallest value.
     floor = images.true_phase.min()
-    phase = _Channel("phase", images.phase - floor, images.true_phase - floor, images.phase_error, unit=1.0)
+    phase = _Channel(
+        "phase",
+        images.phase - floor,
+        images.true_phase - floor,
+        images.phase_error,
+        unit=1.0,
+        valid=images.valid,
+    )
     return amplitude, phase
 
 
 def _score(channel: _Channel, *, sigma: float) -> _Scores:
-    mae = similarity.mean_absolute_error(channel.error)
-    mse = similarity.mean_squared_error(channel.error)
+    mae = similarity.mean_absolute_error(channel.scored_error)
+    mse = similarity.mean_squared_error(channel.scored_error)
     if channel.truth_is_constant:
         note = f"The true {channel.name} is constant, so its PSNR, SSIM, MS-SSIM and FRC are not defined."
         return _Scores(mae, mse, notes=(note,))
     data_range = channel.data_range
-    ssim = similarity.structural_similarity(channel.image, channel.truth, data_range=data_range)
+    ssim = similarity.structural_similarity(
+        channel.image, channel.truth, data_range=data_range, valid=channel.valid
+    )
     image, truth = channel.blurred(sigma)
     ms_ssim = similarity.multi_scale_ssim(image, truth, data_range=float(np.ptp(truth)))
     psnr = similarity.peak_signal_to_noise_db(mse, data_range=data_range)
@@ -224,7 +240,7 @@ def _frc(images: ScoredImages, frc_sigma: float) -> FrcCurves | None:
 
 def _frc_notes(pair: AlignedPair, frc: FrcCurves | None) -> tuple[str, ...]:
     if frc is None:
-        height, width = pair.window.shape_yx
+        height, width = pair.region.window.shape_yx
         return (f"{height}x{width} scored pixels are too few for the FRC, which needs {MIN_SIDE_PX} a side.",)
     return tuple(
         f"The FRC of the {name} starts below 0.5, so FRC50 is 0, and rises above it later: see the curve."
@@ -233,16 +249,20 @@ def _frc_notes(pair: AlignedPair, frc: FrcCurves | None) -> tuple[str, ...]:
     )
 
 
-def _window_notes(pair: AlignedPair, mask: np.ndarray | None) -> tuple[str, ...]:
-    n_covered = pair.images.amplitude.size if mask is None else int(np.count_nonzero(mask))
-    share = pair.window.area_px / n_covered
-    if share >= _SMALL_SHARE:
-        return ()
-    height, width = pair.window.shape_yx
-    return (
-        f"The largest fully covered rectangle, {height}x{width} pixels, holds {share:.0%} of the covered pixels; "
-        "the coverage may have holes.",
-    )
+def _window_notes(pair: AlignedPair) -> tuple[str, ...]:
+    notes, region = [], pair.region
+    if region.has_holes:
+        notes.append(
+            f"{np.count_nonzero(~region.valid)} pixels in small holes of the coverage are left out; in these, MS-SSIM "
+            "and FRC see the errors around them."
+        )
+    if region.share < _SMALL_SHARE:
+        height, width = region.window.shape_yx
+        notes.append(
+            f"The largest rectangle without large holes, {height}x{width} pixels, holds {region.share:.0%} of the "
+            "covered pixels."
+        )
+    return tuple(notes)
 
 
 def _metrics(
@@ -266,7 +286,9 @@ def _metrics(
         frc1over7=_cutoff_pair(frc, "one_seventh", defined),
         ms_ssim_scales=max((score.ms_ssim.scales for score in scores if score.ms_ssim), default=0),
         frc=frc,
-        window=pair.window,
+        window=pair.region.window,
+        scored_share=pair.region.share,
+        n_masked=int(np.count_nonzero(~pair.region.valid)),
         ramp=pair.ramp,
         amplitude_scale=pair.amplitude_scale,
         images=pair.images,

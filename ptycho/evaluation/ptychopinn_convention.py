@@ -184,6 +184,7 @@ def score_by_ptychopinn(
         ramp=PhaseRamp(0.0),
         amplitude_scale=scale,
         images=images,
+        scored_share=images.amplitude.size / reconstruction.size,
         notes=_constant_notes(images),
     )
 

@@ -151,6 +151,8 @@ class ScoredImages(OneLine):
         Radians, after ramp (or mean) removal.
     phase_error : (h, w)
         Radians: reconstruction minus truth, in [-π, π] in the standard convention.
+    valid : (h, w) bool, optional
+        False in small holes of the coverage, where errors are means of those around; None if there are none.
     """
 
     amplitude: np.ndarray
@@ -158,6 +160,7 @@ class ScoredImages(OneLine):
     phase: np.ndarray
     true_phase: np.ndarray
     phase_error: np.ndarray
+    valid: np.ndarray | None = None
 
 
 ImagePair = tuple[np.ndarray, np.ndarray]
@@ -195,7 +198,11 @@ class ImageMetrics:
     frc : FrcCurves or None
         None if the image is too small.
     window : Rectangle
-        The pixels that were scored, in the frame of the images passed in.
+        The rectangle that was scored, in the frame of the images passed in.
+    scored_share : float
+        How many of the covered pixels were scored: less than 1 where the rectangle leaves some out.
+    n_masked : int
+        Pixels of the rectangle in small holes of the coverage, which were left out.
     ramp : PhaseRamp
         Phase of the reconstruction relative to the truth, which was removed.
     amplitude_scale : float
@@ -222,6 +229,8 @@ class ImageMetrics:
     ramp: PhaseRamp
     amplitude_scale: float
     images: ScoredImages
+    scored_share: float = 1.0
+    n_masked: int = 0
     collapsed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, minimum_filter
 
 SSIM_WINDOW_PX = 7
 MS_SSIM_WINDOW_PX = 11
@@ -44,7 +44,9 @@ def peak_signal_to_noise_db(mse: float, *, data_range: float) -> float:
     return math.inf if mse == 0 else float(10 * np.log10(data_range**2 / mse))
 
 
-def structural_similarity(image: np.ndarray, truth: np.ndarray, *, data_range: float) -> float | None:
+def structural_similarity(
+    image: np.ndarray, truth: np.ndarray, *, data_range: float, valid: np.ndarray | None = None
+) -> float | None:
     """Return the mean SSIM over 7x7 windows, or None for images too small to hold one.
 
     scikit-image's definition with its defaults (Wang et al. 2004, https://doi.org/10.1109/TIP.2003.819861).
@@ -54,12 +56,19 @@ def structural_similarity(image: np.ndarray, truth: np.ndarray, *, data_range: f
     image, truth : (H, W) float64
     data_range : float
         Largest minus smallest value that the truth spans; positive.
+    valid : (H, W) bool, optional
+        Windows with a pixel that is not valid are left out of the mean; default all count.
     """
     if min(truth.shape) < SSIM_WINDOW_PX:
         return None
     from skimage.metrics import structural_similarity as mean_ssim
 
-    return float(cast(float, mean_ssim(truth, image, data_range=data_range)))
+    if valid is None:
+        return float(cast(float, mean_ssim(truth, image, data_range=data_range)))
+    _, by_window = cast(tuple[float, np.ndarray], mean_ssim(truth, image, data_range=data_range, full=True))
+    inside = np.s_[SSIM_WINDOW_PX // 2 : -(SSIM_WINDOW_PX // 2)]
+    whole = np.asarray(minimum_filter(valid, SSIM_WINDOW_PX), dtype=bool)[inside, inside]
+    return float(by_window[inside, inside][whole].mean()) if whole.any() else None
 
 
 def ms_ssim_scales(shape_yx: tuple[int, ...]) -> int:

@@ -15,7 +15,7 @@ from ptycho.image._overlay import Field, Overlay, binning_factor, block_means, m
 LEAST_CORRELATION = 0.1
 # What unrelated images reach, and matching ones surpass: docs/metrics.md has the figures, scripts/registration_cases.py
 # makes them.
-EVIDENCE, EVIDENCE_PER_RIVALRY, EVIDENCE_PER_DOUBLING = 3.0, 12.0, 1.0
+EVIDENCE, EVIDENCE_PER_RIVALRY, EVIDENCE_PER_DOUBLING, EVIDENCE_OF_FEW = 3.0, 12.0, 1.0, 15.0
 MOST_RIVALRY = 0.45
 # Variations that are out of phase with those of the reference match by chance as often as others; an image of inverted
 # contrast, or a conjugate, has to be as good as this to be told from chance.
@@ -61,8 +61,10 @@ class Likeness:
     @property
     def needed(self) -> float:
         """The evidence that unrelated images do not reach: they were tried at as many shifts as there are pixels."""
-        n_doublings = log2(max(self.independent_px, 1.0))
-        return EVIDENCE + EVIDENCE_PER_RIVALRY * self.rivalry + EVIDENCE_PER_DOUBLING * n_doublings
+        n_px = max(self.independent_px, 1.0)
+        # The number of few independent pixels is itself uncertain.
+        by_number = EVIDENCE_PER_DOUBLING * log2(n_px) + EVIDENCE_OF_FEW / n_px
+        return EVIDENCE + EVIDENCE_PER_RIVALRY * self.rivalry + by_number
 
     @property
     def needed_correlation(self) -> float:

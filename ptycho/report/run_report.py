@@ -294,6 +294,8 @@ def _metrics(metrics: ImageMetrics) -> dict[str, Any]:
         "ms_ssim_scales": metrics.ms_ssim_scales,
         "frc": None if metrics.frc is None else _frc(metrics.frc),
         "scored_rectangle": asdict(metrics.window),
+        "scored_share": metrics.scored_share,
+        "n_masked": metrics.n_masked,
         "phase_ramp": _ramp(metrics.ramp),
         "amplitude_scale": metrics.amplitude_scale,
         "collapsed_channels": list(metrics.collapsed),

@@ -102,6 +102,7 @@ def _score_rows(metrics: ImageMetrics) -> Iterator[_Cells]:
     for name, cutoff in _FRC_CUTOFFS.items():
         yield f"{name}_half_period_px", *_half_periods_px(metrics.frc, cutoff), None
     yield "ms_ssim_scales", None, None, metrics.ms_ssim_scales
+    yield "scored_share", None, None, metrics.scored_share
     # The name carries the convention: a word among the values would turn a whole column of numbers into text.
     yield f"metric_convention_{metrics.convention}", None, None, 1
 

@@ -90,6 +90,15 @@ AGAINST_TRUTH = (
         "Only the first crossing counts, so one bad ring decides it. Of the ptychopinn convention it is in rings.",
         "10.1016/0304-3991(87)90010-6",
     ),
+    Term(
+        "scored_share",
+        "Scored share of the covered pixels",
+        "",
+        "",
+        "How many of the pixels that all arms cover are scored: the largest rectangle without large holes, but for "
+        "its small holes.",
+        "A small share says that the figures are those of a part of the image: look at the coverage.",
+    ),
 )
 WITHOUT_TRUTH = (
     Term(

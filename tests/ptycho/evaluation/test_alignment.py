@@ -55,11 +55,13 @@ def test_a_ramp_of_the_truth_is_no_part_of_its_range():
 def test_only_the_largest_covered_rectangle_is_used():
     mask = np.zeros(SHAPE, bool)
     mask[5:50, 10:70] = True
-    mask[40, 65] = False
+    mask[40:, 65] = False
+    mask[20, 30] = False
     truth = analytic_object(SHAPE)
     image = np.where(mask, 2 * truth, np.nan)
     pair = align_pair(image, truth, mask=mask)
-    assert pair.window == Rectangle(5, 50, 10, 65)
+    assert pair.region.window == Rectangle(5, 50, 10, 65)
+    assert np.argwhere(~pair.images.valid).tolist() == [[15, 20]]
     np.testing.assert_allclose(pair.images.true_amplitude, np.abs(truth)[5:50, 10:65])
     assert pair.amplitude_scale == pytest.approx(0.5)
 
