@@ -27,6 +27,8 @@ class SelfConsistency(OneLine):
         if halves share too few pixels.
     split_frcs : tuple of FrcCurves
         Of each split.
+    means_without_one : tuple of FrcCurves
+        Mean of all splits but one, for each.
     halves : pair of (h, w) complex64
         The images of the first split; 0 where not covered.
     overlap_variance : (h, w) float32
@@ -40,13 +42,18 @@ class SelfConsistency(OneLine):
 
     half_set_frc: FrcCurves | None
     split_frcs: tuple[FrcCurves, ...]
+    means_without_one: tuple[FrcCurves, ...]
     halves: tuple[np.ndarray, np.ndarray]
     overlap_variance: np.ndarray
     overlap_disagreement: float | None
     notes: tuple[str, ...] = ()
 
     def cutoff_spread(self, name: str) -> ChannelPair:
-        """Return how far a cut-off is a matter of the lot: its standard deviation over the splits.
+        """Return how far a cut-off of the mean is a matter of the lot: its standard error.
+
+        By jackknife, ``sqrt((k - 1)/k Σ (c_i - c̄)²)`` of the cut-offs of the k means without one split (Efron and
+        Stein 1981, https://doi.org/10.1214/aos/1176345462). Those of single splits scatter more: a curve with the noise
+        of one split crosses a threshold early.
 
         Parameters
         ----------
@@ -58,13 +65,14 @@ class SelfConsistency(OneLine):
         ChannelPair
             In cycles/pixel; None with fewer than two splits, or where one has no such cut-off.
         """
-        pairs = [curves.cutoffs(name) for curves in self.split_frcs]
+        pairs = [curves.cutoffs(name) for curves in self.means_without_one]
         return ChannelPair(*(_spread([pair[channel] for pair in pairs]) for channel in (0, 1)))
 
 
 def _spread(cutoffs: Sequence[FrcCutoff | None]) -> float | None:
     known = [cutoff.frequency for cutoff in cutoffs if cutoff is not None]
-    return float(np.std(known, ddof=1)) if len(known) == len(cutoffs) > 1 else None
+    n_splits = len(known)
+    return float(np.std(known)) * (n_splits - 1) ** 0.5 if n_splits == len(cutoffs) > 1 else None
 
 
 def measure_consistency(
@@ -125,6 +133,11 @@ def measure_consistency(
     return SelfConsistency(
         half_set_frc=mean_frc(curves, frc_sigma=frc_sigma) if curves else None,
         split_frcs=curves,
+        means_without_one=tuple(
+            mean_frc(curves[:left] + curves[left + 1 :], frc_sigma=frc_sigma)
+            for left in range(len(curves))
+            if len(curves) > 1
+        ),
         halves=(pairs[0][0].values, pairs[0][1].values),
         overlap_variance=overlap_variance,
         overlap_disagreement=spread / modulus if modulus else None,
