@@ -6,8 +6,8 @@
 The scan is that of docs/examples/siemens-star.md, the reference a finished reconstruction with positions, and each
 network a folder of `ptycho-train` (``--hold-out blocks``). Printed are: chi² and R of every arm, between a constant
 object and the noise; chi² of each network's patches over the frames that it learnt from, those of the margin, and those
-held out; the half-set FRC of an iterative reconstruction (sweeps from a flat object, over two halves of the frames drawn
-by lot); and the contrast of the spokes, ring by ring about the hub: the amplitude in radians of the harmonic of the
+held out; the half-set FRC of an iterative reconstruction (sweeps from a flat object, over two halves of the frames, by
+lot); and the contrast of the spokes, ring by ring about the hub: the amplitude in radians of the harmonic of the
 phase that has as many periods round the hub as there are spokes.
 """
 
