@@ -38,6 +38,12 @@ FAILED = 1
 INTERRUPTED = 130
 
 
+def _unfinished(arguments: argparse.Namespace) -> str:
+    if getattr(arguments, "checkpoint", None) is None:
+        return "anything was finished"
+    return f"there was an image; what {arguments.checkpoint} keeps goes on with --resume"
+
+
 class UsageError(PtychoError):
     """The command line asks for something that cannot be done."""
 
@@ -84,7 +90,7 @@ def run(
             return command(arguments)
         except KeyboardInterrupt as stop:
             # A command that keeps something says what in the exception.
-            message = str(stop) or "stopped by Ctrl-C before anything was finished"
+            message = str(stop) or f"stopped by Ctrl-C before {_unfinished(arguments)}"
             code, message = _stopped(message, received)
         except WorkFailedError as error:
             code, message = FAILED, in_words(error.__cause__ or error)

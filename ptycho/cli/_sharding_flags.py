@@ -33,11 +33,16 @@ def add_sharding(parser: argparse.ArgumentParser) -> None:
         "--scheduler or --checkpoint a 64th of the scan, 1,024 at least)",
     )
     add_scheduler(group, "do the shards, and what --refine asks for,")
+    add_checkpoint(group, "every finished shard and sweep")
+
+
+def add_checkpoint(group: argparse._ActionsContainer, what: str) -> None:
+    """Add ``--checkpoint``, which keeps `what`, and ``--resume``; see `check_checkpoint`."""
     group.add_argument(
         "--checkpoint",
         type=Path,
         metavar="DIR",
-        help="keep every finished shard in this folder, for --resume",
+        help=f"keep {what} in this folder, for --resume",
     )
     group.add_argument(
         "--resume",
@@ -70,11 +75,8 @@ def _scheduler(text: str) -> str:
 
 
 def check_sharding(arguments: argparse.Namespace) -> None:
-    """Refuse what cannot be kept or gone on with; nothing is created."""
-    if arguments.resume and arguments.checkpoint is None:
-        raise UsageError("--resume goes on with a checkpoint, but none is named; add --checkpoint DIR.")
-    if arguments.checkpoint is not None:
-        _paths.check_output_folder(arguments.checkpoint)
+    """Refuse what cannot be kept or gone on with, or not by workers; nothing is created."""
+    check_checkpoint(arguments)
     check_workers(arguments)
     draws = getattr(arguments, "n_test_subsample", None) or getattr(arguments, "n_test_groups", None)
     shared = arguments.checkpoint is not None or _flag_of_workers(arguments) is not None
@@ -83,6 +85,14 @@ def check_sharding(arguments: argparse.Namespace) -> None:
             f"{draws} frames are drawn without a seed, which neither workers nor a run that goes on could repeat; add "
             "--test-subsample-seed 0."
         )
+
+
+def check_checkpoint(arguments: argparse.Namespace) -> None:
+    """Refuse what cannot be kept or gone on with; nothing is created."""
+    if arguments.resume and arguments.checkpoint is None:
+        raise UsageError("--resume goes on with a checkpoint, but none is named; add --checkpoint DIR.")
+    if arguments.checkpoint is not None:
+        _paths.check_output_folder(arguments.checkpoint)
 
 
 def check_workers(arguments: argparse.Namespace) -> None:
@@ -119,7 +129,7 @@ def devices_of_workers(arguments: argparse.Namespace) -> tuple[str, ...]:
 
 def continues(arguments: argparse.Namespace) -> bool:
     """Return whether there is an earlier run to go on with, whose results may be replaced."""
-    from ptycho.reconstruction.checkpoint import MANIFEST
+    from ptycho._io.manifest import MANIFEST
 
     return arguments.resume and any(arguments.checkpoint.glob(f"*/{MANIFEST}"))
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ptycho.cli._runs import RunStart
     from ptycho.comparison import ComparisonResult, FinishedArm
     from ptycho.data.scan import ScanData
-    from ptycho.refinement import Refine, RefinementRun, RefinementSettings
+    from ptycho.refinement import Refine, RefinementRun, RefinementSettings, SweepCheckpointing
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,9 @@ def build_parser(prog: str = "ptycho-refine") -> Parser:
     )
     _flags.add_batch_size(batches, "--batch-size", "frames of a mini-batch computed at once")
     _flags.add_device_flag(batches, several=True)
-    _sharding_flags.add_scheduler(batches, "do it on one worker")
+    going_on = parser.add_argument_group("clusters, and runs that are killed (docs/how-to/cluster.md)")
+    _sharding_flags.add_scheduler(going_on, "do it on one worker")
+    _sharding_flags.add_checkpoint(going_on, "the last finished sweep")
 
     output = parser.add_argument_group("output")
     _flags.add_run_flags(output)
@@ -110,8 +112,9 @@ def run(arguments: argparse.Namespace) -> int:
     _flags.check_colour_scale(arguments)
     _flags.check_phase_limits(arguments)
     settings = _settings(arguments)
-    _sharding_flags.check_workers(arguments)
-    output = _paths.OutputFolder(arguments.output_dir, (*_results(), _LOG), arguments.overwrite)
+    _sharding_flags.check_sharding(arguments)
+    overwrite = arguments.overwrite or _sharding_flags.continues(arguments)
+    output = _paths.OutputFolder(arguments.output_dir, (*_results(), _LOG), overwrite)
     inputs = _named_inputs.named_inputs(arguments)
     read = [path for _, path in inputs]
     output.check(read)
@@ -218,6 +221,7 @@ def _refine(
                 settings,
                 progress=progress,
                 label=_label(start, settings),
+                checkpoint=_checkpoint(arguments),
             )
         result = _inputs.with_changes(_result(run, scan, start), before)
         result, files = _keep(arguments, result, scan, output, began)
@@ -225,6 +229,15 @@ def _refine(
             print_runs(result, [*files, log])
     _errors.raise_failures(result, kept_in=output.path)
     return 0
+
+
+def _checkpoint(arguments: argparse.Namespace) -> SweepCheckpointing | None:
+    from ptycho.refinement import SweepCheckpointing
+    from ptycho.refinement.checkpoint import SWEEPS
+
+    if arguments.checkpoint is None:
+        return None
+    return SweepCheckpointing(arguments.checkpoint / SWEEPS, arguments.resume)
 
 
 def _label(start: FinishedArm | None, settings: RefinementSettings) -> str:

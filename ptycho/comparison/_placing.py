@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -28,8 +29,9 @@ from ptycho.image.cropping import Rectangle
 from ptycho.image.placed import PlacedImage
 from ptycho.image.registration import Registration, register
 from ptycho.models import Familiarity, FrameStatistics, familiarity_of, frame_statistics
-from ptycho.reconstruction import HalfSets, judge_constant, judge_image
-from ptycho.refinement import RefinementSettings
+from ptycho.reconstruction import Checkpointing, HalfSets, judge_constant, judge_image
+from ptycho.refinement import RefinementSettings, SweepCheckpointing
+from ptycho.refinement.checkpoint import SWEEPS
 
 logger = logging.getLogger(__name__)
 
@@ -238,7 +240,14 @@ class _Making:
         assert settings is not None  # or there would be no such column
         label = refined_label(self._arm.label, settings)
         assert isinstance(self._arm, ModelArm)  # others are not refined
-        run = self._arm.refine(self._made.image, placer.scan, settings, progress=placer.progress, label=label)
+        run = self._arm.refine(
+            self._made.image,
+            placer.scan,
+            settings,
+            progress=placer.progress,
+            label=label,
+            checkpoint=_of_sweeps(self._arm.checkpoint),
+        )
         self._made = None
         arm = RefinedArm(label=label, run=run, made_of=self._arm.assumptions)
         return placer.result(arm, arm.make_image(placer.scan, placer.settings, placer.progress))
@@ -250,6 +259,15 @@ def _log(label: str, familiarity: Familiarity) -> None:
         logger.warning("%s may be wrong here: %s", label, familiarity.sentence)
     else:
         logger.info("%s: the scan beside those of its training: %s", label, familiarity.word)
+
+
+def _of_sweeps(checkpoint: Checkpointing | None) -> SweepCheckpointing | None:
+    """Return where the sweeps over an image are kept, beside its shards."""
+    if checkpoint is None:
+        return None
+    folder = Path(checkpoint.folder) / SWEEPS
+    # Shards without sweeps are something to go on with.
+    return SweepCheckpointing(folder, resume=checkpoint.resume and folder.exists())
 
 
 def labels_of(arm: Arm, settings: ComparisonSettings) -> list[str]:

@@ -17,6 +17,8 @@ from typing import Any, ClassVar
 
 from distributed import Worker, WorkerPlugin, get_worker
 
+from ptycho._io.manifest import differences, versions
+from ptycho.data.fingerprint import scan_fingerprint
 from ptycho.data.scan import ScanData
 from ptycho.distributed._telling import Telling
 from ptycho.distributed.watching import topic_of
@@ -25,12 +27,12 @@ from ptycho.image.placed import PlacedImage
 from ptycho.models.devices import computing_on, placed_on
 from ptycho.models.predictor import PatchPredictor
 from ptycho.reconstruction.checkpoint import ShardStore
-from ptycho.reconstruction.fingerprint import differences, model_fingerprint, scan_fingerprint, versions
+from ptycho.reconstruction.fingerprint import PACKAGES, model_fingerprint
 from ptycho.reconstruction.job import InferenceJob
 from ptycho.reconstruction.settings import InferenceSettings
 from ptycho.reconstruction.shard_sums import ShardSums
 from ptycho.reconstruction.sharding import Origin, ShardedWork, Shards, shard_of
-from ptycho.refinement import RefinementRun, RefinementSettings, refine
+from ptycho.refinement import RefinementRun, RefinementSettings, SweepCheckpointing, refine
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +102,8 @@ class SentRefinement:
     settings : RefinementSettings
     expected : mapping
         Fingerprint of the ``scan``.
+    checkpoint : SweepCheckpointing, optional
+        Of which a worker that begins again goes on.
     report_every_s : float
         How often the worker tells how far it is.
     """
@@ -109,6 +113,7 @@ class SentRefinement:
     open_scan: Callable[[], ScanData]
     settings: RefinementSettings
     expected: Mapping[str, Any]
+    checkpoint: SweepCheckpointing | None
     report_every_s: float = 1.0
 
 
@@ -220,7 +225,7 @@ def improve(sent: SentRefinement) -> RefinementRun:
     _refuse_others(worker, {"scan": scan_fingerprint(scan)}, sent.expected)
     # The CPU does without TensorFlow.
     with computing_on(settings.device) if settings.on_card else nullcontext():
-        return refine(sent.image, scan, settings, progress=telling)
+        return refine(sent.image, scan, settings, progress=telling, checkpoint=sent.checkpoint)
 
 
 def add_up(left: Branch, right: Branch) -> Branch:
@@ -235,7 +240,7 @@ def add_up(left: Branch, right: Branch) -> Branch:
 def facts_of_worker(paths: Sequence[str], folder: str | None) -> dict[str, Any]:
     """Return what a worker has and lacks: versions, the paths it does not see, whether it may write to a folder."""
     return {
-        "versions": versions(),
+        "versions": versions(PACKAGES),
         "missing": [path for path in paths if not Path(path).exists()],
         "writes": folder is None or os.access(_existing(Path(folder)), os.W_OK | os.X_OK),
     }

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ptycho._error_wording import reason_of
+from ptycho._io.manifest import versions
 from ptycho.errors import DataError
-from ptycho.reconstruction.fingerprint import versions
+from ptycho.reconstruction.fingerprint import PACKAGES
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -63,7 +64,7 @@ def _lacks(address: str, facts: Any, folder: str | None) -> Iterator[str]:
             "of the same version there."
         )
         return
-    here = versions()
+    here = versions(PACKAGES)
     for package, version in here.items():
         if facts["versions"].get(package) != version:
             yield (

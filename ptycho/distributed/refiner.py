@@ -6,6 +6,7 @@ workers each step would wait for the network, which takes longer than the step d
 
 from __future__ import annotations
 
+import logging
 import os
 import uuid
 from collections.abc import Callable, Mapping
@@ -16,17 +17,20 @@ from typing import TYPE_CHECKING, Any
 
 from autobatch import NoProgress, Progress, Stage
 from ptycho._error_wording import reason_of
+from ptycho._io.manifest import MANIFEST, refuse_unasked
 from ptycho.data import read_scan
+from ptycho.data.fingerprint import scan_fingerprint
 from ptycho.data.scan import ScanData
 from ptycho.distributed.checking import check_workers
 from ptycho.distributed.watching import Watch, watching
 from ptycho.errors import DataError
 from ptycho.image.placed import PlacedImage
-from ptycho.reconstruction.fingerprint import scan_fingerprint
-from ptycho.refinement import RefinementRun, RefinementSettings
+from ptycho.refinement import RefinementRun, RefinementSettings, SweepCheckpointing
 
 if TYPE_CHECKING:
     from distributed import Client
+
+logger = logging.getLogger(__name__)
 
 # With the first attempt three.
 _RETRIES = 2
@@ -58,6 +62,7 @@ class ClusterRefiner:
         *,
         progress: Progress | None = None,
         label: str = "refinement",
+        checkpoint: SweepCheckpointing | None = None,
     ) -> RefinementRun:
         """Improve an image of the object by the frames of `scan`.
 
@@ -69,6 +74,8 @@ class ClusterRefiner:
             Has to be what the worker opens; its frames stay where they are.
         settings, progress, label
             As for `ptycho.refinement.refine`.
+        checkpoint : SweepCheckpointing, optional
+            In a folder that every worker sees; one that goes on after another has died begins with its last sweep.
 
         Returns
         -------
@@ -84,16 +91,23 @@ class ClusterRefiner:
         settings = settings or RefinementSettings()
         if image is None:
             settings.check_from_flat()
-        check_workers(self.client, self.paths, None)
+        if checkpoint is not None:
+            checkpoint = _for_workers(checkpoint)
+        check_workers(self.client, self.paths, None if checkpoint is None else str(checkpoint.folder))
         run, n_frames = uuid.uuid4().hex, settings.sweeps * scan.n_frames
         with (
             (progress or NoProgress()).stage(label, n_frames, "frames") as stage,
             watching(self.client, run, _Following(stage)),
         ):
-            return self._improved(run, image, scan, settings)
+            return self._improved(run, image, scan, settings, checkpoint)
 
     def _improved(
-        self, run: str, image: PlacedImage | None, scan: ScanData, settings: RefinementSettings
+        self,
+        run: str,
+        image: PlacedImage | None,
+        scan: ScanData,
+        settings: RefinementSettings,
+        checkpoint: SweepCheckpointing | None,
     ) -> RefinementRun:
         import dask
 
@@ -105,6 +119,7 @@ class ClusterRefiner:
             open_scan=self.open_scan,
             settings=settings,
             expected={"scan": scan_fingerprint(scan)},
+            checkpoint=checkpoint,
         )
         # Part of the task, so that it is there again when the worker dies; scattered data would not be.
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"}):
@@ -120,6 +135,15 @@ class ClusterRefiner:
                 "log, or refine without `scheduler`."
             ) from error
         return future.result()
+
+
+def _for_workers(checkpoint: SweepCheckpointing) -> SweepCheckpointing:
+    """Return the same for workers, of which a second one has to go on with what the first has begun."""
+    folder = Path(checkpoint.folder).resolve()
+    refuse_unasked(folder, resume=checkpoint.resume)
+    if checkpoint.resume and not (folder / MANIFEST).exists():
+        logger.warning("%s holds nothing to go on with; the run begins afresh", folder)
+    return SweepCheckpointing(folder, resume=True)
 
 
 class _Following(Watch):
@@ -142,6 +166,7 @@ def refine_files(
     client: Client,
     image: PlacedImage | None = None,
     progress: Progress | None = None,
+    checkpoint: SweepCheckpointing | None = None,
 ) -> RefinementRun:
     """Improve an image by the frames of a file, on a worker of a Dask cluster that sees it under the same path.
 
@@ -155,6 +180,8 @@ def refine_files(
     image : PlacedImage, optional
         Where to begin; a flat object by default.
     progress : Progress, optional
+    checkpoint : SweepCheckpointing, optional
+        In a folder that every worker sees.
 
     Returns
     -------
@@ -170,4 +197,4 @@ def refine_files(
     refine = ClusterRefiner(
         client=client, open_scan=partial(read_scan, place, labels=False), paths=(str(place),)
     )
-    return refine(image, refine.open_scan(), settings, progress=progress)
+    return refine(image, refine.open_scan(), settings, progress=progress, checkpoint=checkpoint)

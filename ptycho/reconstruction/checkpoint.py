@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,17 +15,14 @@ import numpy as np
 from ptycho._io.archive import Archive, open_archive
 from ptycho._io.archive_writing import write_archive
 from ptycho._io.atomic import replacing
+from ptycho._io.manifest import begun
 from ptycho.errors import DataError
 from ptycho.evaluation.misfit import MisfitTotals
 from ptycho.reconstruction._canvases import CanvasSums
 from ptycho.reconstruction._record_text import record_of_text, text_of_record
-from ptycho.reconstruction.fingerprint import differences
 from ptycho.reconstruction.shard_sums import ShardSums
 from ptycho.stitching.state import CanvasState
 
-logger = logging.getLogger(__name__)
-
-MANIFEST = "checkpoint.json"
 _VERSION = 2
 _MISFIT = ("numbers", "detector", "cells", "levels", "worst_indices", "worst_misfits")
 
@@ -67,59 +63,12 @@ class Checkpointing:
         OSError
             The folder cannot be written.
         """
-        manifest = Path(self.folder) / MANIFEST
-        if manifest.exists() and not self.resume:
-            raise DataError(
-                f"{self.folder} holds the checkpoint of an earlier run; pass `resume=True` to go on with "
-                "it, or another `Checkpointing.folder`."
-            )
-        begun = _read_manifest(manifest) if manifest.exists() else None
-        if begun is None:
-            if self.resume:
-                logger.warning("%s holds nothing to go on with; the run begins afresh", self.folder)
-            Path(self.folder).mkdir(parents=True, exist_ok=True)
-            begun = {"fingerprint": dict(fingerprint), "predict_batch_size": predict_batch_size}
-            with replacing(manifest) as file:
-                file.write(json.dumps({"version": _VERSION, **begun}, indent=1).encode())
-        _refuse_other_run(self.folder, _as_json(fingerprint), begun["fingerprint"])
-        text = json.dumps(begun, sort_keys=True)
+        kept = {"predict_batch_size": predict_batch_size}
+        began = begun(self.folder, fingerprint, kept, resume=self.resume)
+        text = json.dumps(began, sort_keys=True)
         return ShardStore(
-            Path(self.folder), hashlib.sha256(text.encode()).hexdigest(), begun["predict_batch_size"]
+            Path(self.folder), hashlib.sha256(text.encode()).hexdigest(), began["predict_batch_size"]
         )
-
-
-def _as_json(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
-    return json.loads(json.dumps(fingerprint))
-
-
-def _refuse_other_run(
-    folder: str | os.PathLike[str], here: Mapping[str, Any], there: Mapping[str, Any]
-) -> None:
-    found = [
-        name if len(str(mine)) + len(str(theirs)) > 100 else f"{name} ({theirs} there, {mine} here)"
-        for name, mine, theirs in differences(here, there)
-    ]
-    if found:
-        raise DataError(
-            f"{folder} holds the checkpoint of another run, which differs in {', '.join(found)}; run with the same "
-            "again, or pass another `Checkpointing.folder`."
-        )
-
-
-def _read_manifest(path: Path) -> dict[str, Any] | None:
-    """Return what a run wrote when it began; None if that is damaged, for nothing can be known of its shards."""
-    try:
-        read = json.loads(path.read_bytes())
-        known = {
-            "fingerprint": dict(read["fingerprint"]),
-            "predict_batch_size": int(read["predict_batch_size"]),
-        }
-        if read["version"] != _VERSION or known["predict_batch_size"] < 1:
-            raise ValueError("it is of another version")
-    except (ValueError, KeyError, TypeError) as error:
-        logger.warning("%s is damaged (%s) and of no use", path, error)
-        return None
-    return known
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Literal, Protocol
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
 from autobatch import BatchCost, BatchRun, NoProgress, Progress, Stage, run_in_batches
+from ptycho._io.manifest import versions
+from ptycho.data.fingerprint import digest_of, scan_fingerprint
 from ptycho.data.illumination import PLAUSIBLE_RATIO, probe_energy_ratio
 from ptycho.data.scan import ScanData
 from ptycho.diffraction import SplineObject, expected_amplitude, spread_under_frames
@@ -17,6 +21,7 @@ from ptycho.image.placed import PlacedImage
 from ptycho.refinement._cpu_sums import CpuSums
 from ptycho.refinement._mini_batch import MiniBatch, Wishes
 from ptycho.refinement._state import RefinementState
+from ptycho.refinement.checkpoint import KeptSweeps, SweepCheckpointing
 from ptycho.refinement.results import RefinementRun, SweepRecord
 from ptycho.refinement.settings import SWEEPS_TO_SETTLE, RefinementSettings
 
@@ -29,6 +34,9 @@ logger = logging.getLogger(__name__)
 # of what the frames want, or more.
 _LIT_ABOVE = 0.5
 _FRAMES_FOR_SCALE = 64
+# They decide bits; see `RefinementSettings` for what does not.
+_PACKAGES = ("numpy", "numba", "scipy")
+_NOT_COMPARED = ("sweeps", "batch_size")
 # A graph holds windows, rows, patches, waves, and as many when they are spread, with the places of each number.
 _IMAGES_IN_GRAPH = 24
 
@@ -44,12 +52,13 @@ class Refine(Protocol):
         *,
         progress: Progress | None = None,
         label: str = "refinement",
+        checkpoint: SweepCheckpointing | None = None,
     ) -> RefinementRun:
         """Improve an image of the object by the frames of `scan`.
 
         Parameters
         ----------
-        image, scan, settings, progress, label
+        image, scan, settings, progress, label, checkpoint
             As for `refine`.
 
         Returns
@@ -66,6 +75,7 @@ def refine(
     *,
     progress: Progress | None = None,
     label: str = "refinement",
+    checkpoint: SweepCheckpointing | None = None,
 ) -> RefinementRun:
     """Improve an image of the object by the frames of `scan`, with the probe that the scan has.
 
@@ -87,6 +97,9 @@ def refine(
         Display that gets one stage called `label`, counting frames.
     label : str
         What is refined, for the display and the log.
+    checkpoint : SweepCheckpointing, optional
+        Where the last finished sweep is kept, so that a run that was killed goes on; one that is finished goes on to
+        more sweeps.
 
     Returns
     -------
@@ -98,7 +111,7 @@ def refine(
     SettingsError
         A flat object leaves no sweep for probe or positions (`RefinementSettings.check_from_flat`).
     DataError
-        It is not known where the image lies, or it covers nothing that a frame saw.
+        It is not known where the image lies, or it covers nothing that a frame saw, or a checkpoint is of another run.
     autobatch.DoesNotFitError
         If not even one frame fits into memory.
 
@@ -118,9 +131,21 @@ def refine(
     start, given, origin_yx = _start(image, scan, settings)
     scale = _scale(start, origin_yx, scan)
     state = RefinementState(scan, start * np.float32(scale), origin_yx, settings)
+    store = None
+    if checkpoint is not None:
+        store = checkpoint.opened(_fingerprint(scan, start, origin_yx, settings))
+    kept = None if store is None else store.read()
+    if kept is not None:
+        _check_not_beyond(kept, settings)
+        state.restore(kept)
     sweeper = _Sweeper(state, settings, given)
+    sweeps = [] if kept is None else sweeper.go_on(kept)
     with (progress or NoProgress()).stage(label, settings.sweeps * scan.n_frames, "frames") as stage:
-        sweeps = tuple(sweeper.sweep(stage) for _ in range(settings.sweeps))
+        stage.advance(len(sweeps) * scan.n_frames)
+        while len(sweeps) < settings.sweeps:
+            sweeps.append(sweeper.sweep(stage))
+            if store is not None:
+                store.write(sweeper.kept(sweeps))
     covered = sweeper.covered()
     image_now = PlacedImage(
         np.where(covered, state.image(), np.complex64(0)), covered, origin_yx, sweeper.illumination()
@@ -128,12 +153,34 @@ def refine(
     return RefinementRun(
         image=image_now,
         change=sweeper.first_change,
-        sweeps=sweeps,
+        sweeps=tuple(sweeps),
         scale=scale,
         probe=state.probe,
         positions_yx=state.positions_yx,
         settings=settings,
     )
+
+
+def _fingerprint(
+    scan: ScanData, start: np.ndarray, origin_yx: tuple[float, float], settings: RefinementSettings
+) -> dict[str, Any]:
+    """Return what has to be the same where sweeps go on; how many there are to be is none of it."""
+    decides = {name: value for name, value in asdict(settings).items() if name not in _NOT_COMPARED}
+    packages = (*_PACKAGES, "tensorflow") if settings.on_card else _PACKAGES
+    return {
+        "scan": scan_fingerprint(scan),
+        "image": {"values": digest_of(start), "origin_yx": list(origin_yx)},
+        "settings": decides,
+        "versions": versions(packages),
+    }
+
+
+def _check_not_beyond(kept: KeptSweeps, settings: RefinementSettings) -> None:
+    if len(kept.records) > settings.sweeps:
+        raise DataError(
+            f"the checkpoint holds {len(kept.records)} sweeps but {settings.sweeps} are wanted; ask for as many, or "
+            "pass another --checkpoint."
+        )
 
 
 def _check_probe(scan: ScanData) -> None:
@@ -233,6 +280,26 @@ class _Sweeper:
             seconds=time.perf_counter() - began,
             batch_sizes=tuple(batch_sizes),
             n_oom=n_oom,
+        )
+
+    def go_on(self, kept: KeptSweeps) -> list[SweepRecord]:
+        """Take up what an earlier run has kept, the state apart, and return its sweeps."""
+        self._rng.bit_generator.state = kept.random_state
+        self.first_change, self._n_sweeps = kept.first_change, len(kept.records)
+        return list(kept.records)
+
+    def kept(self, sweeps: Sequence[SweepRecord]) -> KeptSweeps:
+        """Return all that the next sweep begins with."""
+        state = self._state
+        return KeptSweeps(
+            coefficients=state.coefficients,
+            light=state.light,
+            misfit=state.misfit,
+            positions_yx=state.positions_yx,
+            probe=state.probe,
+            first_change=self.first_change,
+            random_state=dict(self._rng.bit_generator.state),
+            records=tuple(sweeps),
         )
 
     def _take_step(self, frames: np.ndarray) -> BatchRun:

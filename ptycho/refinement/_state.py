@@ -8,6 +8,7 @@ from ptycho.data.scan import ScanData, read_only
 from ptycho.diffraction import SplineObject
 from ptycho.diffraction.spline_object import MARGIN_PX
 from ptycho.refinement._mini_batch import MiniBatch, Wishes
+from ptycho.refinement.checkpoint import KeptSweeps
 from ptycho.refinement.settings import RefinementSettings
 
 
@@ -66,6 +67,12 @@ class RefinementState:
         """Return the light that the steps have put on each pixel, over the brightest of one frame: (H, W) float32."""
         inner = slice(MARGIN_PX, -MARGIN_PX)
         return self.light[inner, inner] / self.intensity.max()
+
+    def restore(self, kept: KeptSweeps) -> None:
+        """Go on with what an earlier run has kept."""
+        self.coefficients[:], self.light[:], self.misfit[:] = kept.coefficients, kept.light, kept.misfit
+        self.positions_yx[:] = kept.positions_yx
+        self._set_probe(kept.probe)
 
     def mini_batch(self, frames: np.ndarray) -> MiniBatch:
         """Return `frames` (m,) where they lie now."""

@@ -121,7 +121,7 @@ from ptycho.data.defects import Defects, find_defects
 from ptycho.data.gaps import mask_gaps
 from ptycho.data.photons import photon_energy
 from ptycho.errors import DataError
-from ptycho.reconstruction.fingerprint import scan_fingerprint
+from ptycho.data.fingerprint import scan_fingerprint
 from ptycho.reconstruction.judging import judge_constant
 from ptycho.refinement import refine
 

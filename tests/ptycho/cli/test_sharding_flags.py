@@ -17,6 +17,7 @@ from ptycho.models.bundle import save_bundle
 from ptycho.models.networks import Architecture, build_network
 from ptycho.models.patch_model import PatchModel
 from ptycho.reconstruction.checkpoint import ShardStore
+from ptycho.refinement.checkpoint import SweepStore
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +92,46 @@ def test_a_stopped_run_goes_on_with_resume(workplace, whole, tmp_path, monkeypat
     assert reconstruct(words(workplace, output, "--checkpoint", kept, "--resume")) == 0
     assert sharding_in(output)["resumed"] == [0, 1, 2, 3]
     assert image_in(output) == whole[0]
+
+
+@pytest.mark.spec("CM-5.10")
+def test_sweeps_over_an_image_go_on_with_resume(workplace, tmp_path, monkeypatch, capsys):
+    images, n_kept, write = [], [], SweepStore.write
+
+    def stop_after_one(self, kept):
+        n_kept.append(len(kept.records))
+        if n_kept == [1, 2]:
+            raise KeyboardInterrupt
+        write(self, kept)
+
+    monkeypatch.setattr(SweepStore, "write", stop_after_one)
+    scan, kept = ["--test_data", str(workplace / "scan.npz")], ["--checkpoint", str(tmp_path / "kept")]
+
+    def run(output, *flags):
+        return refine([*scan, "--sweeps", "3", "--output_dir", str(tmp_path / output), *flags])
+
+    assert run("out", *kept) == 130
+    assert "goes on with --resume" in capsys.readouterr().err
+    assert [run("out", *kept, "--resume"), run("whole")] == [0, 0]
+    for output in ("out", "whole"):
+        with np.load(tmp_path / output / "refined.npz") as archive:
+            images.append(archive["reconstructed_object"].tobytes())
+    assert images[0] == images[1]
+    assert n_kept == [1, 2, 2, 3]
+
+
+@pytest.mark.spec("CM-5.10")
+def test_a_finished_image_and_its_sweeps_are_resumed_as_they_are(
+    workplace, whole, tmp_path, monkeypatch, caplog
+):
+    flags = ("--checkpoint", tmp_path / "kept", "--refine", 1)
+    assert reconstruct(words(workplace, tmp_path / "out", *flags)) == 0
+    done = []
+    monkeypatch.setattr(SweepStore, "write", lambda self, kept: done.append(self))
+    assert reconstruct(words(workplace, tmp_path / "out", *flags, "--resume")) == 0
+    assert image_in(tmp_path / "out") == whole[0]
+    assert done == []
+    assert "nothing to go on with" not in caplog.text
 
 
 def test_other_results_are_not_replaced_by_a_run_that_begins(workplace, tmp_path, capsys):

@@ -29,7 +29,8 @@ from ptycho.distributed.watching import Watch, seconds_between
 from ptycho.errors import DataError, SettingsError
 from ptycho.image import place_image
 from ptycho.reconstruction import Checkpointing, InferenceSettings, reconstruct
-from ptycho.refinement import RefinementSettings, refine
+from ptycho.refinement import RefinementSettings, SweepCheckpointing, refine
+from ptycho.refinement.checkpoint import SweepStore
 
 distributed = pytest.importorskip("distributed")
 
@@ -233,7 +234,7 @@ def test_a_file_that_workers_do_not_see_is_named(client, tmp_path):
 def test_a_worker_with_another_version_is_named(client, monkeypatch):
     from ptycho.distributed import checking
 
-    monkeypatch.setattr(checking, "versions", lambda: {"numpy": "0.9"})
+    monkeypatch.setattr(checking, "versions", lambda packages: {"numpy": "0.9"})
     with pytest.raises(
         DataError, match=rf"has numpy {np.__version__} but 0\.9 is used here; install the same"
     ):
@@ -274,6 +275,25 @@ def test_a_refinement_on_a_worker_makes_the_same_bits(client, scan):
     assert [sweep.r_factor for sweep in run.sweeps] == [sweep.r_factor for sweep in here.sweeps]
     counts = [told for label, told in shown.told if label == "net + 3 sweeps"]
     assert sum(counts) == 3 * scan.n_frames
+
+
+def test_a_refinement_that_fails_on_a_worker_goes_on_with_its_last_sweep(client, scan, tmp_path, monkeypatch):
+    done, write = [], SweepStore.write
+
+    def fail_once(self, kept):
+        done.append(len(kept.records))
+        if done == [1, 2]:
+            raise OSError(28, "No space left on device", str(self.path))
+        write(self, kept)
+
+    monkeypatch.setattr(SweepStore, "write", fail_once)
+    settings = RefinementSettings(sweeps=3)
+    there = ClusterRefiner(client=client, open_scan=lopsided_scan)
+    run = there(start_of(scan), scan, settings, checkpoint=SweepCheckpointing(tmp_path))
+    np.testing.assert_array_equal(run.image.values, refine(start_of(scan), scan, settings).image.values)
+    assert done == [1, 2, 2, 3]
+    with pytest.raises(DataError, match="holds the checkpoint of an earlier run; pass --resume"):
+        there(start_of(scan), scan, settings, checkpoint=SweepCheckpointing(tmp_path))
 
 
 def test_frames_that_are_refined_again_are_counted_once():

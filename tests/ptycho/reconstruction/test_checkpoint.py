@@ -9,9 +9,9 @@ import pytest
 from oracle_model import OracleModel, lopsided_scan
 
 from autobatch import BatchCost, BatchPlan
+from ptycho._io.manifest import MANIFEST
 from ptycho.errors import DataError
 from ptycho.reconstruction import Checkpointing, InferenceSettings, reconstruct
-from ptycho.reconstruction.checkpoint import MANIFEST
 
 SETTINGS = InferenceSettings(
     crop_size=15,
