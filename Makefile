@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 # An environment that forbids it has every process compile every module again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test lint lists suite registry benchmark predicting fuzz signals full-disk slow docs release-check clean
+.PHONY: demo test lint lists suite browser registry benchmark predicting fuzz signals full-disk slow docs gallery release-check clean
 demo: $(STAMP)
 	$(BIN)/compare-models --demo --output_dir demo-output --overwrite --stitch-crop-size 24
 
@@ -13,8 +13,12 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(MAKE) --jobs 3 lint lists suite
 
-suite: $(STAMP)
+suite: $(STAMP) browser
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+# Chromium, for the tests of pages, if it can be had without asking; else they are skipped. BROWSER=none leaves it out.
+browser: $(STAMP)
+	test "$(BROWSER)" = none || $(BIN)/python scripts/browser.py
 
 lists: $(STAMP)
 	$(BIN)/python scripts/registry.py --check
@@ -58,6 +62,11 @@ slow: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "open build/site/index.html, or serve it: $(BIN)/python -m http.server --directory build/site"
+
+# The pictures of docs/gallery.md and of README.md, from what the commands write today: some minutes, and Chromium.
+gallery: $(STAMP)
+	PYTHONPATH=. $(BIN)/python scripts/gallery.py
 
 release-check: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check build

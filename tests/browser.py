@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from scripts.browser import NAMES
+
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -20,9 +22,9 @@ FLAGS = (
 def chromium():
     """Give a browser, or skip with the reason."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs pip install playwright")
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    found = next((path for name in NAMES if (path := shutil.which(name))), None)
     if found is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
+        pytest.skip("needs Chromium: apt-get install chromium, or make test as root")
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=found, headless=True, args=list(FLAGS))
         yield browser

@@ -187,7 +187,9 @@ class Hdf5Numbers(Numbers):
     def _declared(self, path: str) -> tuple[tuple[int, ...], np.dtype]:
         shape = self._datasets[path].shape
         if shape is None:
-            raise DataError(f"{path} in {self.name} holds nothing but must hold numbers; copy the file again.")
+            raise DataError(
+                f"{path} in {self.name} holds nothing but must hold numbers; copy the file again."
+            )
         return shape, self._datasets[path].dtype
 
     def _values(self, path: str) -> Any:

@@ -155,7 +155,9 @@ KINDS = {
         lambda folder: write_artifacts(saved_runs.two_arms(), folder, report=saved_runs.info()),
         keeps_aside=True,
     ),
-    "pictures of a comparison": Kind(lambda folder: write_plots(made.comparison(made.model_arm()), folder), n_near=1),
+    "pictures of a comparison": Kind(
+        lambda folder: write_plots(made.comparison(made.model_arm()), folder), n_near=1
+    ),
     "page": Kind(write_page),
     "study": Kind(lambda folder: write_study([folder / "run"], folder)),
     "dump": Kind(_write_dump),
