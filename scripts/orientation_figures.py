@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ptycho.cli._settings_as_flags import settings_as_flags
 from ptycho.data import (
     ScanData,
     SimulationSettings,
@@ -128,14 +129,14 @@ def row(name: str, planted: str, found: OrientationFindings) -> str:
     flags = " ".join(
         part
         for turn, part in (
-            (best.positions, best.positions.positions_flags(found.importing)),
-            (best.frames, best.frames.frames_flags(found.importing)),
+            (best.positions, best.positions.positions_settings(found.importing)),
+            (best.frames, best.frames.frames_settings(found.importing)),
         )
         if turn.number
     )
     others = [trial.error for trial in found.trials if trial not in found.fitting]
     return (
-        f"| {name} | {planted} | {found.verdict} | `{flags or 'none'}` | {best.error:.4f} | "
+        f"| {name} | {planted} | {found.verdict} | {settings_as_flags(flags) or '`none`'} | {best.error:.4f} | "
         f"{min(others, default=best.error):.4f} | {found.sigmas:.1f} | {found.seconds:.1f} |"
     )
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from ptycho.cli._settings_as_flags import settings_as_flags
 from ptycho.data import (
     ImportSettings,
     ScanData,
@@ -316,7 +317,11 @@ def turned(scan: ScanData, number: int) -> str:
     if found.verdict != "turned" or not found.trials:
         return f"MISSED: {found.verdict}"
     best = found.trials[0].positions
-    return f"`{best.positions_flags(found.importing)}`" if best.number == number else f"WRONG: {best.number}"
+    return (
+        settings_as_flags(best.positions_settings(found.importing))
+        if best.number == number
+        else f"WRONG: {best.number}"
+    )
 
 
 def rows(scans: dict[str, ScanData], *, with_orientation: bool) -> Iterator[str]:

@@ -131,7 +131,7 @@ def print_held_out(arm: ModelArm, scan: ScanData) -> None:
     assert arm.model.training is not None
     settings = TrainingSettings(**arm.model.training["settings"])
     rng = np.random.default_rng(settings.seed)
-    seen, held_out = split(Examples.gather([scan], arm.model.architecture, rng), settings, rng)
+    seen, held_out, _ = split(Examples.gather([scan], arm.model.architecture, rng), settings, rng)
     margin = np.setdiff1d(np.arange(scan.n_frames), np.concatenate([seen, held_out]))
     patches: list[np.ndarray] = []
     reconstruct(

@@ -86,7 +86,7 @@ class Region:
 
 def _blurred(image: np.ndarray) -> np.ndarray:
     if np.iscomplexobj(image):
-        return _blurred(image.real) + 1j * _blurred(image.imag)
+        return _blurred(np.real(image)) + 1j * _blurred(np.imag(image))
     return np.asarray(ndimage.gaussian_filter(image, _FILL_SIGMA_PX))
 
 
