@@ -9,7 +9,7 @@ import numpy as np
 
 # Beyond an expected amplitude of 16 (256 photons) the moments have come to their limits but for 0.2 %.
 _LARGEST_AMPLITUDE = 16
-_STEPS_PER_UNIT = 256
+STEPS_PER_UNIT = 256
 # Beyond so many standard deviations a count does not happen.
 _REACH_SIGMA, _REACH_COUNTS = 12, 20
 
@@ -36,17 +36,15 @@ class PoissonMoments:
     fitted_away: np.ndarray
     deviation: np.ndarray
 
-    @staticmethod
-    def index(amplitude: np.ndarray) -> np.ndarray:
-        """Return which entries belong to expected amplitudes, int32 of the same shape."""
-        last = _LARGEST_AMPLITUDE * _STEPS_PER_UNIT
-        return np.minimum(amplitude * np.float32(_STEPS_PER_UNIT) + np.float32(0.5), last).astype(np.int32)
+    def table(self) -> np.ndarray:
+        """Return them side by side, (K, 4) float32; entry k is of the amplitude ``k / STEPS_PER_UNIT``."""
+        return np.stack([self.chi2, self.chi2_variance, self.fitted_away, self.deviation], axis=1)
 
 
 @cache
 def poisson_moments() -> PoissonMoments:
     """Return the table, summed over the distribution once."""
-    amplitude = np.arange(_LARGEST_AMPLITUDE * _STEPS_PER_UNIT + 1) / _STEPS_PER_UNIT
+    amplitude = np.arange(_LARGEST_AMPLITUDE * STEPS_PER_UNIT + 1) / STEPS_PER_UNIT
     columns = [_moments(part) for part in np.array_split(amplitude, 16)]
     return PoissonMoments(
         *(np.concatenate(column).astype(np.float32) for column in zip(*columns, strict=True))

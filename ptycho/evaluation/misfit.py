@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 
@@ -157,9 +159,9 @@ class MisfitSums:
 
     def __init__(self, positions_yx: np.ndarray, mask: np.ndarray, *, photon_energy: float | None) -> None:
         """Make empty sums."""
-        self._positions_yx, self._mask = positions_yx, mask
-        self._scale = None if photon_energy is None else np.float32(photon_energy**-0.5)
-        self._moments = poisson_moments()
+        self._positions_yx, self._mask = positions_yx, _read_only(mask)
+        self._scale = None if photon_energy is None else photon_energy**-0.5
+        self._moments = _read_only(poisson_moments().table())
         self._corner_yx = positions_yx.min(axis=0)
         cells = ((np.ptp(positions_yx, axis=0)) // MAP_CELL_PX).astype(int) + 1
         # Squared differences in units of chi², their scale (noise or energy), energies measured and predicted.
@@ -185,63 +187,30 @@ class MisfitSums:
         measured, predicted : (b, N, N) float32
             Amplitudes, each in its own unit.
         """
-        kept = np.float32(1) * self._mask
-        energies = [
-            np.einsum("bij,bij,ij->b", frames, frames, kept, dtype=np.float64, casting="unsafe")
-            for frames in (measured, predicted)
-        ]
-        usable = (energies[0] > 0) & (energies[1] > 0) & np.isfinite(energies[1])
-        if not usable.all():
-            measured, predicted, indices = measured[usable], predicted[usable], indices[usable]
-            energies = [energy[usable] for energy in energies]
+        frames = [_read_only(np.ascontiguousarray(each, np.float32)) for each in (measured, predicted)]
+        numbers = np.empty((len(indices), len(_NUMBERS)))
+        scale = 0.0 if self._scale is None else float(self._scale)
+        load_loops().add_frames(
+            self._detector, numbers, *frames, self._mask, scale, self._moments, float(STEPS_PER_UNIT)
+        )
+        usable = numbers[:, _NUMBERS.index("_energy")] > 0
+        self._add_numbers(np.asarray(indices)[usable], numbers[usable])
+
+    def _add_numbers(self, indices: np.ndarray, numbers: np.ndarray) -> None:
         if not len(indices):
             return
-        factor = np.sqrt(energies[0] / energies[1]).astype(np.float32)
-        fitted = predicted * (factor[:, None, None] * kept)
-        if self._scale is not None:
-            measured, fitted = measured * self._scale, fitted * self._scale
-            energies[0] = energies[0] * float(self._scale) ** 2
-        self._add_fitted(indices, measured, fitted, energies[0])
-
-    def _add_fitted(
-        self, indices: np.ndarray, measured: np.ndarray, fitted: np.ndarray, energy: np.ndarray
-    ) -> None:
-        difference = measured - fitted
-        difference *= self._mask
-        deviation = float(np.abs(difference).sum(dtype=np.float64))
-        squares = np.square(difference, out=difference)
-        squares *= np.float32(4)
-        per_frame = squares.reshape(len(indices), -1).sum(axis=1, dtype=np.float64)
-        if self._scale is None:
-            scale_of_frames, scale_of_pixels = 4 * energy, 4 * np.einsum("bij,bij->ij", measured, measured)
-        else:
-            scale_of_frames, scale_of_pixels = self._add_noise(fitted, energy)
+        squares, noise = numbers[:, :2].T
         self._n_frames += len(indices)
-        self._squares += per_frame.sum()
-        self._energy += energy.sum()
-        self._deviation += deviation
-        self._amplitude += float((measured * self._mask).sum(dtype=np.float64))
-        seen, predicted = (np.einsum("bij,bij->ij", frames, frames) for frames in (measured, fitted))
-        self._detector += squares.sum(axis=0), scale_of_pixels, seen, predicted
+        for name, values in zip(_NUMBERS, numbers.T, strict=True):
+            # Frame by frame, so that no bit depends on how many come at once.
+            for value in values.tolist() if name != "_noise" or self._scale is not None else ():
+                setattr(self, name, getattr(self, name) + value)
         rows, columns = ((self._positions_yx[indices] - self._corner_yx) // MAP_CELL_PX).astype(int).T
-        for cells, values in zip(self._cells, (per_frame, scale_of_frames), strict=True):
+        for cells, values in zip(self._cells, (squares, noise), strict=True):
             np.add.at(cells, (rows, columns), values)
-        add_to_levels(self._levels, per_frame, scale_of_frames, energy)
-        self._keep_worst(indices, per_frame / scale_of_frames)
-
-    def _add_noise(self, fitted: np.ndarray, photons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Add what counting noise leaves, and return it per frame (b,) and per pixel (N, N)."""
-        index, moments = PoissonMoments.index(fitted), self._moments
-        noise = moments.chi2[index]  # (b, N, N)
-        noise *= self._mask
-        # Fitted to its photons, a frame's counts are no Poisson but binomial numbers, whose variance is less by the
-        # pixel's share of the photons: to first order in that share this is what chi² has less.
-        less = np.einsum("bij,bij,bij->b", fitted, fitted, moments.fitted_away[index]) / photons
-        self._variance += float((moments.chi2_variance[index] * self._mask).sum(dtype=np.float64))
-        self._noise_deviation += float((moments.deviation[index] * self._mask).sum(dtype=np.float64))
-        per_frame = noise.reshape(len(fitted), -1).sum(axis=1, dtype=np.float64) - less
-        self._noise += per_frame.sum()
-        return per_frame, noise.sum(axis=0)
+        energy = numbers[:, _NUMBERS.index("_energy")]
+        add_to_levels(self._levels, squares, noise, energy)
+        self._keep_worst(indices, squares / noise)
 
     def _keep_worst(self, indices: np.ndarray, misfits: np.ndarray) -> None:
         worst = np.argsort(misfits)[::-1][:N_WORST]
@@ -299,3 +268,19 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     """Return the quotient as float32, NaN where the denominator is 0."""
     empty = np.full(numerator.shape, np.nan)
     return np.divide(numerator, denominator, out=empty, where=denominator > 0).astype(np.float32)
+
+
+@functools.lru_cache(maxsize=1)
+def load_loops() -> ModuleType:
+    """Import the compiled loop; the import of numba is put off until frames are judged."""
+    from ptycho.evaluation import _misfit_loops
+
+    announce_compilation(__package__ or "", "the loop of the verdict")
+    return _misfit_loops
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    # To numba, arrays that may not be written are a type of their own, with a second loop to compile.
+    view = array.view()
+    view.flags.writeable = False
+    return view

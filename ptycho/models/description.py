@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from ptycho._checks import fields
+from ptycho._compiled.handover import aligned_empty
 from ptycho.errors import SettingsError
 
 InputScaling = Literal["normalised", "amplitude", "intensity"]
@@ -104,10 +105,12 @@ class NetworkDescription:
         -------
         (B, N, N, C) float32
         """
+        given = aligned_empty(amplitude.shape, np.float32)
         if self.input_scaling == "intensity":
-            return np.square(amplitude) * np.float32(self.input_factor)
+            np.square(amplitude, out=given)
+            return np.multiply(given, np.float32(self.input_factor), out=given)
         unit = normalisation if self.input_scaling == "normalised" else 1.0
-        return amplitude * np.float32(unit * self.input_factor)
+        return np.multiply(amplitude, np.float32(unit * self.input_factor), out=given)
 
 
 def _checked_outputs(value: object) -> tuple[str, ...]:

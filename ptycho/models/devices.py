@@ -75,6 +75,13 @@ def placed_on(device: str | None) -> AbstractContextManager[object]:
     return tf.device(f"/{device}" if ":" in device else f"/{device}:0")
 
 
+def sees_card() -> bool:
+    """Return whether TensorFlow computes on a card unless it is told otherwise."""
+    import tensorflow as tf
+
+    return bool(tf.config.list_logical_devices("GPU"))
+
+
 @contextmanager
 def _native_messages_logged() -> Iterator[None]:
     """Send what native code writes to standard error inside the block to the log, at level DEBUG.

@@ -14,12 +14,14 @@ from ptycho._showing.one_line import OneLine
 from ptycho.models.description import NetworkDescription
 from ptycho.models.familiarity import FrameStatistics
 from ptycho.models.networks import Architecture, ModelKind
+from ptycho.models.patch_parts import PatchNeeds, PatchParts
 from ptycho.models.predictor import PatchPredictor
 
 if TYPE_CHECKING:
     import keras
 
     from autobatch import BatchCost
+    from ptycho.models._parts_graph import PartsGraph
 
 COLLAPSED_BELOW = 0.01
 _OUTPUTS = {"polar": ("amplitude", "phase"), "rectangular": ("real", "imaginary")}
@@ -163,6 +165,35 @@ class PatchModel(OneLine, PatchPredictor):
         import tensorflow as tf
 
         return [image.numpy() for image in self._graph(tf.convert_to_tensor(frames, tf.float32))]
+
+    @property
+    def computes_on_card(self) -> bool:
+        """Whether TensorFlow computes on a card."""
+        return sees_card()
+
+    def predict_parts(
+        self, frames: np.ndarray, offsets_yx: np.ndarray, needs: PatchNeeds, *, n_whole: int = 0
+    ) -> PatchParts:
+        """Return what is needed of the patches of a batch; all of it is computed in the network's graph.
+
+        Parameters
+        ----------
+        frames, offsets_yx, needs, n_whole
+            As for `PatchPredictor.predict_parts`.
+
+        Returns
+        -------
+        PatchParts
+        """
+        import tensorflow as tf
+
+        return self._parts_graph(frames, tf.float32, offsets_yx, needs, n_whole)
+
+    @cached_property
+    def _parts_graph(self) -> PartsGraph:
+        from ptycho.models._parts_graph import PartsGraph
+
+        return PartsGraph(self._graph, self.description.outputs, self.support_size)
 
     @cached_property
     def _graph(self) -> Any:

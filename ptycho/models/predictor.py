@@ -12,6 +12,7 @@ from ptycho.errors import DataError
 from ptycho.models.description import NetworkDescription
 from ptycho.models.familiarity import FrameStatistics
 from ptycho.models.networks import ModelKind
+from ptycho.models.patch_parts import PatchNeeds, PatchParts
 
 if TYPE_CHECKING:
     from autobatch import BatchCost
@@ -24,7 +25,8 @@ class PatchPredictor(ABC):
     """A model as inference sees it: diffraction frames in, object patches out.
 
     A child says what its network takes and gives and computes the images (`images_of`); how frames are scaled and
-    how images become one patch a group is the same for all.
+    how images become one patch a group is the same for all. One that computes in a graph may do the latter in it too
+    (`predict_parts`).
 
     Attributes
     ----------
@@ -149,6 +151,37 @@ class PatchPredictor(ABC):
         """
         return self.description.scaled(amplitude, normalisation)
 
+    @property
+    def computes_on_card(self) -> bool:
+        """Whether it pays to compute what follows the network beside it, in its graph, instead of on the host."""
+        return False
+
+    def predict_parts(
+        self, frames: np.ndarray, offsets_yx: np.ndarray, needs: PatchNeeds, *, n_whole: int = 0
+    ) -> PatchParts:
+        """Return what is needed of the patches of a batch; where a graph computes them, the rest stays in it.
+
+        Parameters
+        ----------
+        frames : (B, N, N, C) float32
+            As for `predict_batch`.
+        offsets_yx : (B, C, 2) float64
+            As for `predict_batch`.
+        needs : PatchNeeds
+        n_whole : int
+            Of so many patches, the first ones, all pixels are returned too.
+
+        Returns
+        -------
+        PatchParts
+
+        Raises
+        ------
+        DataError
+            As `predict_batch`.
+        """
+        return PatchParts.of(self.predict_batch(frames, offsets_yx), needs, n_whole)
+
     def predict_batch(self, frames: np.ndarray, offsets_yx: np.ndarray | None = None) -> np.ndarray:
         """Return one object patch (B, N, N) complex64 for each group of frames.
 
@@ -178,7 +211,11 @@ class PatchPredictor(ABC):
             )
         if patches.shape[-1] == 1:
             alone = patches[..., 0]
-            return alone if self.support_size is None else alone * _support_factor(alone, self.support_size)
+            return (
+                alone
+                if self.support_size is None
+                else alone * support_factor(patches.shape[1], self.support_size)
+            )
         from ptycho.models.physics import merge_patches
 
         return merge_patches(patches, offsets_yx, patches.shape[1], support_size=self.support_size).numpy()
@@ -200,9 +237,8 @@ def joined(images: Mapping[str, np.ndarray]) -> np.ndarray:
     return patches
 
 
-def _support_factor(patches: np.ndarray, support_size: int) -> np.ndarray:
-    """Return the factor (N, N) float32 of a patch that is alone."""
-    side = patches.shape[-1]
+def support_factor(side: int, support_size: int) -> np.ndarray:
+    """Return the factor (N, N) float32 of a patch of N = `side` pixels that is alone."""
     start = (side - support_size) // 2
     counts = np.zeros((side, side), np.float32)
     counts[start : side - start, start : side - start] = 1

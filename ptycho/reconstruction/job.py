@@ -6,14 +6,17 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from autobatch import BatchCost, BatchMemo, BatchRun, Progress, plan_batches, run_in_batches
+from ptycho._io.read_ahead import ReadAhead, as_range
 from ptycho.data.grouping import Groups, neighbour_groups
 from ptycho.data.sampling import subsample_indices
 from ptycho.data.scan import ScanData
 from ptycho.models.patch_model import collapse_reason
+from ptycho.models.patch_parts import PatchLight, PatchNeeds, PatchParts
 from ptycho.models.predictor import PatchPredictor
 from ptycho.reconstruction._canvases import (
     CanvasLayout,
@@ -129,8 +132,10 @@ class InferenceJob:
         )
 
     def warm_up(self) -> None:
-        """Load the compiled loops of the canvases."""
+        """Load the compiled loops of the canvases, and of the verdict."""
         warm_up(self.layout)
+        if self.judge_light is not None:
+            PatchJudge(self.scan, self.judge_light).warm_up()
 
     def sums(
         self,
@@ -163,24 +168,60 @@ class InferenceJob:
         autobatch.DoesNotFitError
             Not even one item fits into memory.
         """
-        stream = _Stream(self, CanvasSet(self.layout, start, stop), observer)
-        prediction = run_in_batches(
-            stream.predict,
-            stop,
-            commit=stream.stitch,
-            batch_size=self.settings.predict_batch_size,
-            cost=self.cost,
-            device=self.settings.device,
-            max_batch_size=self.settings.max_predict_batch_size,
-            memo=self.memo(),
-            start=start,
-            is_oom=self.model.is_out_of_memory,
-            progress=progress,
-            label=label,
-            unit="patches",
-            remedy=_REMEDY,
-        )
+        with ReadAhead(self.read, stop) as frames:
+            stream = _Stream(self, CanvasSet(self.layout, start, stop), frames, observer)
+            prediction = run_in_batches(
+                stream.predict,
+                stop,
+                commit=stream.stitch,
+                batch_size=self.settings.predict_batch_size,
+                cost=self.cost,
+                device=self.settings.device,
+                max_batch_size=self.settings.max_predict_batch_size,
+                memo=self.memo(),
+                start=start,
+                is_oom=self.model.is_out_of_memory,
+                progress=progress,
+                label=label,
+                unit="patches",
+                remedy=_REMEDY,
+            )
         return stream.sums(start, stop, prediction)
+
+    def read(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """Read the frames of some patches.
+
+        Parameters
+        ----------
+        start, stop : int
+            Numbers of the first patch and of the one behind the last.
+
+        Returns
+        -------
+        entering : (B, N, N, C) float32
+            As the network takes them.
+        measured : (B, C, N, N) float32
+            As they are in the scan.
+        """
+        members = self.groups.indices[start:stop]
+        frames = self.scan.frames(as_range(members.ravel()))
+        measured = frames.reshape(*members.shape, *frames.shape[1:])
+        return self.model.inputs_of(np.moveaxis(measured, 1, -1), self.normalisation), measured
+
+    @cached_property
+    def judge_light(self) -> PatchLight | None:
+        """The light under which frames are recomputed from their patches; None if nobody wants to know."""
+        # The patch of a group lies between its frames.
+        if not self.settings.verdict or self.model.gridsize > 1:
+            return None
+        return PatchLight(self.scan.probe, self.model.trusted_crop_size or self.scan.patch_size)
+
+    @cached_property
+    def needs(self) -> PatchNeeds:
+        """What has to leave the device of every patch."""
+        # A card recomputes frames in no time; TensorFlow's transform on a CPU takes twice that of SciPy.
+        on_card = self.model.computes_on_card and self.settings.device != "CPU"
+        return PatchNeeds(self.settings.crop_size, self.judge_light if on_card else None)
 
     def finished(self, sums: ShardSums, *, sharding: ShardingRecord | None = None) -> InferenceRun:
         """Return the image that the sums of all patches make, and how it came about.
@@ -223,44 +264,46 @@ class InferenceJob:
 class _Stream:
     """The two steps of every batch: `predict` may be repeated, `stitch` happens once."""
 
-    def __init__(self, job: InferenceJob, canvases: CanvasSet, observer: BatchObserver | None) -> None:
-        self._job, self._canvases, self._observer = job, canvases, observer
+    def __init__(
+        self, job: InferenceJob, canvases: CanvasSet, frames: ReadAhead, observer: BatchObserver | None
+    ) -> None:
+        self._job, self._canvases, self._ahead, self._observer = job, canvases, frames, observer
         self._first_stitching: BatchRun | None = None
         self._stitch_sizes: dict[int, None] = {}
         self._n_stitch_oom = self._size_in_use = 0
         self._predict_s = self._stitch_s = self._judge_s = 0.0
-        # The patch of a group lies between its frames.
-        judging = job.settings.verdict and job.model.gridsize == 1
-        trusted_size = job.model.trusted_crop_size or job.scan.patch_size
-        self._judge = PatchJudge(job.scan, trusted_size=trusted_size) if judging else None
+        self._judge = None if job.judge_light is None else PatchJudge(job.scan, job.judge_light)
         self._collapsed: str | None = None
 
-    def predict(self, start: int, stop: int) -> np.ndarray:
+    def predict(self, start: int, stop: int) -> tuple[PatchParts, np.ndarray]:
         began = time.perf_counter()
-        patches = self._predict_padded(self._frames(start, stop), -self._job.groups.relative_yx[start:stop])
+        entering, measured = self._ahead.take(start, stop)
+        offsets_yx = -self._job.groups.relative_yx[start:stop]
+        parts = self._predict_padded(entering, offsets_yx, stop - start if self._needs_whole(start) else 0)
         self._predict_s += time.perf_counter() - began
-        return patches
+        return parts, measured
 
-    def _frames(self, start: int, stop: int) -> np.ndarray:
-        members = self._job.groups.indices[start:stop]
-        return self._job.model.inputs_of(
-            np.moveaxis(self._job.scan.frames(members), 1, -1), self._job.normalisation
-        )
+    def _needs_whole(self, start: int) -> bool:
+        """Return whether a batch is looked at beyond what is stitched of it."""
+        recomputes_here = self._judge is not None and self._job.needs.light is None
+        return start == 0 or recomputes_here or self._observer is not None
 
-    def _predict_padded(self, frames: np.ndarray, offsets_yx: np.ndarray) -> np.ndarray:
+    def _predict_padded(self, frames: np.ndarray, offsets_yx: np.ndarray, n_whole: int) -> PatchParts:
         """Predict with zero frames added up to a size that has been seen, so that the same kernels run."""
         n_groups = len(frames)
         missing = max(0, min(1 << (n_groups - 1).bit_length(), self._size_in_use) - n_groups)
         if missing:
             frames = np.pad(frames, [(0, missing)] + [(0, 0)] * 3)
             offsets_yx = np.pad(offsets_yx, [(0, missing), (0, 0), (0, 0)])
-        return self._job.model.predict_batch(frames, offsets_yx)[:n_groups]
+        model, needs = self._job.model, self._job.needs
+        return model.predict_parts(frames, offsets_yx, needs, n_whole=n_whole).first(n_groups)
 
-    def stitch(self, start: int, stop: int, patches: np.ndarray) -> None:
+    def stitch(self, start: int, stop: int, predicted: tuple[PatchParts, np.ndarray]) -> None:
+        parts, measured = predicted
         began = time.perf_counter()
         if start == 0:
-            self._collapsed = collapse_reason(patches)
-        for run in self._canvases.add(start, patches, batch_size=self._job.settings.stitch_batch_size):
+            self._collapsed = collapse_reason(parts.whole)
+        for run in self._canvases.add(start, parts.crops, batch_size=self._job.settings.stitch_batch_size):
             if self._first_stitching is None:
                 self._first_stitching = run
                 logger.debug("stitching: batch size %s: %s", f"{run.plan.batch_size:,}", run.plan.reason)
@@ -270,10 +313,11 @@ class _Stream:
         self._stitch_s += time.perf_counter() - began
         if self._judge is not None:
             began = time.perf_counter()
-            self._judge.add(self._job.groups.indices[start:stop, 0], patches)
+            self._judge.add(self._job.groups.indices[start:stop, 0], measured[:, 0], parts)
             self._judge_s += time.perf_counter() - began
         if self._observer is not None:
-            self._observer(self._frames(start, stop), self._job.groups.centres_yx[start:stop], patches)
+            entering, _ = self._job.read(start, stop)
+            self._observer(entering, self._job.groups.centres_yx[start:stop], parts.whole)
 
     def sums(self, start: int, stop: int, prediction: BatchRun) -> ShardSums:
         return ShardSums(

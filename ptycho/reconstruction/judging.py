@@ -14,6 +14,7 @@ from ptycho.errors import DataError
 from ptycho.evaluation import Misfit
 from ptycho.evaluation.misfit import MisfitSums, MisfitTotals
 from ptycho.image.placed import PlacedImage
+from ptycho.models.patch_parts import PatchLight, PatchParts
 
 # A frame is judged by an image that holds so much of what its probe lit.
 COVERED_LIGHT = 0.99
@@ -27,24 +28,27 @@ class PatchJudge:
     Parameters
     ----------
     scan : ScanData
-    trusted_size : int
-        Side in pixels of the central square in which patches mean the object; around it they count as constant.
+    light : PatchLight
+        Recomputes frames from patches.
     """
 
-    def __init__(self, scan: ScanData, *, trusted_size: int) -> None:
+    def __init__(self, scan: ScanData, light: PatchLight) -> None:
         """Judge nothing yet."""
-        self._scan, self._sums = scan, misfit_sums(scan)
-        border = (scan.patch_size - trusted_size) // 2
-        self._trusted = slice(border, scan.patch_size - border)
-        self._light = np.abs(scan.probe[self._trusted, self._trusted]) ** 2
+        self._sums, self._light = misfit_sums(scan), light
 
-    def add(self, indices: np.ndarray, patches: np.ndarray) -> None:
-        """Add the patches (b, N, N) complex64 of the frames at `indices` (b,)."""
+    def add(self, indices: np.ndarray, frames: np.ndarray, parts: PatchParts) -> None:
+        """Add the frames (b, N, N) float32 at `indices` (b,), and their patches, whole if not recomputed already."""
+        if parts.frames is not None:
+            self._sums.add(indices, frames, parts.frames)
+            return
         for start in range(0, len(indices), _FRAMES_AT_ONCE):
             batch = slice(start, start + _FRAMES_AT_ONCE)
-            waves = self._within_trust(patches[batch]) * self._scan.probe
-            predicted = np.sqrt(far_field_intensity(waves))
-            self._sums.add(indices[batch], self._scan.frames(indices[batch]), predicted)
+            self._sums.add(indices[batch], frames[batch], self._light.frames_of(parts.whole[batch]))
+
+    def warm_up(self) -> None:
+        """Load the compiled loop, without adding anything."""
+        dark = np.zeros((1, *self._light.probe.shape), np.float32)
+        self._sums.add(np.zeros(1, int), dark, dark)
 
     def result(self) -> Misfit | None:
         """Return the misfit of all patches so far."""
@@ -53,16 +57,6 @@ class PatchJudge:
     def totals(self) -> MisfitTotals:
         """Return the numbers of all patches so far; those of other patches of the scan add up with them."""
         return self._sums.totals()
-
-    def _within_trust(self, patches: np.ndarray) -> np.ndarray:
-        """Return patches whose pixels outside the trusted square have the mean of those within, as lit by the probe."""
-        inside = patches[:, self._trusted, self._trusted]
-        if inside.shape == patches.shape:
-            return patches
-        means = np.einsum("bij,ij->b", inside, self._light) / max(self._light.sum(), np.finfo(float).tiny)
-        filled = np.broadcast_to(means[:, None, None], patches.shape).astype(np.complex64)
-        filled[:, self._trusted, self._trusted] = inside
-        return filled
 
 
 def misfit_of(scan: ScanData, totals: MisfitTotals) -> Misfit | None:

@@ -9,10 +9,10 @@ import numpy as np
 
 from ptycho._compiled.announcing import announce_compilation
 from ptycho._compiled.bands import available_threads, even_bands, run_bands
+from ptycho._compiled.handover import aligned_empty
 from ptycho.stitching._geometry import Placement, crop_start
 from ptycho.stitching._patch_reading import (
     CropReader,
-    aligned_empty,
     is_tensor,
     mapped_file,
     release_pages,
@@ -154,7 +154,7 @@ def weighted_mean(
     values: np.ndarray, corner_weights: np.ndarray, crop_size: int, n_threads: int | None
 ) -> np.ndarray:
     """Return ``values / (1e-9 + weight)``, 0 where the weight is at most 1e-9: (H, W) complex64."""
-    image = aligned_empty(values.shape)
+    image = aligned_empty(values.shape, np.complex64)
     _box_blocks(np.empty((0, values.shape[1])), image, values, corner_weights, crop_size, n_threads)
     return image
 

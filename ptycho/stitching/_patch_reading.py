@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import mmap
 from typing import Any
 
@@ -12,7 +11,6 @@ from autobatch import imported_tensorflow
 from ptycho.stitching._checks import numpy_dtype
 from ptycho.stitching._geometry import crop_start
 
-_ALIGNMENT = 64
 # DLPack's numbers of the devices whose memory the host reads in place: the CPU, pinned and managed memory
 # (DLDeviceType, https://dmlc.github.io/dlpack/latest/c_api.html).
 _READ_BY_THE_HOST = (1, 3, 11, 13)
@@ -68,14 +66,6 @@ def release_pages(patches: np.ndarray) -> None:
     n_bytes = (start + patches.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE - first
     if n_bytes > 0:
         file.madvise(advice, first, n_bytes)
-
-
-def aligned_empty(shape: tuple[int, ...]) -> np.ndarray:
-    """Return an empty complex64 array on a 64-byte boundary: TensorFlow copies any other one."""
-    n_bytes = 8 * math.prod(shape)
-    raw = np.empty(n_bytes + _ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % _ALIGNMENT
-    return raw[start : start + n_bytes].view(np.complex64).reshape(shape)
 
 
 def is_tensor(patches: Any) -> bool:

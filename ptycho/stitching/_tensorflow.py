@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ptycho._compiled.handover import aligned_empty
 from ptycho.stitching._cpu import add_corner_weights
 from ptycho.stitching._geometry import Placement, crop_start
-from ptycho.stitching._patch_reading import CropReader, aligned_empty, is_tensor, sliceable
+from ptycho.stitching._patch_reading import CropReader, is_tensor, sliceable
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -121,7 +122,7 @@ class TensorFlowSums:
             return crops
         if not isinstance(crops, CropReader):
             crops = CropReader(crops, self._crop_size)
-        loaded = aligned_empty(crops.shape)
+        loaded = aligned_empty(crops.shape, np.complex64)
         loaded[...] = crops[:]
         return loaded
 

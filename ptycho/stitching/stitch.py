@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from autobatch import BatchCost, run_in_batches
+from ptycho._compiled.handover import Handover
 from ptycho.stitching import _checks
 from ptycho.stitching._patch_reading import CropReader, as_array_like, is_tensor
 from ptycho.stitching.canvas import Canvas
@@ -205,17 +206,7 @@ def reassemble_position(
         backend=backend,
         progress=progress,
     )
-    return tf.convert_to_tensor(_Handover(image[..., np.newaxis]))  # pyright: ignore[reportArgumentType]
-
-
-class _Handover:
-    """An array that nobody else holds: as an `ndarray` TensorFlow would copy it, for fear of later changes."""
-
-    def __init__(self, array: np.ndarray) -> None:
-        self._array = array
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return self._array
+    return tf.convert_to_tensor(Handover(image[..., np.newaxis]))  # pyright: ignore[reportArgumentType]
 
 
 def _first_size(batch_size: BatchSize, n_patches: int) -> int | Literal["auto"]:

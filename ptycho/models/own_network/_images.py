@@ -97,3 +97,26 @@ def _of_kind(image: np.ndarray, output: str) -> np.ndarray:
     if is_complex != (output == "complex"):
         raise ValueError(f"{'complex' if is_complex else 'real'} numbers for {output}")
     return image.astype(np.complex64 if is_complex else np.float32, copy=False)
+
+
+def tensors_in(given: Any, outputs: tuple[str, ...]) -> list[Any]:
+    """Return what `images_in` does of tensors in a graph that is being traced, as tensors (B, N, N, C).
+
+    Raises
+    ------
+    ValueError
+        They are not what `outputs` says.
+    """
+    import tensorflow as tf
+
+    images: list[Any] = []
+    for tensor in _in_order(given, outputs):
+        axis = channel_axis(tensor.shape.as_list())
+        images.append(
+            tensor[..., None] if axis is None else tf.transpose(tensor, (0, 2, 3, 1)) if axis == 1 else tensor
+        )
+    if len(images) == 1 and len(outputs) == 2:
+        images = _halves(images[0])
+    if [image.dtype.is_complex for image in images] != [output == "complex" for output in outputs]:
+        raise ValueError(f"{len(images)} images of {[image.dtype.name for image in images]}")
+    return images

@@ -18,12 +18,13 @@ from ptycho.errors import DataError
 from ptycho.models._untrusted import open_hdf5, open_zip
 from ptycho.models.description import NetworkDescription
 from ptycho.models.networks import shapes_alone
-from ptycho.models.own_network._network import OwnNetwork
+from ptycho.models.own_network._network import OwnNetwork, TensorNetwork
 from ptycho.models.own_network._seen import FrameLayout, Seen, SeenOutput, described
 from ptycho.models.patch_model import digest_of_weights
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
 
     from autobatch import BatchCost
 
@@ -63,10 +64,12 @@ def network_of_keras(
     seen = _seen(model, name, is_saved)
     layout = seen.layout
     completed, assumptions = described(seen, description, file)
-    graph = _graph_of(model)
+    graph, dtype = _graph_of(model)
 
     def compute(frames: np.ndarray) -> Any:
-        return graph(layout.entering(frames))
+        import tensorflow as tf
+
+        return graph(tf.convert_to_tensor(layout.entering(frames), dtype))
 
     return OwnNetwork(
         compute=compute,
@@ -76,6 +79,7 @@ def network_of_keras(
         memory_key=_memory_key(model),
         estimate=lambda frame_shape: _estimate(model, layout, frame_shape),
         identity=lambda: digest_of_weights(model),
+        in_graph=TensorNetwork(graph, layout.entering, dtype),
     )
 
 
@@ -107,13 +111,15 @@ def _output_names(model: keras.Model, n_outputs: int) -> list[str]:
     return names if len(names) == n_outputs else [f"output {number}" for number in range(n_outputs)]
 
 
-def _graph_of(model: keras.Model) -> Any:
-    """Return the model as one graph for every size of a batch, traced once; Keras traces each size anew."""
+def _graph_of(model: keras.Model) -> tuple[Any, tf.DType]:
+    """Return the model as one graph for every size of a batch, traced once, and the type of the tensor that it takes.
+
+    Keras traces each size anew.
+    """
     import tensorflow as tf
 
     spec = tf.TensorSpec(model.inputs[0].shape, model.inputs[0].dtype)
-    graph = tf.function(lambda batch: model(batch, training=False), input_signature=[spec])
-    return lambda frames: graph(tf.convert_to_tensor(frames, spec.dtype))
+    return tf.function(lambda batch: model(batch, training=False), input_signature=[spec]), spec.dtype
 
 
 def _estimate(model: keras.Model, layout: FrameLayout, frame_shape: tuple[int, int, int]) -> BatchCost | None:

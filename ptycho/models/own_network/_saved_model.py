@@ -15,7 +15,7 @@ import numpy as np
 
 from ptycho.errors import DataError
 from ptycho.models.description import NetworkDescription
-from ptycho.models.own_network._network import OwnNetwork
+from ptycho.models.own_network._network import OwnNetwork, TensorNetwork
 from ptycho.models.own_network._seen import Seen, SeenOutput, described
 
 PROGRAM = "saved_model.pb"
@@ -82,13 +82,15 @@ def network_of_saved_model(
     completed, assumptions = described(seen, description, file)
     (parameter,) = signature.structured_input_signature[1]
 
+    def outputs_of(frames: Any) -> list[Any]:
+        # What was loaded keeps the variables, which a signature alone does not.
+        given = loaded.signatures[_SIGNATURE](**{parameter: frames})
+        return [given[output.name] for output in seen.outputs]
+
     def compute(frames: np.ndarray) -> list[Any]:
         import tensorflow as tf
 
-        # What was loaded keeps the variables, which a signature alone does not.
-        compute_outputs = loaded.signatures[_SIGNATURE]
-        given = compute_outputs(**{parameter: tf.convert_to_tensor(layout.entering(frames), inputs[0].dtype)})
-        return [given[output.name] for output in seen.outputs]
+        return outputs_of(tf.convert_to_tensor(layout.entering(frames), inputs[0].dtype))
 
     # No estimate: in a program that is finished, batches and all that follows from them have no length.
     return OwnNetwork(
@@ -97,6 +99,7 @@ def network_of_saved_model(
         name=name,
         assumptions=assumptions,
         identity=lambda: _digest_of_files(path),
+        in_graph=TensorNetwork(outputs_of, layout.entering, inputs[0].dtype),
     )
 
 

@@ -9,6 +9,7 @@ from oracle_model import FrameOracle, OracleModel
 from ptycho.data import ScanData, SimulationSettings, extract_patches, photon_energy, simulate
 from ptycho.errors import DataError
 from ptycho.image.placed import PlacedImage
+from ptycho.models.patch_parts import PatchLight, PatchNeeds, PatchParts
 from ptycho.reconstruction import InferenceSettings, judge_constant, judge_image, reconstruct
 from ptycho.reconstruction.judging import PatchJudge
 
@@ -103,9 +104,10 @@ def test_patches_that_mean_nothing_outside_a_square_are_judged_within(scan):
     patches = extract_patches(scan.object_guess, scan.positions_yx, 32)
     wild = 1000 * patches
     wild[:, 5:27, 5:27] = patches[:, 5:27, 5:27]
-    judges = [PatchJudge(scan, trusted_size=size) for size in (32, 22)]
+    judges = [PatchJudge(scan, PatchLight(scan.probe, size)) for size in (32, 22)]
+    whole = PatchParts.of(wild, PatchNeeds(crop_size=16), scan.n_frames)
     for judge in judges:
-        judge.add(np.arange(scan.n_frames), wild)
+        judge.add(np.arange(scan.n_frames), scan.amplitude, whole)
     believing, careful = (judge.result().chi2 for judge in judges)
     assert careful < 2
     assert believing > 10 * careful

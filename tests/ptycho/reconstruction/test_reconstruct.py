@@ -1,12 +1,13 @@
 """From frames to an image: exact placement, and the same bits for every batch size and after errors."""
 
+import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from oracle_model import OracleModel, lopsided_scan
 
-from autobatch import DoesNotFitError
+from autobatch import DoesNotFitError, _host, progress_of
 from autobatch.testing import FixedMemory, inject_oom
 from ptycho.data import extract_patches
 from ptycho.errors import DataError
@@ -15,6 +16,7 @@ from ptycho.models.networks import Architecture, build_network
 from ptycho.models.patch_model import PatchModel
 from ptycho.reconstruction import InferenceSettings, check_fits, plan_inference, reconstruct
 from ptycho.reconstruction._half_sets import draw_groups
+from ptycho.reconstruction.job import InferenceJob
 from ptycho.stitching import Canvas, _cpu, stitch_patches
 
 
@@ -408,3 +410,32 @@ def test_the_plan_counts_every_canvas(scan, model):
     assert halves == 5 * (24 * rows * columns + point_map)
     side = reconstruct(model, scan, InferenceSettings(crop_size=16, mean_centred=True)).mean_centred.shape[0]
     assert both - halves == 8 * side**2 + 8 * (side - 15) ** 2
+
+
+def test_frames_that_cannot_be_read_end_the_run_in_words_and_leave_no_thread(scan, model, monkeypatch):
+    good = InferenceJob.read
+
+    def damaged(job, start, stop):
+        if start <= 70 < stop:
+            raise DataError("frame 70 is damaged; copy the file again.")
+        return good(job, start, stop)
+
+    monkeypatch.setattr(InferenceJob, "read", damaged)
+    with pytest.raises(DataError, match="frame 70 is damaged") as caught:
+        reconstruct(model, scan, InferenceSettings(crop_size=16, predict_batch_size=32))
+    assert progress_of(caught.value).stopped_at == 64
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("read-ahead")]
+
+
+def test_memory_is_not_read_for_every_batch(scan, model, monkeypatch):
+    readings = []
+    read = _host.host_memory
+    monkeypatch.setattr(_host, "host_memory", lambda: readings.append(1) or read())
+    counts = []
+    for size in (64, 4):
+        readings.clear()
+        reconstruct(
+            model, scan, InferenceSettings(crop_size=16, predict_batch_size=size, self_consistency=True)
+        )
+        counts.append(len(readings))
+    assert counts[0] == counts[1]

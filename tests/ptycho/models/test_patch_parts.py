@@ -1,0 +1,84 @@
+"""What the network's graph makes of its images is what the host makes of whole patches."""
+
+import numpy as np
+import pytest
+from own_networks import SIDE, known_keras, random_frames
+
+from ptycho.diffraction import far_field_intensity
+from ptycho.models import NetworkDescription
+from ptycho.models.own_network import network_of_callable, network_of_keras
+from ptycho.models.patch_model import ForeignArchitecture, PatchModel
+from ptycho.models.patch_parts import PatchLight, PatchNeeds, PatchParts
+
+POLAR = NetworkDescription(outputs=("amplitude", "phase"))
+RNG = np.random.default_rng(8)
+PROBE = (RNG.random((SIDE, SIDE)) * np.exp(1j * RNG.random((SIDE, SIDE)))).astype(np.complex64)
+
+
+def _classic(**changes):
+    gridsize = changes.pop("gridsize", 1)
+    architecture = ForeignArchitecture(kind="pinn", patch_size=SIDE, gridsize=gridsize, n_weights=0)
+    return PatchModel(network=known_keras(channels=gridsize**2), architecture=architecture, **changes)
+
+
+MODELS = {
+    "PINN": _classic,
+    "rectangular": lambda: _classic(combine="rectangular"),
+    "a square that counts": lambda: _classic(support_size=8),
+    "groups": lambda: _classic(gridsize=2, support_size=8),
+    "Keras": lambda: network_of_keras(known_keras(), name="own", description=POLAR),
+    "Keras, joint": lambda: network_of_keras(known_keras(joint=True), name="own", description=POLAR),
+    "a function": lambda: network_of_callable(
+        lambda frames: [2 * frames + 1, frames / 4], name="own", description=POLAR
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_parts_are_those_of_the_patches(name):
+    model = MODELS[name]()
+    frames = random_frames(5, SIDE, model.description.n_channels)
+    offsets_yx = RNG.uniform(-2, 2, (5, model.description.n_channels, 2))
+    needs = PatchNeeds(7, PatchLight(PROBE, 10))
+    found = model.predict_parts(frames, offsets_yx, needs, n_whole=2)
+    expected = PatchParts.of(model.predict_batch(frames, offsets_yx), needs, 2)
+    assert found.crops.shape == (5, 7, 7)
+    for part in ("crops", "whole", "frames"):
+        ours, theirs = getattr(found, part), getattr(expected, part)
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_allclose(ours, theirs, atol=2e-6 * np.abs(theirs).max())
+
+
+def test_only_what_is_needed_leaves_the_graph():
+    model = _classic()
+    frames = random_frames(5)
+    parts = model.predict_parts(frames, np.zeros((5, 1, 2)), PatchNeeds(6), n_whole=0)
+    assert (parts.crops.nbytes, parts.whole.nbytes, parts.frames) == (5 * 6 * 6 * 8, 0, None)
+
+
+@pytest.mark.parametrize("trusted_size", [SIDE, 10])
+def test_frames_are_the_far_field_of_what_is_trusted(trusted_size):
+    patches = RNG.standard_normal((40, SIDE, SIDE, 2)).astype(np.float32).view(np.complex64)[..., 0]
+    border = (SIDE - trusted_size) // 2
+    inside = np.s_[border : SIDE - border, border : SIDE - border]
+    filled = np.empty(patches.shape, complex)
+    for patch, whole in zip(patches, filled, strict=True):
+        weight = np.abs(PROBE[inside]) ** 2
+        whole[:] = (patch[inside] * weight).sum() / weight.sum()
+        whole[inside] = patch[inside]
+    expected = np.sqrt(far_field_intensity(filled * PROBE))
+    np.testing.assert_allclose(
+        PatchLight(PROBE, trusted_size).frames_of(patches), expected, atol=1e-5 * expected.max()
+    )
+
+
+def test_a_network_that_cannot_be_followed_in_its_graph_is_followed_on_the_host():
+    import keras
+
+    # Nothing says before it runs how large its images are.
+    frames = keras.Input((None, None, 1))
+    anything = keras.Model(frames, [2 * frames + 1, frames / 4])
+    model = network_of_keras(anything, name="own", description=POLAR)
+    given = random_frames(3)
+    parts = model.predict_parts(given, np.zeros((3, 1, 2)), PatchNeeds(6), n_whole=3)
+    np.testing.assert_allclose(parts.whole, model.predict_batch(given), rtol=1e-6)
