@@ -20,6 +20,7 @@ from ptycho._io.damage import DAMAGE
 from ptycho._io.mapped import map_array
 from ptycho._io.packing import FRAMES, SINGLE, Packing
 from ptycho._io.regular import open_regular
+from ptycho._io.row_store import largest_in_memory_bytes, temporary_file
 from ptycho._io.zipped import ZipMembers, zip_members
 from ptycho.errors import DataError, SettingsError
 
@@ -92,7 +93,7 @@ class Archive:
         """Return one member, read-only, without taking memory for it if it lies in the file as it is.
 
         So `numpy.savez` stores it: its pages are then read when they are used, and dropped again when memory
-        is short. What `numpy.savez_compressed` wrote is unpacked.
+        is short. What `numpy.savez_compressed` wrote is unpacked, if it is large to a temporary file.
 
         Raises
         ------
@@ -102,7 +103,8 @@ class Archive:
         info = self._zipped.info(self._members[key])
         self._refuse_pickled(key)
         if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
-            return self.read(key, FRAMES)
+            is_large = info.file_size > largest_in_memory_bytes()
+            return self._read_unpacked(key, info.file_size) if is_large else self.read(key, FRAMES)
         with self._opened(key, FRAMES) as member:
             shape, fortran_order, dtype = _read_layout(member)
             header_bytes = member.tell()
@@ -119,6 +121,20 @@ class Archive:
         except (OSError, ValueError):
             # Nothing to map, or a file system that cannot.
             return self.read(key, FRAMES)
+
+    def _read_unpacked(self, key: str, n_bytes: int) -> np.ndarray:
+        """Return one member from a temporary file to which it is unpacked."""
+        with (
+            self._opened(key, FRAMES) as member,
+            temporary_file(n_bytes, f"{key} in {self.name}") as unpacked,
+        ):
+            shape, fortran_order, dtype = _read_layout(member)
+            # To the end, where the checksum is compared.
+            while piece := member.read(_CHUNK_BYTES):
+                unpacked.write(piece)
+            unpacked.flush()
+            array = map_array(unpacked, dtype, shape[::-1] if fortran_order else shape, 0)
+        return array.T if fortran_order else array
 
     def _refuse_pickled(self, key: str) -> None:
         if self.is_pickled(key):

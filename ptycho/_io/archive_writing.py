@@ -22,7 +22,7 @@ class ArchiveWriter:
 
     def add(self, key: str, array: ArrayLike) -> None:
         """Write one member."""
-        values = np.asanyarray(array)
+        values = array if is_mapped(array) else np.asanyarray(array)
         with self.member(key) as member:
             if not is_mapped(values):
                 np.lib.format.write_array(member, values, allow_pickle=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import chain, islice
 from pathlib import Path
@@ -59,7 +59,10 @@ def open_hdf5(path: Path, *, neighbours: bool = False) -> Iterator[Hdf5File]:
     """Open an HDF5 file by `opened_hdf5`; with `neighbours`, external links to files beside it are followed."""
     with ExitStack() as stack:
         root = stack.enter_context(opened_hdf5(path, str(path)))
-        yield Hdf5File(root, path, stack, neighbours=neighbours)
+        file = Hdf5File(root, path, stack, neighbours=neighbours)
+        yield file
+        if file.outlives_its_block:
+            file.kept = stack.pop_all()
 
 
 class Hdf5File:
@@ -75,6 +78,7 @@ class Hdf5File:
         self._root, self._stack, self._neighbours, self._depth = root, stack, neighbours, depth
         self._partners: dict[Path, Hdf5File] = {}
         self._plain: h5py.File | None = None
+        self.outlives_its_block, self.kept = False, ExitStack()
 
     def __contains__(self, path: str) -> bool:
         return self._find(path) is not None
@@ -120,13 +124,24 @@ class Hdf5File:
 
         MATLAB's pairs of real and imaginary parts become complex numbers.
         """
+        return self._numbers(self._checked(path), path, start, stop)
+
+    def reader(self, path: str) -> Callable[[int, int], np.ndarray]:
+        """Return what reads entries ``start … stop - 1`` of the first axis at `path`, which is looked at once."""
         dataset = self._checked(path)
+        return lambda start, stop: self._numbers(dataset, path, start, stop)
+
+    def _numbers(self, dataset: h5py.Dataset, path: str, start: int | None, stop: int | None) -> np.ndarray:
         with self._damage_named(path):
             whole = start is None and stop is None
             values = as_complex(np.asarray(dataset[()] if whole else dataset[start:stop]))
         if values.dtype.kind not in "biufc":
             raise DataError(f"{path} in {self.name} holds texts but numbers are needed; store it so.")
         return values
+
+    def keep(self) -> None:
+        """Stay open beyond the block in which it was opened, until nothing refers to it any more."""
+        self.outlives_its_block = True
 
     def attribute(self, path: str, name: str) -> Any:
         """Return an attribute of the object at `path` as h5py gives it; None if there is none."""

@@ -12,6 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from ptycho._io.stored import StoredRows
 from ptycho.errors import DataError
 
 
@@ -50,7 +51,7 @@ class _MappedFile(mmap.mmap):
 
 
 def rows_of(array: np.ndarray, indices: Any) -> np.ndarray:
-    """Return ``array[indices]``; from an array of `map_array` they are read, not mapped.
+    """Return ``array[indices]``; from an array of `map_array`, or `StoredRows`, they are read.
 
     Reading beyond the end of a mapped file kills the process by SIGBUS, even if the file is cut in the middle of a
     copy. Reading from the file itself ends early, which can be said.
@@ -71,6 +72,8 @@ def rows_of(array: np.ndarray, indices: Any) -> np.ndarray:
     DataError
         The file has become too short; says which, how long it was and how long it is.
     """
+    if isinstance(array, StoredRows):
+        return array.rows(indices)
     mapped = _mapping_of(array)
     if not isinstance(mapped, _MappedFile) or not hasattr(os, "preadv") or not _has_whole_rows(array):
         refuse_truncated(array)
@@ -80,14 +83,14 @@ def rows_of(array: np.ndarray, indices: Any) -> np.ndarray:
     # From the first byte of the mapping, whose address says where in the file a view of it begins.
     begin = mapped.first_byte + array.ctypes.data - np.frombuffer(mapped, np.uint8).ctypes.data
     contiguous = array.strides[0] == rows.strides[0]
-    for start, stop in _runs(chosen.ravel()) if contiguous else ((k, k + 1) for k in range(chosen.size)):
+    for start, stop in runs_of(chosen.ravel()) if contiguous else ((k, k + 1) for k in range(chosen.size)):
         _read_into(rows[start:stop], mapped, begin + int(chosen.flat[start]) * array.strides[0])
     return rows.reshape(*chosen.shape, *array.shape[1:])
 
 
 def is_mapped(array: np.ndarray) -> bool:
-    """Tell whether an array lies in a file, by `map_array`."""
-    return isinstance(_mapping_of(array), _MappedFile)
+    """Tell whether an array lies in a file, by `map_array` or as `StoredRows`."""
+    return isinstance(array, StoredRows) or isinstance(_mapping_of(array), _MappedFile)
 
 
 def blocks_of(array: np.ndarray, n_rows: int = 256) -> Iterator[tuple[slice, np.ndarray]]:
@@ -101,7 +104,7 @@ def _has_whole_rows(array: np.ndarray) -> bool:
     return array.ndim > 0 and array.size > 0 and array[0].flags.c_contiguous
 
 
-def _runs(chosen: np.ndarray) -> list[tuple[int, int]]:
+def runs_of(chosen: np.ndarray) -> list[tuple[int, int]]:
     """Return the ranges of `chosen` (m,) in which each is the one before it and one."""
     breaks = np.flatnonzero(np.diff(chosen) != 1) + 1
     edges = [0, *breaks.tolist(), len(chosen)] if len(chosen) else []

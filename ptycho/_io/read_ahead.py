@@ -110,10 +110,3 @@ def _joined(parts: Sequence[Rows]) -> Rows:
     if len(parts) == 1:
         return parts[0]
     return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-
-
-def as_range(indices: np.ndarray) -> np.ndarray | slice:
-    """Return numbers of rows (b,) as a slice if they follow one another: what that takes of an array is no copy."""
-    if len(indices) and np.all(np.diff(indices) == 1):
-        return slice(int(indices[0]), int(indices[-1]) + 1)
-    return indices

@@ -7,6 +7,7 @@ import logging
 import numpy as np
 
 from ptycho._io.mapped import blocks_of, rows_of
+from ptycho._io.row_store import made_of
 
 logger = logging.getLogger(__name__)
 
@@ -51,9 +52,12 @@ def mask_gaps(amplitude: np.ndarray, mask: np.ndarray | None = None) -> tuple[np
         columns[0],
         columns[-1],
     )
-    filled = np.empty(amplitude.shape, np.result_type(amplitude, np.float32))
-    for block, frames in blocks_of(amplitude):
-        filled[block] = np.where(gaps, np.float32(0), frames)
+    filled = made_of(
+        amplitude.shape,
+        np.result_type(amplitude, np.float32),
+        ((block, np.where(gaps, np.float32(0), frames)) for block, frames in blocks_of(amplitude)),
+        what="the scan with its gaps masked",
+    )
     return filled, ~gaps if mask is None else mask & ~gaps
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from ptycho._io.archive import Archive, errors_naming, open_archive
 from ptycho._io.archive_writing import write_archive
 from ptycho._io.atomic import replacing
+from ptycho._io.row_store import made_of
 from ptycho.data.checks import check_plausible
 from ptycho.data.gaps import mask_gaps
 from ptycho.data.geometry import ScanGeometry
@@ -24,6 +25,7 @@ FRAME_KEYS = ("diffraction", "diff3d")
 _START_KEYS = ("xcoords_start", "ycoords_start")
 # "valid_pixels" says which value counts; files with a "mask" disagree about it.
 _OPTIONAL = {"object_guess": "objectGuess", "scan_index": "scan_index", "mask": "valid_pixels"}
+_FRAMES_AT_ONCE = 1024
 _LENGTHS = ("object_pixel_m", "photon_energy_j", "detector_distance_m", "detector_pixel_m")
 _KNOWN = {*FRAME_KEYS, *_START_KEYS, *_OPTIONAL.values(), *_LENGTHS, "xcoords", "ycoords", "probeGuess", "Y"}
 
@@ -222,7 +224,16 @@ def _read_stack(archive: Archive, key: str, n_frames: int) -> np.ndarray:
         )
     if shape[0] != n_frames:
         logger.info("%s: %s has the legacy order (N, N, n) and is turned to (n, N, N)", archive.name, key)
-        return np.ascontiguousarray(np.moveaxis(archive.read_mapped(key).reshape(shape), -1, 0))
+        whole = archive.read_mapped(key).reshape(shape)
+        turned = (
+            (
+                slice(start, start + _FRAMES_AT_ONCE),
+                np.moveaxis(whole[..., start : start + _FRAMES_AT_ONCE], -1, 0),
+            )
+            for start in range(0, n_frames, _FRAMES_AT_ONCE)
+        )
+        turned_shape = (n_frames, *shape[:2])
+        return made_of(turned_shape, whole.dtype, turned, what=f"{key} in {archive.name}, turned,")
     if shape[0] == shape[1] == shape[2]:
         logger.warning(
             "%s: %s has shape %s, which fits both (n, N, N) and the legacy (N, N, n); (n, N, N) is assumed",

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ptycho._io.mapped import blocks_of, rows_of
+from ptycho._io.mapped import blocks_of, is_mapped, rows_of
+from ptycho._io.row_store import made_of, some_rows
+from ptycho._io.stored import StoredRows
 from ptycho.data.frame_numbers import skipping
 from ptycho.data.geometry import ScanGeometry
 from ptycho.errors import DataError
@@ -27,7 +29,8 @@ class ScanData:
     ----------
     amplitude : (n, N, N) float32
         Diffraction amplitude (square root of the photon count, up to one factor), DC term at pixel
-        (N/2, N/2).
+        (N/2, N/2). Frames too many for memory stay in their file: `frames` reads some of them, and so does
+        indexing; whatever else is done as to an array takes memory for all.
     positions_yx : (n, 2) float64
         Patch centres in pixels, row first.
     probe : (N, N) complex64
@@ -148,7 +151,7 @@ class ScanData:
         """
         chosen = np.asarray(indices)
         per_frame = {
-            name: rows_of(getattr(self, name), chosen)
+            name: some_rows(getattr(self, name), chosen, what=f"{name} of a part of the scan")
             for name in _PER_FRAME
             if getattr(self, name) is not None
         }
@@ -181,14 +184,14 @@ class ScanData:
         if kept.shape != self.amplitude.shape[1:]:
             # The constructor says what is wrong with it.
             return replace(self, mask=kept)
+        if isinstance(self.amplitude, StoredRows):
+            return replace(self, amplitude=self.amplitude.with_zeros(kept), mask=kept)
         return replace(self, amplitude=self._changed(lambda frames: frames * kept), mask=kept)
 
     def _changed(self, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """Return a copy of all frames, each block of them changed."""
-        changed = np.empty(self.amplitude.shape, np.float32)
-        for block, frames in blocks_of(self.amplitude):
-            changed[block] = change(frames)
-        return changed
+        changed = ((block, change(frames)) for block, frames in blocks_of(self.amplitude))
+        return made_of(self.amplitude.shape, np.float32, changed, what="the scan, changed,")
 
     @property
     def nbytes(self) -> int:
@@ -220,6 +223,8 @@ class ScanData:
     @property
     def frame_energies(self) -> np.ndarray:
         """Σ amplitude² of each frame, (n,) float64, in the file's own units."""
+        if isinstance(self.amplitude, StoredRows):
+            return self.amplitude.summary.energies
         energies = np.empty(self.n_frames)
         for block, frames in blocks_of(self.amplitude):
             energies[block] = np.einsum("nij,nij->n", frames, frames, dtype=np.float64)
@@ -272,7 +277,7 @@ _PER_FRAME = ("amplitude", "positions_yx", "labels", "scan_index")
 
 def read_only(array: np.ndarray) -> np.ndarray:
     """Return a view of `array` through which it cannot be changed, itself if it is one; nothing is copied."""
-    if not array.flags.writeable:
+    if isinstance(array, StoredRows) or not array.flags.writeable:
         return array
     view = array.view()
     view.flags.writeable = False
@@ -280,6 +285,9 @@ def read_only(array: np.ndarray) -> np.ndarray:
 
 
 def _as_array(value: ArrayLike, dtype: type, name: str) -> np.ndarray:
+    if isinstance(value, StoredRows):
+        # Frames alone are such, and made as they have to be.
+        return value  # pyright: ignore[reportReturnType]
     array = np.asarray(value)
     if np.iscomplexobj(array) and not np.issubdtype(dtype, np.complexfloating):
         raise DataError(
@@ -287,7 +295,9 @@ def _as_array(value: ArrayLike, dtype: type, name: str) -> np.ndarray:
         )
     if array.dtype.kind not in "biufc":
         raise DataError(f"{name} has dtype {array.dtype} but must be numeric ({np.dtype(dtype)}).")
-    return array.astype(dtype, copy=False)
+    if array.dtype == dtype or not is_mapped(array):
+        return array.astype(dtype, copy=False)
+    return made_of(array.shape, dtype, blocks_of(array), what=f"{name} as {np.dtype(dtype)}")
 
 
 def _check_shapes(scan: ScanData) -> None:
@@ -320,15 +330,13 @@ def _check_shapes(scan: ScanData) -> None:
 
 def _check_values(scan: ScanData) -> None:
     # Extremes per frame: NaN and infinity show in them, and no array of the frames' size is made.
-    lowest, highest = np.empty((2, scan.n_frames), np.float32)
-    for block, frames in blocks_of(scan.amplitude):
-        lowest[block], highest[block] = frames.min(axis=(1, 2)), frames.max(axis=(1, 2))
+    lowest, highest = _extremes(scan.amplitude)
     _refuse_not_finite("amplitude", np.isfinite(lowest) & np.isfinite(highest))
     for name in _DTYPES.keys() - {"amplitude"}:
         value = getattr(scan, name)
         if value is not None:
-            finite = np.isfinite(value)
-            _refuse_not_finite(name, finite.reshape(len(value), -1).all(axis=1))
+            finite = [np.isfinite(rows).reshape(len(rows), -1).all(axis=1) for _, rows in blocks_of(value)]
+            _refuse_not_finite(name, np.concatenate(finite))
     if lowest.min() < 0:
         raise DataError(
             f"amplitude has negative values (smallest {lowest.min():g}, frame {lowest.argmin()}) but is the "
@@ -343,6 +351,26 @@ def _check_values(scan: ScanData) -> None:
         raise DataError("the probe is zero everywhere but must light the object; store the probe estimate.")
 
 
+def _extremes(amplitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lowest and the highest value of each frame, (n,) each."""
+    if isinstance(amplitude, StoredRows):
+        return amplitude.summary.lowest, amplitude.summary.highest
+    lowest, highest = np.empty((2, len(amplitude)), np.float32)
+    for block, frames in blocks_of(amplitude):
+        lowest[block], highest[block] = frames.min(axis=(1, 2)), frames.max(axis=(1, 2))
+    return lowest, highest
+
+
+def _is_lit(amplitude: np.ndarray) -> np.ndarray:
+    """Return where any frame is not 0, (N, N) bool."""
+    if isinstance(amplitude, StoredRows):
+        return amplitude.summary.is_lit
+    is_lit = np.zeros(amplitude.shape[1:], bool)
+    for _, frames in blocks_of(amplitude):
+        is_lit |= frames.any(axis=0)
+    return is_lit
+
+
 def _check_mask(scan: ScanData) -> None:
     if scan.mask is None:
         return
@@ -350,11 +378,7 @@ def _check_mask(scan: ScanData) -> None:
         raise DataError(
             "mask is False everywhere but some pixels must count (True counts); invert it if it marks bad pixels."
         )
-    left_out = ~scan.mask
-    is_lit = np.zeros(np.count_nonzero(left_out), bool)
-    for _, frames in blocks_of(scan.amplitude):
-        is_lit |= frames[:, left_out].any(axis=0)
-    lit = int(np.count_nonzero(is_lit))
+    lit = int(np.count_nonzero(_is_lit(scan.amplitude)[~scan.mask]))
     if lit:
         raise DataError(
             f"{lit} of the {scan.n_masked} pixels that mask leaves out (False) hold signal but must be zero in "

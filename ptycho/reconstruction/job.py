@@ -11,7 +11,8 @@ from functools import cached_property
 import numpy as np
 
 from autobatch import BatchCost, BatchMemo, BatchRun, Progress, plan_batches, run_in_batches
-from ptycho._io.read_ahead import ReadAhead, as_range
+from ptycho._io.read_ahead import ReadAhead
+from ptycho._io.stored import as_range
 from ptycho.data.grouping import Groups, neighbour_groups
 from ptycho.data.sampling import subsample_indices
 from ptycho.data.scan import ScanData

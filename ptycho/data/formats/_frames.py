@@ -5,19 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptycho._io.mapped import blocks_of
+from ptycho._io.mapped import rows_of
+from ptycho._io.row_store import RowStore, largest_in_memory_bytes
+from ptycho._io.stored import as_range
+from ptycho.data.formats._stored_frames import AnyFrames, StoredFrames, changed_blocks
 from ptycho.errors import DataError
 
 if TYPE_CHECKING:
     from ptycho._io.hdf5 import Hdf5File
 
 logger = logging.getLogger(__name__)
-
-BLOCK_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -82,11 +83,12 @@ class FrameStack:
         shape = _shape_of_counts(name, counts.shape, counts.dtype)
         flat = counts.reshape(-1, shape[-2], shape[-1])
 
-        def blocks() -> Iterator[tuple[int, np.ndarray]]:
-            step = max(1, BLOCK_BYTES // max(1, flat[0].nbytes))
-            for block, frames in blocks_of(flat, step):
-                yield block.start, frames
-
+        blocks = AnyFrames(
+            n_frames=len(flat),
+            frame_bytes=flat.nbytes // len(flat),
+            together=1,
+            read=lambda start, stop: rows_of(flat, slice(start, stop)),
+        )
         return cls(name=name, shape=flat.shape, blocks=blocks, raster=_raster(counts.shape))
 
     @classmethod
@@ -103,18 +105,23 @@ class FrameStack:
         dtype, together = file.rows(path)
         shape = _shape_of_counts(name, file.shape(path), dtype)
         n_entries, rows, columns = shape[0], shape[-2], shape[-1]
-        per_entry = int(np.prod(shape[1:-2]))
+        per_entry, read_entries = int(np.prod(shape[1:-2])), file.reader(path)
 
-        def blocks() -> Iterator[tuple[int, np.ndarray]]:
-            entry_bytes = int(np.prod(shape[1:])) * dtype.itemsize
-            # Whole chunks, so that none is unpacked twice.
-            step = together * max(1, BLOCK_BYTES // max(1, entry_bytes * together))
-            for start in range(0, n_entries, step):
-                yield start * per_entry, file.read(path, start, start + step).reshape(-1, rows, columns)
+        def read(start: int, stop: int) -> np.ndarray:
+            first = start // per_entry
+            entries = read_entries(first, -(-stop // per_entry)).reshape(-1, rows, columns)
+            return entries[start - first * per_entry : stop - first * per_entry]
 
+        blocks = AnyFrames(
+            n_frames=n_entries * per_entry,
+            frame_bytes=rows * columns * dtype.itemsize,
+            together=together * per_entry,
+            read=read,
+            keep=file.keep,
+        )
         return cls(
             name=name,
-            shape=(n_entries * per_entry, rows, columns),
+            shape=(blocks.n_frames, rows, columns),
             blocks=blocks,
             dark=dark,
             flat=flat,
@@ -137,20 +144,20 @@ class FrameStack:
                     yield offset + start, counts
                 offset += stack.shape[0]
 
-        return cls(name=name, shape=(sum(stack.shape[0] for stack in stacks), *sizes.pop()), blocks=blocks)
+        anywhere = [stack.blocks for stack in stacks if isinstance(stack.blocks, AnyFrames)]
+        return cls(
+            name=name,
+            shape=(sum(stack.shape[0] for stack in stacks), *sizes.pop()),
+            blocks=AnyFrames.chain(anywhere) if len(anywhere) == len(stacks) else blocks,
+        )
 
     def turned(self, turn: Callable[[np.ndarray], np.ndarray]) -> FrameStack:
         """Return the frames with `turn` applied, which takes (m, rows, columns) and may exchange the last axes."""
         image = turn(np.zeros((1, *self.shape[1:]), bool))
-
-        def blocks() -> Iterator[tuple[int, np.ndarray]]:
-            for start, counts in self.blocks():
-                yield start, turn(counts)
-
         return replace(
             self,
             shape=(self.shape[0], image.shape[1], image.shape[2]),
-            blocks=blocks,
+            blocks=changed_blocks(self.blocks, turn),
             dark=None if self.dark is None else turn(self.dark[np.newaxis])[0],
             flat=None if self.flat is None else turn(self.flat[np.newaxis])[0],
         )
@@ -183,10 +190,11 @@ class FrameStack:
 
     def chosen(self, taken: np.ndarray) -> FrameStack:
         """Return the frames that are `taken`, (n,) bool."""
+        frames = self.blocks
 
         def blocks() -> Iterator[tuple[int, np.ndarray]]:
             done = 0
-            for start, counts in self.blocks():
+            for start, counts in frames():
                 inside = taken[start : start + len(counts)]
                 if inside.any():
                     yield done, counts[inside]
@@ -195,7 +203,7 @@ class FrameStack:
         return replace(
             self,
             shape=(int(np.count_nonzero(taken)), *self.shape[1:]),
-            blocks=blocks,
+            blocks=frames.taking(np.flatnonzero(taken)) if isinstance(frames, AnyFrames) else blocks,
             numbers=None if self.numbers is None else self.numbers[taken],
             scale=None if self.scale is None else self.scale[taken],
             raster=None,
@@ -204,7 +212,11 @@ class FrameStack:
     def counts(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yield what `blocks` yields, as counts."""
         for start, values in self.blocks():
-            yield start, values.astype(np.float64) ** 2 if self.are_amplitudes else values
+            yield start, self.counts_of(values)
+
+    def counts_of(self, values: np.ndarray) -> np.ndarray:
+        """Return the counts of frames as they are stored."""
+        return values.astype(np.float64) ** 2 if self.are_amplitudes else values
 
     def sample(self, n_frames: int) -> np.ndarray:
         """Return the counts of the first frames, at most `n_frames`, (k, rows, columns)."""
@@ -271,34 +283,56 @@ def amplitude_and_mask(
         No pixel counts; says what masks how many.
     """
     side, crop = stack.side, stack.square
-    amplitude = np.empty((wanted.size, side, side), np.float32)
+    frames = stack.blocks
+    n_bytes = 4 * wanted.size * side**2
+    stays = isinstance(frames, AnyFrames) and frames.is_quick and n_bytes > largest_in_memory_bytes()
+    store = None if stays else RowStore((wanted.size, side, side), np.float32, stack.name)
     marks = _standing_marks(stack, bad, crop)
     always_negative, n_negative = np.ones((side * stack.bin, side * stack.bin), bool), 0
     for start, block in stack.counts():
         rows = np.flatnonzero((wanted >= start) & (wanted < start + len(block)))
         if not rows.size:
             continue
-        counts = block[wanted[rows] - start][:, crop[0], crop[1]]
+        counts = block[as_range(wanted[rows] - start)][:, crop[0], crop[1]]
         for cause, where in _marks(counts, stack).items():
             marks[cause] = marks.get(cause, False) | where
         corrected = _corrected(counts, stack, crop, wanted[rows])
         negative = corrected < 0
         n_negative += int(np.count_nonzero(negative))
         always_negative &= negative.all(axis=0)
-        # NaN is marked already, and would stay NaN.
-        amplitude[rows] = np.sqrt(_binned(np.where(corrected > 0, corrected, np.float32(0)), stack.bin))
+        if store is not None:
+            store.write(rows, _amplitudes(corrected, stack))
     if stack.dark is None:
         marks["values below 0 in every frame"] = always_negative
     if n_negative and stack.dark is None:
         logger.warning("%s has %d negative values; they are set to 0", stack.name, n_negative)
     marked = _binned(np.logical_or.reduce(list(marks.values())), stack.bin) > 0
-    if not marked.any():
-        return amplitude, None
     if marked.all():
         raise _nothing_left(stack, marks, marked.size)
-    amplitude[:, marked] = 0
-    logger.info("%s: %d of %d pixels are masked", stack.name, np.count_nonzero(marked), marked.size)
-    return amplitude, ~marked
+    if marked.any():
+        logger.info("%s: %d of %d pixels are masked", stack.name, np.count_nonzero(marked), marked.size)
+    mask = ~marked if marked.any() else None
+    if store is None:
+        assert isinstance(frames, AnyFrames)
+        frames.keep()
+        logger.info(
+            "%s takes %.1f GB, too much for memory: its frames stay in the file", stack.name, n_bytes / 1e9
+        )
+
+        def amplitudes(counts: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+            cropped = stack.counts_of(counts[:, crop[0], crop[1]])
+            return _amplitudes(_corrected(cropped, stack, crop, numbers), stack)
+
+        stored: Any = StoredFrames(frames, wanted, amplitudes, side=side, mask=mask)
+        return stored, mask
+    if mask is not None:
+        store.change(lambda amplitude: np.where(mask, amplitude, np.float32(0)))
+    return store.array(), mask
+
+
+def _amplitudes(corrected: np.ndarray, stack: FrameStack) -> np.ndarray:
+    """Return the amplitudes (m, N, N) float32 of counts (m, rows, columns); NaN, which is marked, becomes 0."""
+    return np.sqrt(_binned(np.where(corrected > 0, corrected, np.float32(0)), stack.bin))
 
 
 def _standing_marks(

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ptycho.data.formats._frames import BLOCK_BYTES, FrameStack
+from ptycho.data.formats._frames import FrameStack
+from ptycho.data.formats._stored_frames import BLOCK_BYTES
 from ptycho.data.formats._tiff import SIGNATURES
 from ptycho.errors import DataError
 

@@ -12,9 +12,10 @@ import numpy as np
 from ptycho._io.hdf5 import Hdf5File
 from ptycho.data.formats._containers import NpyFile, contents_of, open_container
 from ptycho.data.formats._format import Format
-from ptycho.data.formats._frames import BLOCK_BYTES, FrameStack
+from ptycho.data.formats._frames import FrameStack
 from ptycho.data.formats._parts import Parts
 from ptycho.data.formats._series import FrameSeries, chained
+from ptycho.data.formats._stored_frames import BLOCK_BYTES
 from ptycho.data.formats._tiff import TiffStack
 from ptycho.errors import DataError
 

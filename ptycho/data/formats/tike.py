@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
 
 from ptycho._io.archive import Archive, errors_naming, open_archive
-from ptycho._io.packing import FRAMES
+from ptycho._io.mapped import blocks_of
+from ptycho._io.row_store import made_of
 from ptycho.data.checks import check_plausible
 from ptycho.data.formats._format import Format
 from ptycho.data.gaps import mask_gaps
@@ -57,10 +59,13 @@ def read_tike(path: str | PathLike[str], *, plausibility: bool = True) -> ScanDa
             f"[row, column] for each of the {len(intensity)} frames in data; mend the file."
         )
     with errors_naming(path):
-        centred = np.fft.fftshift(intensity.astype(np.float32, copy=False), axes=(-2, -1))
-        counts, mask = mask_gaps(centred)
+        shifted = (
+            (block, np.fft.fftshift(frames.astype(np.float32, copy=False), axes=(-2, -1)))
+            for block, frames in blocks_of(intensity)
+        )
+        counts, mask = mask_gaps(made_of(intensity.shape, np.float32, shifted, what=f"data in {path}"))
         scan = ScanData(
-            amplitude=_square_root(counts),
+            amplitude=made_of(counts.shape, np.float32, _square_roots(counts), what=f"the scan in {path}"),
             positions_yx=corners_yx - corners_yx.min(axis=0) + intensity.shape[-1] / 2,
             probe=probe,
             mask=mask,
@@ -78,17 +83,19 @@ def _only_scan(archive: Archive, key: str, ndim: int) -> np.ndarray:
             f"{key} in {archive.name} is {dtype} of shape {shape} but must be real numbers with "
             f"{ndim} axes, or {ndim + 1} of which the first is 1; store one scan per file."
         )
-    return archive.read(key, FRAMES).reshape(one)
+    return archive.read_mapped(key).reshape(one)
 
 
-def _square_root(intensity: np.ndarray) -> np.ndarray:
-    """Return sqrt(intensity), float32, in place: the input is a copy."""
-    if not intensity.min() >= 0:
+def _square_roots(intensity: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield sqrt(intensity), float32, in blocks."""
+    lowest = min(float(frames.min()) for _, frames in blocks_of(intensity))
+    if not lowest >= 0:
         raise DataError(
-            f"data has values down to {intensity.min():g} but counts are never negative or NaN; "
+            f"data has values down to {lowest:g} but counts are never negative or NaN; "
             "set negative ones to zero, as numpy.clip(data, 0, None) does."
         )
-    return np.sqrt(intensity, out=intensity)
+    for block, frames in blocks_of(intensity):
+        yield block, np.sqrt(frames)
 
 
 FORMAT = Format(

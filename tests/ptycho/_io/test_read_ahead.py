@@ -5,7 +5,8 @@ import threading
 import numpy as np
 import pytest
 
-from ptycho._io.read_ahead import ReadAhead, as_range
+from ptycho._io.read_ahead import ReadAhead
+from ptycho._io.stored import as_range
 from ptycho.errors import DataError
 
 N_ITEMS = 200
