@@ -6,12 +6,13 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ptycho._io.mapped import blocks_of, is_mapped
+from ptycho._io.stored import StoredRows
 
 
 class ArchiveWriter:
@@ -22,7 +23,8 @@ class ArchiveWriter:
 
     def add(self, key: str, array: ArrayLike) -> None:
         """Write one member."""
-        values = array if is_mapped(array) else np.asanyarray(array)
+        # What lies in a file is written block by block, and everything else as NumPy does.
+        values: Any = array if isinstance(array, StoredRows) else np.asanyarray(array)
         with self.member(key) as member:
             if not is_mapped(values):
                 np.lib.format.write_array(member, values, allow_pickle=False)
