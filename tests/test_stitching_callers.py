@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
-STITCHING = {"Canvas", "add_in_batches", "stitch_patches", "reassemble_position", "merge_patches"}
+STITCHING = {
+    "Canvas",
+    "add_in_batches",
+    "add_to_several",
+    "stitch_patches",
+    "reassemble_position",
+    "merge_patches",
+}
 ROW = re.compile(
     r"^\| `(?P<path>[\w/]+\.py)` `(?P<caller>[\w.]+)` \| (?P<called>(?:`\w+`(?:, )?)+) \|", re.MULTILINE
 )

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 from distributed import Worker, WorkerPlugin, get_worker
 
+from ptycho._io.believing import believing_files
 from ptycho._io.manifest import differences, versions
 from ptycho.data.fingerprint import scan_fingerprint
 from ptycho.data.scan import ScanData
@@ -148,7 +149,10 @@ class ShardWorker(WorkerPlugin):
     def _opened(self) -> ShardedWork:
         sent = self._sent
         with self._starting, computing_on(sent.settings.device):
-            model, scan = sent.open_model(), sent.open_scan()
+            model = sent.open_model()
+            # The client has read every frame, and whether these are the same the fingerprint tells by some of them.
+            with believing_files():
+                scan = sent.open_scan()
             here = {"model": model_fingerprint(model), "scan": scan_fingerprint(scan)}
             _refuse_others(self._worker, here, sent.expected)
             settings = replace(sent.settings, batch_memo=None)
@@ -221,7 +225,8 @@ def improve(sent: SentRefinement) -> RefinementRun:
     worker, settings = get_worker(), sent.settings
     telling = Telling(worker, topic_of(sent.run), every_s=sent.report_every_s)
     telling.begin(0)
-    scan = sent.open_scan()
+    with believing_files():
+        scan = sent.open_scan()
     _refuse_others(worker, {"scan": scan_fingerprint(scan)}, sent.expected)
     # The CPU does without TensorFlow.
     with computing_on(settings.device) if settings.on_card else nullcontext():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ptycho._io.mapped import rows_of
 from ptycho._version import __version__
 from ptycho.data.scan import ScanData
 from ptycho.models._course import best_epoch
@@ -117,7 +118,7 @@ def _blocks(array: np.ndarray) -> Iterator[np.ndarray]:
     """Give `array` in parts along its first axis, so that one in a file is never whole in memory."""
     step = max(1, _BLOCK_BYTES // max(1, array[:1].nbytes))
     for start in range(0, len(array), step):
-        yield array[start : start + step]
+        yield rows_of(array, slice(start, start + step))
 
 
 def _versions() -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -17,11 +16,11 @@ from ptycho.reconstruction.results import HalfSets
 from ptycho.reconstruction.settings import InferenceSettings
 from ptycho.stitching import (
     Canvas,
-    add_in_batches,
     canvas_around,
     canvas_bytes,
     check_canvas_memory,
 )
+from ptycho.stitching.several import add_to_several
 from ptycho.stitching.state import CanvasState
 
 _FIRST_FEW = 5
@@ -191,23 +190,17 @@ class CanvasSet:
             shape_yx, origin_yx = layout.centred_place_of(start, stop)
             self._centred = Canvas(shape_yx, crop_size=layout.crop_size, origin_yx=origin_yx, backend="cpu")
 
-    def add(
-        self, start: int, patches: np.ndarray, *, batch_size: int | Literal["auto"]
-    ) -> Iterator[BatchRun]:
-        """Add the patches from number `start` of the run on, and give how the batches of each canvas went."""
+    def add(self, start: int, patches: np.ndarray, *, batch_size: int | Literal["auto"]) -> BatchRun:
+        """Add the patches from number `start` of the run on to every canvas that wants them."""
         positions_yx = self._layout.centres_yx[start : start + len(patches)]
         group_of = self._layout.group_of[start : start + len(patches)]
-        wanted = [
-            (canvas, np.flatnonzero(group_of == number) if len(self._parts) > 1 else slice(None))
+        wanted: list[tuple[Canvas, np.ndarray | None]] = [
+            (canvas, np.flatnonzero(group_of == number) if len(self._parts) > 1 else None)
             for number, canvas in enumerate(self._parts)
         ]
         if self._centred is not None:
-            wanted.append((self._centred, slice(None)))
-        for canvas, mine in wanted:
-            if len(positions_yx[mine]):
-                yield add_in_batches(
-                    canvas, patches[mine], positions_yx[mine], batch_size=batch_size, warn=False
-                )
+            wanted.append((self._centred, None))
+        return add_to_several(wanted, patches, positions_yx, batch_size=batch_size)
 
     def sums(self) -> CanvasSums:
         """Return what has been added so far; the arrays are the canvases' own."""

@@ -304,12 +304,12 @@ class _Stream:
         began = time.perf_counter()
         if start == 0:
             self._collapsed = collapse_reason(parts.whole)
-        for run in self._canvases.add(start, parts.crops, batch_size=self._job.settings.stitch_batch_size):
-            if self._first_stitching is None:
-                self._first_stitching = run
-                logger.debug("stitching: batch size %s: %s", f"{run.plan.batch_size:,}", run.plan.reason)
-            self._stitch_sizes.update(dict.fromkeys(run.batch_sizes))
-            self._n_stitch_oom += run.n_oom
+        run = self._canvases.add(start, parts.crops, batch_size=self._job.settings.stitch_batch_size)
+        if self._first_stitching is None:
+            self._first_stitching = run
+            logger.debug("stitching: batch size %s: %s", f"{run.plan.batch_size:,}", run.plan.reason)
+        self._stitch_sizes.update(dict.fromkeys(run.batch_sizes))
+        self._n_stitch_oom += run.n_oom
         self._size_in_use = stop - start
         self._stitch_s += time.perf_counter() - began
         if self._judge is not None:

@@ -53,12 +53,12 @@ class CanvasSums:
     _squares: np.ndarray | None
     _n_threads: int | None
 
-    def place(self, patches: Any, positions_yx: np.ndarray) -> Placement:
-        """Find where each patch lands, with all the refusals of `add`; the canvas stays as it is."""
-        n_patches, patch_size = _checks.check_patches(patches)
+    def place(self, patches: Any, positions_yx: np.ndarray, *, n_patches: int | None = None) -> Placement:
+        """Find where each patch, or `n_patches` of them, lands, with all the refusals of `add`; nothing is added."""
+        n_there, patch_size = _checks.check_patches(patches)
         _checks.check_crop_size(self.crop_size, patch_size)
         positions = _checks.check_positions(positions_yx)
-        _checks.check_counts(n_patches, len(positions))
+        _checks.check_counts(n_there if n_patches is None else n_patches, len(positions))
         return place(positions, shape_yx=self.shape_yx, origin_yx=self.origin_yx, crop_size=self.crop_size)
 
     def stage_placed(self, patches: Any, placement: Placement) -> StagedPatches:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from autobatch import BatchCost, run_in_batches
 from ptycho._compiled.handover import Handover
 from ptycho.stitching import _checks
 from ptycho.stitching._patch_reading import CropReader, as_array_like, is_tensor
 from ptycho.stitching.canvas import Canvas
+from ptycho.stitching.several import add_to_several
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 # Up to this many patches a batch size is not worth planning.
 _ONE_BATCH = 1000
-_REMEDY = "pass a smaller `crop_size` or stitch on the CPU, by `backend='cpu'`"
 
 BatchSize = int | Literal["auto"] | None
 
@@ -71,23 +70,9 @@ def add_in_batches(
     autobatch.DoesNotFitError
         If one patch alone does not fit.
     """
-    patches = as_array_like(patches, "patches")
-    placement = canvas.place(patches, positions_yx)
-    sliceable = canvas.sliceable(patches)
-    n_patches, rejected_before = len(placement), canvas.n_rejected
-    limits = canvas.batch_limits(sliceable)
-    run = run_in_batches(
-        lambda start, stop: canvas.stage_placed(sliceable[start:stop], placement[start:stop]),
-        n_patches,
-        commit=lambda _start, _stop, staged: canvas.commit(staged),
-        batch_size=_first_size(batch_size, n_patches),
-        cost=BatchCost(bytes_per_item=limits.bytes_per_patch, fixed_bytes=limits.fixed_bytes),
-        device=canvas.device,
-        max_batch_size=limits.largest_batch,
-        progress=progress,
-        label=label,
-        unit="patches",
-        remedy=_REMEDY,
+    rejected_before, size = canvas.n_rejected, _first_size(batch_size, len(positions_yx))
+    run = add_to_several(
+        [(canvas, None)], patches, positions_yx, batch_size=size, progress=progress, label=label
     )
     if warn:
         canvas.warn_of_rejected(since=rejected_before)

@@ -12,11 +12,13 @@ import pytest
 from peer_files import WRITERS
 
 from ptycho._io import row_store
+from ptycho._io.believing import believing_files
 from ptycho._io.mapped import is_mapped, rows_of
 from ptycho._io.stored import StoredRows
-from ptycho.data import ImportSettings, read_npz, read_scan, read_tike
+from ptycho.data import ImportSettings, read_npz, read_scan, read_tike, write_npz
 from ptycho.data.formats._frames import FrameStack
 from ptycho.data.formats._stored_frames import AnyFrames, StoredFrames
+from ptycho.errors import DataError
 
 SCANS = ["product", "pinn", "cxi", "nexus", "ptyd", "eiger", "training"]
 
@@ -190,3 +192,16 @@ def test_a_part_of_a_scan_stays_where_the_scan_is(tmp_path, known, no_memory, mo
     masked = replace(part, amplitude=part.amplitude.with_zeros(np.eye(scan.patch_size, dtype=bool)))
     frames = rows_of(masked.amplitude, slice(None))
     np.testing.assert_array_equal(frames, scan.frames([4, 2, 9]) * np.eye(scan.patch_size))
+
+
+def test_a_worker_reads_no_frame_only_to_see_whether_it_is_damaged(tmp_path, make_scan):
+    scan = make_scan(n=9)
+    write_npz(tmp_path / "a.npz", scan)
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    place = content.index(scan.amplitude[5].tobytes())
+    content[place : place + 4] = np.float32(np.nan).tobytes()
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(DataError, match="Bad CRC-32"):
+        read_npz(tmp_path / "a.npz", plausibility=False)
+    with believing_files():
+        assert np.isnan(read_npz(tmp_path / "a.npz", plausibility=False).frames(5)[0, 0])
