@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 # An environment that forbids it has every process compile every module again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test lint lists suite browser registry benchmark predicting fuzz signals full-disk slow docs gallery release-check clean
+.PHONY: demo test lint lists suite browser registry benchmark predicting streaming fuzz signals full-disk slow docs gallery release-check clean
 demo: $(STAMP)
 	$(BIN)/compare-models --demo --output_dir demo-output --overwrite --stitch-crop-size 24
 
@@ -39,10 +39,15 @@ benchmark: $(STAMP)
 	$(BIN)/python -m pytest tests/benchmarks -q -m benchmark --benchmark-json=build/timings.json
 	PYTHONPATH=tests:. $(BIN)/python -m benchmarks.report build/timings.json
 	PYTHONPATH=tests:. $(BIN)/python -m benchmarks.comparison_report build/timings.json
+	PYTHONPATH=tests:. $(BIN)/python -m benchmarks.host_report $(if $(BESIDE),--beside $(BESIDE))
 
 # Twenty models under three caps, each in a process of its own: half an hour on two cores.
 predicting: $(STAMP)
 	PYTHONPATH=tests:. $(BIN)/python -m benchmarks.predicting
+
+# Scans of 4 GB, which repeat real frames, through inference and an epoch of training; made and deleted in TMPDIR.
+streaming: $(STAMP)
+	$(BIN)/python scripts/stream_large_scans.py
 
 # A thousand damaged inputs for each reader, and twenty signals of each kind for each command: an hour or two each.
 fuzz: $(STAMP)

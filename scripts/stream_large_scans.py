@@ -2,8 +2,8 @@
 
 ``python scripts/stream_large_scans.py`` (``make streaming``) repeats the frames of a real scan, or without it of a
 simulated one, until they are as large as asked for as amplitudes: in HDF5 packed and raw (a virtual data set), in an
-NPZ as it is and packed. Each is read, reconstructed and trained on in a process of its own; a row of the table is printed
-as soon as it is known. It fails if a process had more resident than allowed. The files are deleted at the end.
+NPZ as it is and packed. Each is read, reconstructed and trained on in a process of its own; a row of the table is
+printed as soon as it is known. It fails if a process had more resident than allowed. The files are deleted at the end.
 """
 
 from __future__ import annotations
