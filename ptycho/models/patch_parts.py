@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from autobatch import BatchCost
 from ptycho.diffraction import far_field_intensity
 
 # Their intermediate arrays stay in a processor's cache.
@@ -82,6 +83,26 @@ class PatchNeeds:
 
     crop_size: int
     light: PatchLight | None = None
+
+    def added_to(self, cost: BatchCost, patch_size: int) -> BatchCost:
+        """Return what a batch of the network costs together with what follows it on its device.
+
+        Parameters
+        ----------
+        cost : BatchCost
+            Of the network alone.
+        patch_size : int
+            Side N in pixels.
+
+        Returns
+        -------
+        BatchCost
+        """
+        if self.light is None:
+            # The central squares are small beside a network's own images.
+            return cost
+        # Patch, exit wave and far field are complex64, the frame is float32.
+        return replace(cost, bytes_per_item=cost.bytes_per_item + (3 * 8 + 4) * patch_size**2)
 
     def central(self, patch_size: int) -> slice:
         """Return the rows, and columns, that are stitched of a patch of `patch_size` pixels."""

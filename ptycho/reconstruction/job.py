@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -94,7 +94,7 @@ class InferenceJob:
             Frames, model and crop do not fit each other.
         """
         groups = _groups(model, scan, settings)
-        return cls(
+        job = cls(
             model=model,
             scan=scan,
             settings=settings,
@@ -103,6 +103,7 @@ class InferenceJob:
             normalisation=scan.normalisation if normalisation is None else normalisation,
             cost=model.batch_cost((scan.patch_size, scan.patch_size, model.gridsize**2)),
         )
+        return job if job.cost is None else replace(job, cost=job.needs.added_to(job.cost, scan.patch_size))
 
     def __len__(self) -> int:
         """Number of patches."""

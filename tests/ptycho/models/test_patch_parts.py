@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from own_networks import SIDE, known_keras, random_frames
 
+from autobatch import BatchCost
 from ptycho.diffraction import far_field_intensity
 from ptycho.models import NetworkDescription
 from ptycho.models.own_network import network_of_callable, network_of_keras
 from ptycho.models.patch_model import ForeignArchitecture, PatchModel
 from ptycho.models.patch_parts import PatchLight, PatchNeeds, PatchParts
+from ptycho.reconstruction import InferenceSettings, reconstruct
 
 POLAR = NetworkDescription(outputs=("amplitude", "phase"))
 RNG = np.random.default_rng(8)
@@ -82,3 +84,25 @@ def test_a_network_that_cannot_be_followed_in_its_graph_is_followed_on_the_host(
     given = random_frames(3)
     parts = model.predict_parts(given, np.zeros((3, 1, 2)), PatchNeeds(6), n_whole=3)
     np.testing.assert_allclose(parts.whole, model.predict_batch(given), rtol=1e-6)
+
+
+def test_what_follows_a_network_on_its_device_is_planned_for():
+    cost = BatchCost(bytes_per_item=1000, fixed_bytes=5)
+    assert PatchNeeds(6).added_to(cost, SIDE) == cost
+    judged = PatchNeeds(6, PatchLight(PROBE, SIDE)).added_to(cost, SIDE)
+    assert (judged.bytes_per_item, judged.fixed_bytes) == (1000 + 28 * SIDE**2, 5)
+
+
+def test_on_a_card_the_graph_recomputes_what_the_verdict_compares(make_scan, monkeypatch):
+    scan = make_scan(n=23)
+    settings = InferenceSettings(crop_size=6, predict_batch_size=8, verdict=True)
+    on_host = reconstruct(_classic(), scan, settings)
+    monkeypatch.setattr("ptycho.models.patch_model.sees_card", lambda: True)
+    monkeypatch.setattr(PatchLight, "frames_of", lambda *arguments: pytest.fail("computed on the host"))
+    in_graph = reconstruct(_classic(), scan, settings)
+    assert in_graph.patch_misfit.n_frames == 23
+    assert in_graph.patch_misfit.r_factor == pytest.approx(on_host.patch_misfit.r_factor, rel=1e-5)
+    np.testing.assert_allclose(
+        in_graph.patch_misfit.detector_map, on_host.patch_misfit.detector_map, rtol=1e-3, atol=1e-5
+    )
+    np.testing.assert_array_equal(in_graph.image.values, on_host.image.values)
