@@ -8,8 +8,9 @@ from types import ModuleType
 
 import numpy as np
 
+from ptycho._compiled.announcing import announce_compilation
 from ptycho._showing.one_line import OneLine
-from ptycho.evaluation._poisson import PoissonMoments, poisson_moments
+from ptycho.evaluation._poisson import STEPS_PER_UNIT, poisson_moments
 from ptycho.evaluation.frame_spread import FrameSpread, add_to_levels, empty_levels
 
 N_WORST = 5

@@ -12,6 +12,7 @@ import numpy as np
 from autobatch import keras_model_cost
 from ptycho._showing.one_line import OneLine
 from ptycho.models.description import NetworkDescription
+from ptycho.models.devices import sees_card
 from ptycho.models.familiarity import FrameStatistics
 from ptycho.models.networks import Architecture, ModelKind
 from ptycho.models.patch_parts import PatchNeeds, PatchParts
