@@ -108,7 +108,7 @@ def run(
                 code, message = _stopped(told, received)
             else:
                 raise
-    print(f"{parser.prog}: error: {in_one_line(message)}", file=sys.stderr)
+    print(f"{parser.prog}: error: {in_one_line(settings_as_flags(message))}", file=sys.stderr)
     return code
 
 

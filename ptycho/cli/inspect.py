@@ -114,11 +114,11 @@ def report_of(found: Inspection) -> Iterator[str]:
     yield from _said("notes", found.notes)
     yield from _said("doubts", found.doubts)
     # What would read it says all that its refusal does.
-    is_guided = found.scan is None and found.layout is None and found.flags and not found.is_finished
+    is_guided = found.scan is None and found.layout is None and found.settings and not found.is_finished
     if found.refusal is not None and not is_guided:
         yield f"{'no scan' if found.reconstruction is not None else 'refused'}: {found.refusal}"
     if is_guided:
-        yield f"to read it, if its datasets are what their names say: {found.flags}"
+        yield f"to read it, if its datasets are what their names say: {found.settings}"
         yield from (f"  and {lacking}" for lacking in found.lacking)
     elif found.scan is not None and not found.doubts and found.refusal is None:
         yield "no doubts"

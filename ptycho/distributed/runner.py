@@ -87,7 +87,7 @@ class ClusterRunner:
             A worker lacks something, patches are to be looked at, or a shard failed three times.
         """
         if observer is not None:
-            raise DataError("patches on workers cannot be looked at; drop the observer, or the runner.")
+            raise DataError("patches on workers cannot be looked at; drop `observer`, or `runner`.")
         run = uuid.uuid4().hex
         self._make_ready(run, work, progress, label)
         with (

@@ -20,7 +20,7 @@ from ptycho.errors import DataError
 
 CHECKPOINT = "checkpoint.npz"
 _VERSION = 2
-_ANEW = "or begin anew with --overwrite."
+_ANEW = "or begin anew with `resume=False`."
 _GROUPS = ("weights", "best_weights", "optimizer")
 
 

@@ -50,7 +50,7 @@ def computing_on(device: str | None, *, beside: Collection[str] = ()) -> Iterato
     if missing:
         raise DataError(
             f"device is {missing[0]} but TensorFlow sees {', '.join(gpus) or 'no GPU'}; "
-            "pass --device cpu or auto, or mend the driver and CUDA libraries."
+            "pass `device='CPU'`, or mend the driver and CUDA libraries."
         )
     with placed_on(device):
         yield

@@ -9,7 +9,8 @@ import numpy as np
 
 from ptycho.data.checks import check_plausible
 from ptycho.data.defects import find_defects, without_defects
-from ptycho.data.formats._frames import FrameStack, amplitude_and_mask
+from ptycho.data.formats._amplitudes import amplitude_and_mask
+from ptycho.data.formats._frames import FrameStack
 from ptycho.data.formats._parts import Parts
 from ptycho.data.geometry import ScanGeometry, lengths_of
 from ptycho.data.illumination import consistent_probe, probe_of_mean_frame

@@ -195,7 +195,8 @@ def _imported(
         own = sources.source.name or sources.source
         raise DataError(
             f"{_dead_links(sources)}{parts.names} {verb} {', '.join(lacking)}, and no file beside with the same stem "
-            f"as {own} has them; pass these flags{instead}, or name the file that has them by --with FILE."
+            f"as {own} has them; pass these{instead}, or name the file that has them among the "
+            "`partners`."
         )
     return with_window(parts, settings)
 

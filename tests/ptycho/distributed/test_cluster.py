@@ -220,7 +220,7 @@ def test_a_model_that_a_worker_cannot_open_is_told_before_any_shard(runner, scan
 
 
 def test_patches_on_workers_cannot_be_looked_at(runner, scan):
-    with pytest.raises(DataError, match="drop the observer, or the runner"):
+    with pytest.raises(DataError, match="drop `observer`, or `runner`"):
         run_on(runner, scan, observer=lambda *_: None)
 
 

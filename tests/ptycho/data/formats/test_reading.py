@@ -18,7 +18,8 @@ from peer_writers import (
 )
 
 from ptycho.data import ImportSettings, detect_format, read_reconstruction, read_scan
-from ptycho.data.formats._frames import FrameStack, amplitude_and_mask
+from ptycho.data.formats._amplitudes import amplitude_and_mask
+from ptycho.data.formats._frames import FrameStack
 from ptycho.data.formats._partners import partners_of
 from ptycho.data.formats._quantities import metres_per, one_side, photon_energy_j
 from ptycho.data.formats._table import FORMATS
