@@ -16,6 +16,8 @@ from ptycho.models.bundle import load_bundle, save_bundle
 from ptycho.models.networks import Architecture, build_network
 from ptycho.models.patch_model import PatchModel
 
+pytestmark = pytest.mark.usefixtures("shallow")
+
 
 @pytest.fixture
 def model():
