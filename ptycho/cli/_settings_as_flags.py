@@ -16,6 +16,7 @@ _OPTIONS = {option.field: option for option in reversed(OPTIONS)}
 FLAGS = {
     **{field: f"--{option.name}" for field, option in _OPTIONS.items()},
     "Checkpointing.folder": "--checkpoint",
+    "SweepCheckpointing.folder": "--checkpoint",
     "crop_size": "--stitch-crop-size",
     "device": "--device",
     "gridsize": "--gridsize",

@@ -179,7 +179,7 @@ def _check_not_beyond(kept: KeptSweeps, settings: RefinementSettings) -> None:
     if len(kept.records) > settings.sweeps:
         raise DataError(
             f"the checkpoint holds {len(kept.records)} sweeps but {settings.sweeps} are wanted; ask for as many, or "
-            "pass another --checkpoint."
+            "pass another `SweepCheckpointing.folder`."
         )
 
 

@@ -155,7 +155,7 @@ def _positions(
             return (
                 None,
                 None,
-                ("rows and columns of the raster (--grid ROWS,COLUMNS), which its frames do not tell",),
+                ("rows and columns of the raster (`grid=…`), which its frames do not tell",),
             )
         return (
             _raster(settings, grid, settings.step),
@@ -224,7 +224,7 @@ def _columns(
         return ([0, 1] if container.has_commas else [1, 0]), ()
     if named is not None and rows.shape[1] == 2:
         logger.info(
-            "%s: --columns is taken to be %s, from its name", found.name, "y,x" if named == (0, 1) else "x,y"
+            "%s: `columns` is taken to be %s, from its name", found.name, "y,x" if named == (0, 1) else "x,y"
         )
         return list(named), ()
     return [0, 1], (ASK_FOR_COLUMNS,)

@@ -111,7 +111,7 @@ def test_a_raster_in_an_array_of_four_axes_needs_its_steps_alone(tmp_path, known
 def test_steps_alone_are_not_enough_for_frames_of_three_axes(tmp_path, known):
     path = _write(tmp_path / "a.h5", known)
     np.savetxt(tmp_path / "a.csv", known.positions_yx, delimiter=",")
-    with pytest.raises(DataError, match=r"lacks? .*rows and columns of the raster \(--grid ROWS,COLUMNS\)"):
+    with pytest.raises(DataError, match=r"lacks? .*rows and columns of the raster \(`grid=…`\)"):
         _read(path, step=(1.0, 2.0))
 
 
@@ -213,7 +213,7 @@ def test_frames_that_our_own_file_is_refused_for_are_left_out_as_the_refusal_say
     members = {"diffraction": amplitude, "probeGuess": scan.probe}
     np.savez(tmp_path / "a.npz", xcoords=scan.positions_yx[:, 1], ycoords=scan.positions_yx[:, 0], **members)
     with pytest.raises(
-        DataError, match=r"not finite .* in 3 of 12 frames.* leave them out \(`skip='2,5:7'`, --skip 2,5:7\)"
+        DataError, match=r"not finite .* in 3 of 12 frames.* leave them out \(`skip='2,5:7'`\)"
     ):
         read_scan(tmp_path / "a.npz")
     found = read_scan(tmp_path / "a.npz", importing=ImportSettings(skip="2,5:7"))
@@ -227,7 +227,7 @@ def test_the_order_of_columns_is_told_by_the_name_of_the_table(tmp_path, known, 
     path = _write(tmp_path / "a.h5", known, **{name: known.positions_yx[:, ::order]})
     scan = read_scan(path, importing=ImportSettings(frames=":ccd", positions=f":{name}", position_unit="px"))
     _assert_frames(scan, known, slice(None))
-    assert "--columns is taken to be" in caplog.text
+    assert "`columns` is taken to be" in caplog.text
 
 
 def test_a_mask_that_is_called_bad_is_guessed(tmp_path, known, caplog):
@@ -235,4 +235,4 @@ def test_a_mask_that_is_called_bad_is_guessed(tmp_path, known, caplog):
     scan = _read(_write(tmp_path / "a.h5", known, bad=known.bad))
     assert scan.mask is not None
     np.testing.assert_array_equal(scan.mask, ~known.bad)
-    assert "--mask is taken to be :bad" in caplog.text
+    assert "`mask` is taken to be :bad" in caplog.text
