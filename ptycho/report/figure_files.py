@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from ptycho._io.atomic import replacing
 from ptycho.errors import DataError
@@ -25,6 +25,8 @@ _UNDATED: dict[FigureFormat, dict[str, None]] = {
     "pdf": {"CreationDate": None},
     "svg": {"Date": None},
 }
+# Pillow's level 6 takes more than twice the time for eight hundredths less of a picture of noisy images.
+_ENCODING: dict[str, dict[str, Any]] = {"png": {"pil_kwargs": {"compress_level": 3}}}
 
 
 def in_own_style(draw: Callable[P, R]) -> Callable[P, R]:
@@ -83,7 +85,7 @@ def save(figure: Figure, path: str | os.PathLike[str] | None, options: PlotOptio
     target, form = Path(path), format_of(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as file, _file_style():
-        figure.savefig(file, format=form, dpi=options.dpi, metadata=_UNDATED[form])
+        figure.savefig(file, format=form, dpi=options.dpi, metadata=_UNDATED[form], **_ENCODING.get(form, {}))
 
 
 def _file_style() -> AbstractContextManager[None]:
