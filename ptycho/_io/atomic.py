@@ -130,7 +130,10 @@ def staged_files(
 
 def _name_final_place(error: OSError, stage: Path, target: Path) -> None:
     """Let an error tell where a file was to be in the end, for the stage is gone by the time it is read."""
-    if isinstance(error.filename, str | os.PathLike):
+    if error.errno is not None and error.filename is None:
+        # What is written does not know its name; the folder at least is known.
+        error.filename = str(target)
+    elif isinstance(error.filename, str | os.PathLike):
         with suppress(ValueError):
             error.filename = str(target / Path(error.filename).relative_to(stage))
 

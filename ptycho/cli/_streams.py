@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -43,11 +44,23 @@ class _MayEnd:
             self._stream.flush()
 
 
+class _Nowhere(io.TextIOBase):
+    """What a closed stream is to whoever asks for its width or writes to it."""
+
+    def write(self, text: str) -> int:
+        """Drop `text`."""
+        return len(text)
+
+    def writable(self) -> bool:
+        """Return True: nothing fails."""
+        return True
+
+
 @contextmanager
 def streams_that_may_end() -> Iterator[None]:
-    """Let the block print and log whether or not anybody reads it; closed streams stay closed."""
+    """Let the block print and log whether or not anybody reads it, or a stream is closed."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (None if stream is None else _MayEnd(stream) for stream in before)
+    sys.stdout, sys.stderr = (_Nowhere() if stream is None else _MayEnd(stream) for stream in before)
     try:
         yield
     finally:

@@ -13,6 +13,7 @@ import json
 import os
 import warnings
 from collections import Counter
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +83,10 @@ def save_bundle(folder: str | os.PathLike[str], model: PatchModel) -> None:
     with staged_files(folder, replaces=BUNDLE_FILES, last=_DESCRIPTION) as parts:
         (parts / _WEIGHTS).write_bytes(weights_file(model.network))
         if model.probes is not None:
-            np.save(parts / _PROBES, model.probes)
+            # By way of memory: what NumPy raises on a full disk does not say that it is one.
+            probes = BytesIO()
+            np.save(probes, model.probes)
+            (parts / _PROBES).write_bytes(probes.getvalue())
         (parts / _DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
 
 

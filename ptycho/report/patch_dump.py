@@ -102,7 +102,8 @@ class _Column:
 
     def append(self, array: np.ndarray) -> None:
         with self._path.open("ab") as file:
-            np.ascontiguousarray(array).tofile(file)
+            # Not `tofile`, whose error on a full disk does not say that it is one.
+            file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
         values = np.abs(array) if np.iscomplexobj(array) else array
         finite = values[np.isfinite(values)].astype(np.float64)
         self._n_items += len(array)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 import h5py
 import numpy as np
@@ -64,13 +64,18 @@ class Command:
         What is forked (not `cold`) calls `prepare` first.
         """
         with tempfile.TemporaryDirectory() as name:
+            # A pipe: what is said to it counts to no full disk.
             said = Path(name) / "said"
+            os.mkfifo(said)
+            reader = os.open(said, os.O_RDONLY | os.O_NONBLOCK)
             process, wait = self._start(said) if cold else self._fork(said, prepare)
             if number is not None:
                 time.sleep(delay_s)
                 with suppress(ProcessLookupError):
                     os.kill(process, number)
-            return wait(), said.read_text(errors="replace")
+            code = wait()
+            with os.fdopen(reader, "rb") as file:
+                return code, (file.read() or b"").decode(errors="replace")
 
     def _start(self, said: Path) -> tuple[int, Callable[[], int | None]]:
         with said.open("wb") as file:
@@ -91,7 +96,7 @@ class Command:
         process = _WARM.Process(target=_be, args=(MODULES[self.name], self.arguments, said, prepare))
         process.start()
         # The fork itself is no part of the command.
-        while not said.exists() and process.is_alive():
+        while not _begun(said).exists() and process.is_alive():
             time.sleep(0.001)
 
         def wait() -> int | None:
@@ -115,6 +120,19 @@ sys.exit(importlib.import_module(sys.argv[1]).main(sys.argv[2:]))
 """
 
 
+def _begun(said: Path) -> Path:
+    return said.with_name("begun")
+
+
+def _stream(descriptor: int) -> TextIO | None:
+    """Return what Python makes of a descriptor when it starts: nothing of a closed one."""
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return None
+    return open(descriptor, "w", closefd=False, errors="backslashreplace")
+
+
 def _be(module: str, arguments: tuple[str, ...], said: Path, prepare: Callable[[], object]) -> NoReturn:
     """Be, in a process that was forked, what `_START` is in one of its own, with its words in the file `said`."""
     code = 128 + signal.SIGINT
@@ -123,8 +141,10 @@ def _be(module: str, arguments: tuple[str, ...], said: Path, prepare: Callable[[
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         for path, stream in ((os.devnull, 1), (said, 2)):
-            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), stream)
+            os.dup2(os.open(path, os.O_WRONLY), stream)
+        _begun(said).touch()
         prepare()
+        sys.stdout, sys.stderr = _stream(1), _stream(2)
         code = importlib.import_module(module).main(arguments)
     except KeyboardInterrupt:
         # Before the command had set its handlers, or after it had put them back.
@@ -133,7 +153,10 @@ def _be(module: str, arguments: tuple[str, ...], said: Path, prepare: Callable[[
         traceback.print_exc()
         code = 1
     finally:
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                with suppress(OSError):
+                    stream.flush()
         os._exit(code)
 
 

@@ -16,14 +16,14 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import made_results as made
 import numpy as np
 import saved_runs
+from full_disks import disk_full_at
 from fuzzing.commands import (
     MODULES,
     USERS,
@@ -164,17 +164,6 @@ KINDS = {
 }
 
 
-@contextmanager
-def disk_full_at(n_bytes: int) -> Iterator[None]:
-    """Let no file of the block grow beyond `n_bytes`, as on a disk that is full by then."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def contents(folder: Path) -> dict[str, bytes]:
     """Return all files below a folder."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -235,7 +224,6 @@ def _limit(n_bytes: int) -> None:
 
 def _close(*descriptors: int) -> None:
     for descriptor in descriptors:
-        setattr(sys, ("", "stdout", "stderr")[descriptor], None)
         os.close(descriptor)
 
 

@@ -2,13 +2,13 @@
 
 import logging
 import os
-import resource
 import subprocess
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from full_disks import disk_full_at
 
 from ptycho.cli._logging import console_log, file_log
 from ptycho.cli.convert import main as convert
@@ -17,17 +17,6 @@ from ptycho.cli.simulate import main as simulate
 from ptycho.demo import model_folder
 
 _SMALL = ["--object-size", "80", "90", "--step", "12"]
-
-
-@contextmanager
-def _disk_full_at(n_bytes):
-    """No file of the block grows beyond `n_bytes`, as on a disk that is full by then."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +33,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_older_file(scan, tmp_path, c
     out.write_bytes(b"older")
     whole = scan.stat().st_size
     for place in (0, 1, 100, 4096, whole // 2, whole - 1):
-        with _disk_full_at(place):
+        with disk_full_at(place):
             code = (simulate if command == "simulate" else convert)([*words, "--overwrite"])
         told = capsys.readouterr().err.splitlines()[-1]
         assert code == 1
@@ -72,7 +61,7 @@ def test_a_disk_too_small_for_the_image_names_the_file_and_leaves_no_half(scan, 
     assert _reconstruct(scan, tmp_path / "first") == 0
     capsys.readouterr()
     out = tmp_path / "out"
-    with _disk_full_at(300):
+    with disk_full_at(300):
         assert _reconstruct(scan, out) == 1
     told = capsys.readouterr().err
     assert told.splitlines()[-1].startswith(
@@ -103,7 +92,7 @@ def test_a_file_system_that_is_full_is_as_a_limit_is(scan, tmp_path, capsys):
 
 def test_a_log_that_ends_early_says_so_once(tmp_path, capsys):
     log, logger = tmp_path / "debug.log", logging.getLogger("ptycho.test")
-    with console_log(logging.INFO), _disk_full_at(200), file_log(log):
+    with console_log(logging.INFO), disk_full_at(200), file_log(log):
         for number in range(20):
             logger.info("line %d of some length, so that the file is full before the last", number)
     told = capsys.readouterr().err

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from ptycho.cli import _summary
+from ptycho.cli._streams import streams_that_may_end
 from ptycho.cli.simulate import main
 
 _SMALL = ["--object-size", "80", "90", "--step", "12"]
@@ -34,6 +36,13 @@ def test_a_stream_that_ends_makes_no_error_of_finished_work(tmp_path, monkeypatc
     assert main([str(tmp_path / "a.npz"), *_SMALL]) == 0
     assert getattr(sys, name) is made
     assert (tmp_path / "a.npz").exists()
+
+
+def test_a_table_is_printed_to_a_stream_that_is_closed(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    with streams_that_may_end():
+        _summary._console().print("a row")
+    assert sys.stdout is None
 
 
 @pytest.mark.parametrize("stream", [_Full, None])

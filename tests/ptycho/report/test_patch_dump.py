@@ -1,10 +1,12 @@
 """What went into a network and what came out, as files."""
 
+import errno
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from full_disks import disk_full_at
 
 from ptycho.report.patch_dump import dumping
 
@@ -66,6 +68,13 @@ def test_a_run_that_breaks_leaves_the_old_dump(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         break_off()
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_full_disk_is_said_to_be_one(tmp_path):
+    with pytest.raises(OSError, match="File too large") as caught, disk_full_at(500):
+        _dump(tmp_path)
+    assert (caught.value.errno, caught.value.filename) == (errno.EFBIG, str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_dump_of_nothing_says_so(tmp_path):
