@@ -158,8 +158,8 @@ def _read_memo(path: Path) -> None:
 
 def _write_bundle(folder: Path) -> tuple[Path, list[Path]]:
     architecture = Architecture(kind="baseline", patch_size=16, n_filters_scale=0.25)
-    probe = make_known_scan().modes[1]
-    save_bundle(folder, PatchModel(build_network(architecture), architecture, probe, {"seed": 7}))
+    probes = make_known_scan().modes[1:2]
+    save_bundle(folder, PatchModel(build_network(architecture), architecture, probes, {"seed": 7}))
     return folder, sorted(folder.iterdir())
 
 

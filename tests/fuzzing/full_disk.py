@@ -132,7 +132,7 @@ def _write_state(folder: Path) -> None:
 def _model() -> PatchModel:
     architecture = Architecture(kind="baseline", patch_size=16, n_filters_scale=0.25)
     return PatchModel(
-        build_network(architecture), architecture, np.full((16, 16), 1 + 2j, np.complex64), {"seed": 7}
+        build_network(architecture), architecture, np.full((1, 16, 16), 1 + 2j, np.complex64), {"seed": 7}
     )
 
 

@@ -73,7 +73,7 @@ def test_a_disk_that_is_full_at_any_byte_leaves_the_older_file_alone(tmp_path, s
 
 def test_a_disk_that_is_full_leaves_the_older_model_alone(tmp_path):
     architecture = Architecture(kind="baseline", patch_size=16, n_filters_scale=0.25)
-    probe = np.full((16, 16), 1 + 2j, np.complex64)
+    probe = np.full((1, 16, 16), 1 + 2j, np.complex64)
     model = PatchModel(build_network(architecture), architecture, probe, {"seed": 7})
     save_bundle(tmp_path, model)
     older = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
