@@ -255,14 +255,14 @@ MISTAKES = (
     Mistake("gap of √(2³² - 1)", r"\(rows 10 to 11, .* gaps between the modules", gap((2.0**32 - 1) ** 0.5)),
     Mistake("gap of -1", r"\(rows 10 to 11, .* gaps between the modules", gap(-1.0)),
     Mistake(
-        "one frame too bright", r"1 of \d+ frames have more than 20 times .* `skip='4'`", in_frames(bright)
+        "one frame too bright", r"1 of \d+ frames have more than 20 times .*`skip='4'`", in_frames(bright)
     ),
     Mistake(
-        "frames of dark counts", r"3 of \d+ frames hold dark counts alone.* `skip='7:10'`", in_frames(dark)
+        "frames of dark counts", r"3 of \d+ frames hold dark counts alone.*`skip='7:10'`", in_frames(dark)
     ),
-    Mistake("blank frames", r"2 of \d+ frames are zero everywhere.* `skip='3,8'`", in_frames(blank)),
+    Mistake("blank frames", r"2 of \d+ frames are zero everywhere.*`skip='3,8'`", in_frames(blank)),
     Mistake("no beam in any frame", r"there seems to be no beam", in_frames(no_beam)),
-    Mistake("a frame of NaN", r"not finite .* in 1 of \d+ frames.* `skip='6'`", in_frames(not_finite)),
+    Mistake("a frame of NaN", r"not finite .* in 1 of \d+ frames.*`skip='6'`", in_frames(not_finite)),
     Mistake("intensity without an object", r"intensity", in_arrays(intensity)),
     Mistake("intensity less a dark level", r"intensity", in_arrays(subtracted)),
     Mistake("DC term at the corner", r"corner|fftshift", in_frames(corner)),
