@@ -157,9 +157,7 @@ def print_head(*names: str) -> None:
 
 def print_unrelated(n_pairs: int) -> None:
     """Print how many unrelated pairs are accepted."""
-    print(
-        "| unrelated images | side / px | pairs | accepted, any shift | within 8 px | correlation | independent px |"
-    )
+    print_head("unrelated images")
     for family in (*FAMILIES, "own spectrum", "mixed"):
         for side in SIDES:
             rngs = (np.random.default_rng([side, seed]) for seed in range(n_pairs))
