@@ -83,20 +83,18 @@ def fit(
             progress,
             architecture.kind,
         )
-        best = _course.best_epoch(course.history["val_loss"]) + 1
-        picture = watcher.image(best)
         if on_image is not None:
-            on_image(picture)
+            on_image(watcher.image(_course.best_epoch(course.history["val_loss"]) + 1))
+        collapsed = _collapse(architecture, watcher.patches(held_out[: settings.batch_size]))
 
     plain = build_network(architecture)
     plain.set_weights(network.get_weights())
     ended = _why_ended(course, settings, interrupted=interrupted)
     model = PatchModel(plain, architecture, distinct_probes(examples.probes))
-    collapsed = _collapse(model, validation)
     record = training_record(settings, course.history, scans, fingerprints, origin)
     told = {"held_out": way, "n_held_out": len(held_out), "ended": ended, "collapsed": collapsed}
     model = replace(model, training={**record, **told})
-    return TrainingResult(model, course.history, collapsed, interrupted, ended=ended, held_out=picture)
+    return TrainingResult(model, course.history, collapsed, interrupted, ended)
 
 
 @contextmanager
@@ -263,14 +261,12 @@ def _why_ended(course: Course, settings: TrainingSettings, *, interrupted: bool)
     return "a callback ended it"
 
 
-def _collapse(model: PatchModel, validation: _Batches) -> str | None:
-    inputs, _ = validation[0]
-    frames, offsets = (inputs[0], inputs[1]) if isinstance(inputs, tuple) else (inputs, None)
-    reason = collapse_reason(model.predict_batch(frames, offsets))
+def _collapse(architecture: Architecture, patches: np.ndarray) -> str | None:
+    reason = collapse_reason(patches)
     if reason is not None:
         logger.warning(
             "the %s has collapsed: %s; train it on objects and a probe with more structure, or with another seed",
-            model.architecture.kind,
+            architecture.kind,
             reason,
         )
     return reason

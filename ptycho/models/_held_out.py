@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from ptycho.evaluation.misfit import MisfitSums
 from ptycho.image.cropping import Rectangle, object_window
@@ -26,7 +28,7 @@ _MOST_PICTURED = 2000
 class HeldOut(keras.callbacks.Callback):
     """Adds to the losses of every epoch what the held-out frames say; gives a picture of them now and then.
 
-    The network is called without a graph of its own: there are few frames, and tracing one would take longer.
+    The graph that it calls is the network's own: after every step it computes with the weights of that step.
     """
 
     def __init__(
@@ -79,7 +81,7 @@ class HeldOut(keras.callbacks.Callback):
         sums = MisfitSums(scan.positions_yx, mask, photon_energy=None if np.isnan(photon) else photon)
         for chosen in self._batches(self._chosen[examples.scan_of[self._chosen] == number]):
             frames = examples.frames(chosen)
-            predicted = _flat(self._intensity(chosen, frames))
+            predicted = _flat(self._put_out(chosen, frames)[-1].numpy())
             sums.add(examples.indices[chosen].ravel(), _flat(frames), np.sqrt(predicted))
             if np.isfinite(photon):
                 floor += float((photon * expected_deviance(predicted / photon) * mask).sum())
@@ -97,7 +99,7 @@ class HeldOut(keras.callbacks.Callback):
         canvas = Canvas(window.shape_yx, crop_size=crop_size, origin_yx=origin_yx, backend="cpu")
         places = self._batches(centres_yx)
         for batch, centres in zip(self._batches(chosen), places, strict=True):
-            canvas.add(self._patches(batch), centres)
+            canvas.add(self.patches(batch), centres)
         return HeldOutImage(
             epoch=epoch,
             scan=number,
@@ -118,18 +120,34 @@ class HeldOut(keras.callbacks.Callback):
         for start in range(0, len(array), self._batch_size):
             yield array[start : start + self._batch_size]
 
-    def _intensity(self, chosen: np.ndarray, frames: np.ndarray) -> np.ndarray:
-        """Return the intensity (B, N, N, C) of what the network puts out."""
-        examples = self._examples
-        images = self._network(frames, training=False)
-        return self._far_field(*images, examples.offsets_yx[chosen], examples.scan_of[chosen]).numpy()
-
-    def _patches(self, chosen: np.ndarray) -> np.ndarray:
-        """Return a patch (B, N, N) complex64 of each group."""
-        patches = polar(*self._network(self._examples.frames(chosen), training=False))
+    def patches(self, chosen: np.ndarray) -> np.ndarray:
+        """Return the patch (B, N, N) complex64 that the network makes of each group."""
+        *images, _ = self._put_out(chosen, self._examples.frames(chosen))
+        patches = polar(*images)
         if patches.shape[-1] > 1:
             return merge_patches(patches, self._examples.offsets_yx[chosen], patches.shape[1]).numpy()
         return patches.numpy()[..., 0]
+
+    def _put_out(self, chosen: np.ndarray, frames: np.ndarray) -> tuple[Any, Any, Any]:
+        """Return amplitude and phase, and the intensity that they make, (B, N, N, C) each."""
+        examples = self._examples
+        given = (frames, examples.offsets_yx[chosen], examples.scan_of[chosen])
+        return self._graph(*map(tf.convert_to_tensor, given))
+
+    @cached_property
+    def _graph(self) -> Any:
+        """Network and far field as one graph for every size of a batch; Keras would trace each size anew."""
+        side, channels = self._examples.probes.shape[-1], self._examples.indices.shape[1]
+        given = (
+            tf.TensorSpec((None, side, side, channels), tf.float32),
+            tf.TensorSpec((None, channels, 2), tf.float32),
+            tf.TensorSpec((None,), tf.int32),
+        )
+        return tf.function(self._forward).get_concrete_function(*given)
+
+    def _forward(self, frames: Any, offsets_yx: Any, scan_of: Any) -> tuple[Any, Any, Any]:
+        amplitude, phase = self._network(frames, training=False)
+        return amplitude, phase, self._far_field(amplitude, phase, offsets_yx, scan_of)
 
 
 def _flat(frames: Any) -> np.ndarray:

@@ -52,8 +52,6 @@ class TrainingResult:
         Whether Ctrl-C ended the training.
     ended : str
         What ended the training, in words.
-    held_out : HeldOutImage or None
-        What the best epoch makes of held-out frames.
     """
 
     model: PatchModel
@@ -61,7 +59,6 @@ class TrainingResult:
     collapsed: str | None = None
     interrupted: bool = False
     ended: str = ""
-    held_out: HeldOutImage | None = None
 
     @property
     def summary(self) -> str:

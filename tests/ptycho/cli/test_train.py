@@ -61,6 +61,8 @@ def test_a_model_and_its_loss_curve_are_written(trained):
         "probes.npy",
         "loss_curve.csv",
         "loss_curve.png",
+        "held_out.png",
+        "training_report.html",
     } | {"checkpoint.npz"}
     assert (folder / "loss_curve.png").read_bytes().startswith(b"\x89PNG")
     assert "baseline trained for 3 epochs" in printed
