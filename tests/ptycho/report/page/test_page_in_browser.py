@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import saved_runs
 
-from ptycho.report import write_page
+from ptycho.report import write_page, write_training_page
 from ptycho.report.page._layers import read_images
 from ptycho.report.page._page import page_of
 from ptycho.report.page._saved import read_run
@@ -203,6 +203,19 @@ def test_a_phone_needs_no_sideways_scrolling(chromium, folder):
     )
     width = visit.page.evaluate("document.documentElement.scrollWidth")
     visit.close()
+    assert width <= 390
+
+
+def test_the_page_of_a_training_opens_quietly_and_axe_finds_nothing_serious(chromium, tmp_path):
+    page = write_training_page(saved_runs.training(tmp_path, command="ptycho-train " + "scan.npz " * 40))
+    visit = browser.Visit(chromium, page, color_scheme="dark", viewport={"width": 390, "height": 844})
+    visit.page.locator("summary").last.click()
+    width = visit.page.evaluate("document.documentElement.scrollWidth")
+    drawn = visit.page.locator(".chart canvas").count()
+    found, messages, requests = browser.serious_violations(visit.page), visit.messages, visit.requests
+    visit.close()
+    assert (found, messages, requests) == ({}, [], [page.as_uri()])
+    assert drawn == 3
     assert width <= 390
 
 

@@ -4,35 +4,11 @@ import json
 import re
 
 import pytest
+import saved_runs
 
 from ptycho.cli.report import main
 from ptycho.errors import DataError
 from ptycho.report import write_training_page
-
-HISTORY = {
-    "loss": [0.03, 0.01, 0.004, 0.003],
-    "val_loss": [0.03, 0.012, 0.006, 0.0075],
-    "val_loss_floor": [0.0025, 0.0025, 0.0025, 0.0025],
-    "val_chi2": [9.0, 4.0, 2.0, None],
-    "learning_rate": [0.001, 0.001, 0.0005, 0.0005],
-}
-
-
-def _folder(tmp_path, history=HISTORY, **changes):
-    record = {
-        "settings": {"epochs": 4, "schedule": "plateau"},
-        "held_out": "scans",
-        "n_frames": 4000,
-        "n_scans": 20,
-        "ended": "all 4 epochs are done",
-        "history": history,
-        "scans": [{"file": "a.npz", "n_frames": 200, "data_sha256": "ab", "frames": {"photons": 1e5}}],
-        "command": "ptycho-train --model pinn",
-        "versions": {"ptycho-autobatch": "1.0"},
-    } | changes
-    bundle = {"schema_version": 2, "architecture": {"kind": "pinn", "patch_size": 64}, "training": record}
-    (tmp_path / "bundle.json").write_text(json.dumps(bundle))
-    return tmp_path
 
 
 def _text(folder):
@@ -44,7 +20,7 @@ def _text(folder):
 
 
 def test_best_epoch_end_floor_and_rise_are_told(tmp_path):
-    content, text = _text(_folder(tmp_path))
+    content, text = _text(saved_runs.training(tmp_path))
     assert "4,000 frames of 20 scans for 4 epochs: all 4 epochs are done." in text
     assert "those after epoch 3, where the loss of held-out frames was least: 0.006" in text
     assert (
@@ -65,7 +41,7 @@ def test_best_epoch_end_floor_and_rise_are_told(tmp_path):
 
 def test_what_is_well_explained_or_not_known_is_told_otherwise(tmp_path):
     history = {"loss": [2.0, 1.0], "val_loss": [2.0, 1.01], "val_chi2": [3.0, 1.2]}
-    _, text = _text(_folder(tmp_path, history, held_out="random", collapsed="all is constant"))
+    _, text = _text(saved_runs.training(tmp_path, history, held_out="random", collapsed="all is constant"))
     assert "as well as counting noise allows" in text
     assert "Counting noise alone" not in text
     assert "The last epoch was the best" in text
@@ -74,12 +50,12 @@ def test_what_is_well_explained_or_not_known_is_told_otherwise(tmp_path):
 
 
 def test_a_page_without_a_number_in_any_epoch_is_made_all_the_same(tmp_path):
-    _, text = _text(_folder(tmp_path, {"loss": [None], "val_loss": [None]}))
+    _, text = _text(saved_runs.training(tmp_path, {"loss": [None], "val_loss": [None]}))
     assert "No epoch gave a loss that is a number." in text
 
 
 def test_the_picture_is_in_the_page_and_only_a_picture_is(tmp_path):
-    _folder(tmp_path)
+    saved_runs.training(tmp_path)
     (tmp_path / "held_out.png").write_bytes(b"\x89PNG and so on")
     assert 'src="data:image/png;base64,iVBORyBhbmQgc28gb24="' in _text(tmp_path)[0]
     (tmp_path / "held_out.png").write_bytes(b"<svg>")
@@ -88,7 +64,9 @@ def test_the_picture_is_in_the_page_and_only_a_picture_is(tmp_path):
 
 def test_text_of_a_record_is_shown_and_never_run(tmp_path):
     hostile = "</script><script>alert(1)</script>"
-    content, text = _text(_folder(tmp_path, ended=hostile, command=hostile, settings={hostile: hostile}))
+    content, text = _text(
+        saved_runs.training(tmp_path, ended=hostile, command=hostile, settings={hostile: hostile})
+    )
     assert "<script>alert" not in content
     assert "&lt;script&gt;alert(1)" in content
     assert "alert(1)" in text
@@ -99,9 +77,9 @@ def test_text_of_a_record_is_shown_and_never_run(tmp_path):
 )
 def test_a_record_without_losses_is_one_sentence(tmp_path, history):
     with pytest.raises(DataError, match=r"records no losses, so there is no training to report"):
-        write_training_page(_folder(tmp_path, history))
+        write_training_page(saved_runs.training(tmp_path, history))
 
 
 def test_the_report_command_makes_the_page_of_a_training(tmp_path, capsys):
-    assert main([str(_folder(tmp_path))]) == 0
+    assert main([str(saved_runs.training(tmp_path))]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'training_report.html'}\n"
