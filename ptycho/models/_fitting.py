@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from ptycho.data.scan import ScanData
 from ptycho.models import _course
 from ptycho.models._callbacks import AfterEpoch, BeforeEpoch, Course, Report
 from ptycho.models._examples import Examples
-from ptycho.models._held_out import HeldOut, HeldOutImage
+from ptycho.models._held_out import HeldOut, HeldOutImage, Pictures
 from ptycho.models._holding_out import split
 from ptycho.models._journal import Journal
 from ptycho.models._record import conditions_of, data_fingerprint, training_record
@@ -57,43 +56,32 @@ def fit(
         _compile(trainer, architecture, settings, training)
         fingerprints = [data_fingerprint(scan, supervised=architecture.is_supervised) for scan in scans]
         course = Course(trainer, settings)
-        watcher = HeldOut(network, architecture, examples, held_out, settings.batch_size, on_image)
-        # Its figures are part of the history that the course keeps.
+        watcher = HeldOut(network, architecture, examples, held_out, settings.batch_size)
+        # Its figures are part of the history that the course keeps; what a caller's code raises costs no epoch.
         beside: list[keras.callbacks.Callback] = [watcher, course]
         if folder is not None:
             conditions = {**conditions_of(architecture, settings, start), "scans": fingerprints}
-            journal = Journal(
-                folder,
-                trainer,
-                course,
-                conditions,
-                files=origin.files,
-                with_checkpoint=settings.checkpoint,
-            )
+            kept = settings.checkpoint
+            journal = Journal(folder, trainer, course, conditions, files=origin.files, with_checkpoint=kept)
             if resume:
                 journal.take_up()
             beside.append(AfterEpoch(journal.write))
+        if on_image is not None:
+            beside.append(Pictures(watcher, on_image))
+        beside += callbacks
         interrupted = _fit(
-            trainer,
-            training,
-            validation,
-            settings,
-            [*beside, *callbacks],
-            course,
-            progress,
-            architecture.kind,
+            trainer, training, validation, settings, beside, course, progress, architecture.kind
         )
         if on_image is not None:
             on_image(watcher.image(_course.best_epoch(course.history["val_loss"]) + 1))
         collapsed = _collapse(architecture, watcher.patches(held_out[: settings.batch_size]))
 
-    plain = build_network(architecture)
-    plain.set_weights(network.get_weights())
     ended = _why_ended(course, settings, interrupted=interrupted)
-    model = PatchModel(plain, architecture, distinct_probes(examples.probes))
     record = training_record(settings, course.history, scans, fingerprints, origin)
     told = {"held_out": way, "n_held_out": len(held_out), "ended": ended, "collapsed": collapsed}
-    model = replace(model, training={**record, **told})
+    plain = build_network(architecture)
+    plain.set_weights(network.get_weights())
+    model = PatchModel(plain, architecture, distinct_probes(examples.probes), {**record, **told})
     return TrainingResult(model, course.history, collapsed, interrupted, ended)
 
 

@@ -26,7 +26,7 @@ _MOST_PICTURED = 2000
 
 
 class HeldOut(keras.callbacks.Callback):
-    """Adds to the losses of every epoch what the held-out frames say; gives a picture of them now and then.
+    """Adds to the losses of every epoch what the held-out frames say; makes a picture of them when asked.
 
     The graph that it calls is the network's own: after every step it computes with the weights of that step.
     """
@@ -38,10 +38,9 @@ class HeldOut(keras.callbacks.Callback):
         examples: Examples,
         chosen: np.ndarray,
         batch_size: int,
-        on_image: Callable[[HeldOutImage], None] | None = None,
     ) -> None:
         super().__init__()
-        self._network, self._examples, self._on_image = network, examples, on_image
+        self._network, self._examples = network, examples
         self._is_supervised = architecture.is_supervised
         # In order, so that frames in a file are read as they lie.
         self._chosen, self._batch_size = np.sort(chosen), batch_size
@@ -49,11 +48,9 @@ class HeldOut(keras.callbacks.Callback):
         self._far_field = FarField(examples.probes, reach_px=reach, masks=examples.masks)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Note the figures beside the losses; make a picture of the first epoch and of every fifth."""
+        """Note the figures beside the losses."""
         if logs is not None:
             logs.update(self.figures())
-        if self._on_image is not None and (epoch == 0 or (epoch + 1) % PICTURE_EVERY == 0):
-            self._on_image(self.image(epoch + 1))
 
     def figures(self) -> dict[str, float]:
         """Return χ², R-factor and, for a loss that is a deviance, what noise leaves of it; without what is not known.
@@ -148,6 +145,19 @@ class HeldOut(keras.callbacks.Callback):
     def _forward(self, frames: Any, offsets_yx: Any, scan_of: Any) -> tuple[Any, Any, Any]:
         amplitude, phase = self._network(frames, training=False)
         return amplitude, phase, self._far_field(amplitude, phase, offsets_yx, scan_of)
+
+
+class Pictures(keras.callbacks.Callback):
+    """Hands on a picture of held-out frames after the first epoch and every fifth."""
+
+    def __init__(self, held_out: HeldOut, on_image: Callable[[HeldOutImage], None]) -> None:
+        super().__init__()
+        self._held_out, self._on_image = held_out, on_image
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Make it and hand it on."""
+        if epoch == 0 or (epoch + 1) % PICTURE_EVERY == 0:
+            self._on_image(self._held_out.image(epoch + 1))
 
 
 def _flat(frames: Any) -> np.ndarray:

@@ -167,7 +167,7 @@ def train(
         Display that gets one stage, counting frames.
     on_image : callable, optional
         Called with what the network makes of held-out frames: after the first epoch, after every fifth, and with what
-        the best one made at the end. What it raises ends the training.
+        the best one made at the end. What it raises ends the training; the epoch is kept.
 
     Returns
     -------

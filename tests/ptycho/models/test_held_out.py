@@ -12,7 +12,7 @@ from ptycho.data import SimulationSettings, simulate
 from ptycho.diffraction import far_field_intensity
 from ptycho.diffraction.spline_object import extract_patches
 from ptycho.models._examples import BACKGROUND_PHOTONS, BACKGROUND_UNCOUNTED, Examples
-from ptycho.models._held_out import HeldOut
+from ptycho.models._held_out import HeldOut, Pictures
 from ptycho.models._poisson_floor import expected_deviance
 from ptycho.models.networks import Architecture
 from ptycho.models.physics import poisson_deviance
@@ -35,14 +35,11 @@ class Truth(keras.Model):
         return tuple(tf.gather(part(self.patches[..., None]), nearest) for part in (np.abs, np.angle))
 
 
-def _watched(scan, kind="pinn", **options):
-    examples = Examples.gather(
-        [scan], Architecture(kind=kind, patch_size=32, n_filters_scale=0.25), np.random.default_rng(0)
-    )
-    chosen = np.arange(4, 40, 2)
-    network = Truth(examples)
+def _watched(scan, kind="pinn"):
     architecture = Architecture(kind=kind, patch_size=32, n_filters_scale=0.25)
-    return examples, chosen, HeldOut(network, architecture, examples, chosen, 5, **options)
+    examples = Examples.gather([scan], architecture, np.random.default_rng(0))
+    chosen = np.arange(4, 40, 2)
+    return examples, chosen, HeldOut(Truth(examples), architecture, examples, chosen, 5)
 
 
 @pytest.mark.parametrize("photons", [1e2, 1e5, 1e8])
@@ -93,9 +90,11 @@ def test_a_baseline_has_no_floor_for_its_loss_is_no_likelihood():
 
 def test_a_picture_comes_after_the_first_epoch_and_every_fifth_and_lies_on_the_object():
     scan, pictures, logs = simulate(SETTINGS), [], {}
-    watcher = _watched(scan, on_image=pictures.append)[2]
+    watcher = _watched(scan)[2]
+    watcher.on_epoch_end(0, logs)
+    shown = Pictures(watcher, pictures.append)
     for epoch in range(11):
-        watcher.on_epoch_end(epoch, logs)
+        shown.on_epoch_end(epoch, logs)
     assert [picture.epoch for picture in pictures] == [1, 5, 10]
     assert logs.keys() == {"val_chi2", "val_r_factor", "val_loss_floor"}
     image, truth = pictures[0].image, pictures[0].truth
