@@ -37,4 +37,5 @@ def _value(source, place, names):
 def _shown(value):
     if value is None:
         return None
-    return value._repr_html_() if hasattr(value, "_repr_html_") else repr(value)
+    # Some have HTML in some notebooks only, such as Matplotlib's figures.
+    return (value._repr_html_() if hasattr(value, "_repr_html_") else None) or repr(value)

@@ -43,6 +43,7 @@ def test_from_a_file_to_a_judged_image(finished_images, tmp_path, monkeypatch):
     assert "frames of 64×64 px" in scan
     assert result.count("<img") == 6
     assert "true phase" in metrics
+    assert "<Figure size" in shown[8]
     assert (tmp_path / "figure-1.pdf").read_bytes().startswith(b"%PDF")
     assert (tmp_path / "judged" / "comparison_report.html").stat().st_size > 100_000
 

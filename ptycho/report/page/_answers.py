@@ -178,7 +178,7 @@ def _made(run: SavedRun) -> Iterator[str]:
     for kind, made in (
         (
             "model",
-            f"a network sees each frame by itself; the middle {crop} × {crop} px of its patches are averaged",
+            f"a network, run over the frames; the middle {crop} × {crop} px of its patches are averaged where they lie",
         ),
         ("refined", "the image of a network, improved by sweeps over the measured frames"),
         ("reconstruction", "a finished reconstruction, read from a file"),

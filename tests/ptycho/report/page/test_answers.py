@@ -79,7 +79,7 @@ def test_what_made_the_images_and_what_light_is_told(tmp_path):
     made_of = answered(tmp_path, model("A", 1.0), made.finished_arm(), intensity_per_frame=2.5e4)["How was"]
     assert made_of[0] == "From 100 frames with 25,000 photons each on average."
     assert (
-        "A: a network sees each frame by itself; the middle 20 × 20 px of its patches are averaged."
+        "A: a network, run over the frames; the middle 20 × 20 px of its patches are averaged where they lie."
         in made_of
     )
     assert "ePIE: a finished reconstruction, read from a file." in made_of
