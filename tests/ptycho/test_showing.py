@@ -38,7 +38,8 @@ def scan(n_frames=5, **changes):
 
 
 def comparison(*labels, **changes):
-    return made.comparison(*(made.model_arm(label, seed=4) for label in labels), **changes)
+    arm = made.model_arm(seed=4)
+    return made.comparison(*(dataclasses.replace(arm, label=label) for label in labels), **changes)
 
 
 @pytest.fixture

@@ -254,7 +254,8 @@ def test_a_figure_is_written_in_every_format_and_the_same_twice(tmp_path):
 
 
 @pytest.mark.spec("CM-9.13")
-def test_files_of_other_formats_go_when_plots_are_written_anew(tmp_path):
+def test_files_of_other_formats_go_when_plots_are_written_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(Figure, "savefig", lambda figure, file, **options: None)
     result = made.comparison(failures=[Failure("a", "b")])
     write_plots(result, tmp_path, options=PlotOptions(formats=("pdf", "svg"), dpi=30))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["comparison_plot.pdf", "comparison_plot.svg"]
@@ -408,13 +409,14 @@ def test_nothing_to_draw_is_an_error_that_says_why(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_write_plots_draws_what_there_is_and_removes_what_is_old(result, tmp_path):
+def test_write_plots_draws_what_there_is_and_removes_what_is_old(result, tmp_path, monkeypatch):
     files = write_plots(result, tmp_path, options=QUICK)
     assert [file.name for file in files] == PLOT_FILES
     for file in files:
         pixels = matplotlib.image.imread(file)
         assert min(pixels.shape[:2]) > 100
         assert np.ptp(pixels) > 0.9
+    monkeypatch.setattr(Figure, "savefig", lambda figure, file, **options: None)
     blind = made.comparison(made.model_arm(metrics=None), truth=False)
     assert [file.name for file in write_plots(blind, tmp_path, options=QUICK)] == [
         "comparison_plot.png",
