@@ -9,7 +9,10 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichBars
 
 # The notebook's own colours, and no line broken.
-_FORMAT = '<pre style="white-space:pre;font-family:monospace;line-height:normal;background:none;color:inherit">{code}</pre>'
+_FORMAT = (
+    '<pre style="white-space:pre;font-family:monospace;line-height:normal;background:none;color:inherit">'
+    "{code}</pre>"
+)
 
 
 class NotebookBars:
