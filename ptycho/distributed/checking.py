@@ -39,7 +39,7 @@ def check_workers(
     Raises
     ------
     DataError
-        There is no worker, or one lacks a package, a version, a file or the right to write.
+        There is no worker, or one or the scheduler lacks a package, a version, a file or the right to write.
     """
     from ptycho.distributed._worker import facts_of_worker
 
@@ -51,10 +51,30 @@ def check_workers(
             f"the scheduler at {address} has no worker after {timeout_s:g} s; start some with `dask worker {address}`."
         ) from error
     found: Any = client.run(facts_of_worker, paths, folder, on_error="return")
-    lacks = [sentence for address, facts in found.items() for sentence in _lacks(address, facts, folder)]
+    lacks = list(_scheduler_lacks(client))
+    lacks += [sentence for address, facts in found.items() for sentence in _lacks(address, facts, folder)]
     if lacks:
         raise DataError(" ".join(lacks[:3]))
     return list(found)
+
+
+def _scheduler_lacks(client: Client) -> Iterator[str]:
+    """Give what is missing where tasks are passed on, which is this program, for they are read there too."""
+    where = f"the scheduler at {client.scheduler_info()['address']}"
+    try:
+        there: Any = client.run_on_scheduler(versions, ())
+    except (ImportError, AttributeError) as error:
+        yield (
+            f"{where} cannot pass on this program's tasks ({reason_of(error)}); install "
+            "ptycho-autobatch[distributed] of the same version there."
+        )
+        return
+    for package, version in versions(()).items():
+        if there.get(package) != version:
+            yield (
+                f"{where} has {package} {there.get(package)} but {version} is used here; install the same version on "
+                "both."
+            )
 
 
 def _lacks(address: str, facts: Any, folder: str | None) -> Iterator[str]:

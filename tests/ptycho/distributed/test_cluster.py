@@ -234,10 +234,27 @@ def test_a_file_that_workers_do_not_see_is_named(client, tmp_path):
 def test_a_worker_with_another_version_is_named(client, monkeypatch):
     from ptycho.distributed import checking
 
-    monkeypatch.setattr(checking, "versions", lambda packages: {"numpy": "0.9"})
+    monkeypatch.setattr(checking, "versions", lambda packages: {"numpy": "0.9"} if packages else {})
     with pytest.raises(
         DataError, match=rf"has numpy {np.__version__} but 0\.9 is used here; install the same"
     ):
+        check_workers(client, [], None)
+
+
+def test_a_scheduler_without_this_program_is_told(client, monkeypatch):
+    def run_on_scheduler(function, packages):
+        raise ModuleNotFoundError("No module named 'ptycho'")
+
+    monkeypatch.setattr(client, "run_on_scheduler", run_on_scheduler)
+    with pytest.raises(
+        DataError, match=r"the scheduler at inproc\S+ cannot pass on .*No module named 'ptycho'"
+    ):
+        check_workers(client, [], None)
+
+
+def test_a_scheduler_with_another_version_is_named(client, monkeypatch):
+    monkeypatch.setattr(client, "run_on_scheduler", lambda function, packages: {"ptycho-autobatch": "0.0.9"})
+    with pytest.raises(DataError, match=r"the scheduler at inproc\S+ has ptycho-autobatch 0\.0\.9 but "):
         check_workers(client, [], None)
 
 
