@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -155,12 +156,19 @@ def sharded(arguments: argparse.Namespace, arms: Sequence[Arm]) -> Iterator[Sequ
         yield _on_cluster(arguments, arms, client)
 
 
-def _client(arguments: argparse.Namespace) -> AbstractContextManager[Client]:
-    from ptycho.distributed import cluster_client, device_client
+@contextmanager
+def _client(arguments: argparse.Namespace) -> Iterator[Client]:
+    from ptycho.distributed import cluster_client, device_client, import_distributed
 
-    if arguments.scheduler is not None:
-        return cluster_client(arguments.scheduler)
-    return device_client(arguments.worker_devices)
+    import_distributed()
+    from distributed.utils import silence_logging_cmgr
+
+    # What goes wrong there is told in one sentence; Dask's own words would tear the display.
+    with silence_logging_cmgr(logging.CRITICAL), ExitStack() as stack:
+        if arguments.scheduler is not None:
+            yield stack.enter_context(cluster_client(arguments.scheduler))
+        else:
+            yield stack.enter_context(device_client(arguments.worker_devices))
 
 
 def _on_cluster(arguments: argparse.Namespace, arms: Sequence[Arm], client: Client) -> list[Arm]:
@@ -198,9 +206,9 @@ def refining(arguments: argparse.Namespace) -> Iterator[Refine]:
 
         yield refine
         return
-    from ptycho.distributed import check_workers, cluster_client
+    from ptycho.distributed import check_workers
 
-    with cluster_client(arguments.scheduler) as client:
+    with _client(arguments) as client:
         check_workers(client, _scan_on_workers(arguments)[1], None)
         yield _refiner(arguments, client)
 

@@ -126,6 +126,35 @@ def _local_client(environments: Sequence[Mapping[str, str]]) -> Iterator[Client]
         yield client
 
 
+@contextmanager
+def told_if_lost(client: Client) -> Iterator[None]:
+    """Say what to do if the scheduler is lost within the block, which cancels what it was to do.
+
+    Parameters
+    ----------
+    client : distributed.Client
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    DataError
+        The scheduler is lost.
+    """
+    from distributed import CancelledError
+
+    address = client.scheduler_info()["address"]
+    try:
+        yield
+    except CancelledError as error:
+        raise DataError(
+            f"the scheduler at {address} was lost in the middle, and with it all that was not yet kept; start it "
+            "again, and let a run with --checkpoint go on with --resume."
+        ) from error
+
+
 def _connected(scheduler: str) -> Client:
     distributed = import_distributed()
     if scheduler.endswith(".json") and not Path(scheduler).is_file():

@@ -22,6 +22,7 @@ from ptycho.data import read_scan
 from ptycho.data.fingerprint import scan_fingerprint
 from ptycho.data.scan import ScanData
 from ptycho.distributed.checking import check_workers
+from ptycho.distributed.cluster import told_if_lost
 from ptycho.distributed.watching import Watch, watching
 from ptycho.errors import DataError
 from ptycho.image.placed import PlacedImage
@@ -98,6 +99,7 @@ class ClusterRefiner:
         with (
             (progress or NoProgress()).stage(label, n_frames, "frames") as stage,
             watching(self.client, run, _Following(stage)),
+            told_if_lost(self.client),
         ):
             return self._improved(run, image, scan, settings, checkpoint)
 
@@ -129,6 +131,8 @@ class ClusterRefiner:
         except BaseException:
             future.cancel()
             raise
+        if future.status == "cancelled":
+            future.result()  # raises what cancelled it
         if error is not None:
             raise DataError(
                 f"the refinement failed {_RETRIES + 1} times on workers: {reason_of(error).rstrip('.')}; see their "

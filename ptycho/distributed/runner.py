@@ -18,6 +18,7 @@ from ptycho._error_wording import reason_of
 from ptycho.data import read_scan
 from ptycho.data.scan import ScanData
 from ptycho.distributed.checking import check_workers
+from ptycho.distributed.cluster import told_if_lost
 from ptycho.distributed.watching import Watch, seconds_between, watching
 from ptycho.errors import DataError
 from ptycho.models.loading import load_model
@@ -93,6 +94,7 @@ class ClusterRunner:
         with (
             progress.stage(label, len(work.job), "patches") as stage,
             watching(self.client, run, Watch(stage)) as watch,
+            told_if_lost(self.client),
         ):
             branch: Branch = self._submitted(run, work, stage.advance).result()
         self.client.unregister_worker_plugin(name=run)
@@ -171,6 +173,8 @@ class ClusterRunner:
             for future in waiting:
                 number = numbers[future.key]
                 start, stop = shards.bounds(number)
+                if future.status == "cancelled":
+                    future.result()  # raises what cancelled it
                 if future.status != "finished":
                     raise DataError(_failure(number, start, stop, future)) from future.exception()
                 advance(stop - start)
@@ -182,10 +186,9 @@ class ClusterRunner:
 
 def _failure(number: int, start: int, stop: int, future: Future) -> str:
     error: Any = future.exception()
-    cause = "it was cancelled" if error is None else reason_of(error)
     return (
-        f"shard {number} (patches {start:,} to {stop - 1:,}) failed {_RETRIES + 1} times: {cause.rstrip('.')}; see the "
-        "log of the workers."
+        f"shard {number} (patches {start:,} to {stop - 1:,}) failed {_RETRIES + 1} times: "
+        f"{reason_of(error).rstrip('.')}; see the log of the workers."
     )
 
 

@@ -353,6 +353,27 @@ def test_other_schedulers_are_refused(name):
         check_scheduler(name)
 
 
+@dataclass
+class Cancelling(NoProgress):
+    """Takes all futures away once something is done, as a scheduler does that is lost."""
+
+    client: object
+
+    def stage(self, label, total, unit="items"):
+        stage = super().stage(label, total, unit)
+        if unit == "patches":
+            stage.advance = lambda n_items: self.client.cancel(
+                [distributed.Future(key, self.client) for key in list(self.client.futures)], force=True
+            )
+        return stage
+
+
+def test_a_scheduler_that_is_lost_is_told_with_what_to_do(runner, scan):
+    said = r"the scheduler at inproc\S+ was lost in the middle, .* --checkpoint go on with --resume\."
+    with pytest.raises(DataError, match=said):
+        run_on(runner, scan, replace(SETTINGS, shard_size=4), progress=Cancelling(runner.client))
+
+
 def test_a_scheduler_file_that_is_not_there_is_told(tmp_path):
     missing = tmp_path / "scheduler.json"
     with pytest.raises(DataError, match=r"scheduler\.json does not exist; start the scheduler with"):
