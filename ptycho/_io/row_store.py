@@ -15,7 +15,6 @@ from typing import IO
 import numpy as np
 from numpy.typing import DTypeLike
 
-from autobatch import device_memory
 from ptycho._io.mapped import blocks_of, is_mapped, map_array, rows_of, runs_of
 from ptycho._io.stored import StoredRows
 from ptycho.errors import DataError
@@ -35,6 +34,8 @@ _IN_MEMORY = ("tmpfs", "ramfs")
 
 def largest_in_memory_bytes() -> int:
     """Return how large an array may be to be read into memory as a whole: a quarter of what is free, at most 1 GiB."""
+    from autobatch import device_memory
+
     return min(_MOST_BYTES, int(device_memory("cpu").free_bytes * _MOST_SHARE))
 
 
