@@ -39,9 +39,11 @@ INTERRUPTED = 130
 
 
 def _unfinished(arguments: argparse.Namespace) -> str:
-    if getattr(arguments, "checkpoint", None) is None:
+    folder = getattr(arguments, "checkpoint", None)
+    # Training has a flag of that name that is no folder.
+    if not isinstance(folder, Path):
         return "anything was finished"
-    return f"there was an image; what {arguments.checkpoint} keeps goes on with --resume"
+    return f"there was an image; what {folder} keeps goes on with --resume"
 
 
 class UsageError(PtychoError):
