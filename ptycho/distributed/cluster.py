@@ -151,7 +151,7 @@ def told_if_lost(client: Client) -> Iterator[None]:
     except CancelledError as error:
         raise DataError(
             f"the scheduler at {address} was lost in the middle, and with it all that was not yet kept; start it "
-            "again, and let a run with --checkpoint go on with --resume."
+            "again, and let a run with a `Checkpointing.folder` go on with `resume=True`."
         ) from error
 
 

@@ -369,7 +369,7 @@ class Cancelling(NoProgress):
 
 
 def test_a_scheduler_that_is_lost_is_told_with_what_to_do(runner, scan):
-    said = r"the scheduler at inproc\S+ was lost in the middle, .* --checkpoint go on with --resume\."
+    said = r"the scheduler at inproc\S+ was lost in the middle, .* go on with `resume=True`\."
     with pytest.raises(DataError, match=said):
         run_on(runner, scan, replace(SETTINGS, shard_size=4), progress=Cancelling(runner.client))
 
