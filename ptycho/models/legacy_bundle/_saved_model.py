@@ -103,7 +103,7 @@ def open_checkpoint(members: Members, folder: str, stack: ExitStack) -> Checkpoi
     try:
         reader = tf.train.load_checkpoint(os.fspath(scratch / "numbers"))
         return CheckpointNumbers(reader, name, n_bytes)
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+    except (tf.errors.OpError, ValueError, RuntimeError, LookupError) as error:
         reason = str(error).replace(f"{scratch}/", "")
         raise DataError(f"{name} cannot be read ({reason}); the file is damaged, copy it again.") from error
 

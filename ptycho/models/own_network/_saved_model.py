@@ -134,8 +134,9 @@ def _loaded(path: Path) -> Any:
     except (
         OSError,
         ValueError,
-        KeyError,
+        LookupError,
         TypeError,
+        RuntimeError,
         AttributeError,
         DecodeError,
         tf.errors.OpError,

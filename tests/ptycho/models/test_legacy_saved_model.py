@@ -23,6 +23,8 @@ from ptycho.models import legacy_bundle
 from ptycho.models.legacy_bundle import load_legacy
 from ptycho.models.legacy_bundle._saved_model import description_in
 
+# A table of TensorFlow's whose last 48 bytes place its index beyond the end of the file.
+_BEYOND_ITS_END = bytes(60) + b"\0\0\xff\x01\xff\x01".ljust(40, b"\0") + bytes.fromhex("57fb808b247547db")
 OFFSETS = np.array([[2.3, -1.6], [-3.1, 0.4], [0.5, 3.25], [0.3, -2.05]])
 FRAMES = np.random.default_rng(5).random((1, 64, 64, 4), dtype=np.float32)
 MASK = np.ones((1, 64, 64, 1))
@@ -131,6 +133,7 @@ def test_nothing_stays_behind(saved, tmp_path, monkeypatch):
         ("variables/variables.index", None, r"variables\.index"),
         ("variables/variables.data-00000-of-00001", None, r"variables\.data-00000-of-00001"),
         ("variables/variables.index", b"not a table" * 50, "cannot be read .*the file is damaged"),
+        ("variables/variables.index", _BEYOND_ITS_END, "cannot be read .*the file is damaged"),
         ("variables/variables.data-00000-of-00001", b"short", "bytes but declares .* not all there"),
         ("keras_metadata.pb", b"", "does not describe a Keras model .*no node called root"),
     ],
