@@ -59,8 +59,14 @@ class Reconstruction(OneLine):
     coverage: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        """Refuse positions that count from another origin than the object's pixel (0, 0)."""
+        """Refuse positions that are no numbers, or count from another origin than the object's pixel (0, 0)."""
         if self.positions_yx is not None and self.positions_yx.size:
+            bad = np.flatnonzero(~np.isfinite(self.positions_yx).all(axis=1))
+            if bad.size:
+                raise DataError(
+                    f"{bad.size} of {len(self.positions_yx)} positions of the {self.label} reconstruction are not "
+                    f"finite (NaN or infinite), the first being {bad[0]}; mend them, or leave all of them out."
+                )
             check_on_object(self.positions_yx, self.object.shape, self.probe.shape[-1])
 
     def origin_in(self, *scans: ScanData) -> tuple[float, float] | None:

@@ -226,3 +226,18 @@ def test_a_probe_of_another_size_is_refused(tmp_path, scan):
     found = read_reconstruction(_saved(tmp_path / "r.npz", _members(scan)))
     with pytest.raises(DataError, match=r"probe has shape \(8, 8\) but \(16, 16\)"):
         with_reconstruction(scan, replace(found, probe=found.probe[:8, :8]))
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_positions_that_are_no_numbers_are_refused(value):
+    positions = np.random.default_rng(2).uniform(8, 40, (6, 2))
+    positions[4, 1] = value
+    with pytest.raises(
+        DataError, match=r"1 of 6 positions of the ePIE reconstruction are not finite .* first being 4"
+    ):
+        Reconstruction(
+            label="ePIE",
+            object=np.ones((48, 49), complex),
+            probe=np.ones((16, 16), complex),
+            positions_yx=positions,
+        )
