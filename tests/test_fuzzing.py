@@ -9,7 +9,7 @@ from fuzzing.watched import Watch, one
 SEED = 12
 # Positions that are times, without an axis, or of other frames; a place of the object with millions of entries, and one
 # in a file that no file has; weights without a shape.
-FOUND = {"scan": [490], "HDF5": [118, 290, 677, 768], "bundle": [132, 368]}
+FOUND = {"scan": [490], "HDF5": [118, 290, 677, 768], "bundle": [132, 368], "PtyRAD": [930]}
 INPUTS = {
     "scan": 12,
     "tike": 12,
