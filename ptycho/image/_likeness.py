@@ -79,9 +79,9 @@ class Likeness:
         """Why the match may be chance, None if it is none."""
         if self.correlation <= self.needed_correlation:
             return (
-                f"the images have too little in common: their correlation is {self.correlation:.3f}, and unrelated "
-                f"images of {self.independent_px:.0f} independent pixels, as many as these, reach "
-                f"{self.needed_correlation:.3f}"
+                f"the images have too little in common: their correlation is {self.correlation:.3f}, where "
+                f"{self.needed_correlation:.3f} is needed to tell images of {self.independent_px:.0f} independent "
+                "pixels from unrelated ones"
             )
         if self.rivalry > MOST_RIVALRY:
             return (
