@@ -47,8 +47,16 @@ def image(seed=3):
 
 
 def registration(offset_yx=(0.25, -1.5), failure=None):
-    ramp = PhaseRamp(0.1, (0.01, -0.02))
-    return Registration(offset_yx, ramp, 0.9, 2000, failure, needed_correlation=0.3)
+    return Registration(
+        offset_yx,
+        PhaseRamp(0.1, (0.01, -0.02)),
+        0.9,
+        2000,
+        failure,
+        independent_px=120.0,
+        needed_correlation=0.3,
+        rivalry=0.1,
+    )
 
 
 def batch_run():
