@@ -347,7 +347,7 @@ def _percentile(text: str) -> float:
 
 
 def _dpi(text: str) -> int:
-    value = positive_int(text)
+    value = int(text) if text.isdecimal() else 0
     if not 20 <= value <= 1200:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 20 to 1200")
     return value
