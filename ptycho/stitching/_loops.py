@@ -112,6 +112,7 @@ def square_band(squares, patches, first, side, top_left, fraction, finite, row_b
     Inside a crop the weight is 1. At its edges shifted value and weight both fade; their quotient is the
     patch's own value there, which enters with that weight.
     """
+    blend = np.zeros(2 * side)  # a row of the crop, shifted along the column
     for p in range(finite.size):
         if not finite[p]:
             continue
@@ -122,22 +123,21 @@ def square_band(squares, patches, first, side, top_left, fraction, finite, row_b
             r = row - top
             w_above, w_below = (f_y if r > 0 else 0.0), (1.0 - f_y if r < side else 0.0)
             # What is clamped to the crop here has weight 0.
-            above = patches[p, first + max(r - 1, 0)]
-            below = patches[p, first + min(r, side - 1)]
-            for c in range(side + (1 if f_x > 0 else 0)):
-                w_left, w_right = (f_x if c > 0 else 0.0), (1.0 - f_x if c < side else 0.0)
-                left_column, right_column = 2 * (first + max(c - 1, 0)), 2 * (first + min(c, side - 1))
-                square = 0.0
-                for part in range(2):
-                    value = w_left * (
-                        w_above * above[left_column + part] + w_below * below[left_column + part]
-                    )
-                    value += w_right * (
-                        w_above * above[right_column + part] + w_below * below[right_column + part]
-                    )
-                    square += value * value
-                # With w the shifted weight, v / w is the patch's own value, and w |v / w|² = |v|² / w.
-                squares[row, left + c] += square / ((w_above + w_below) * (w_left + w_right))
+            above = patches[p, first + max(r - 1, 0), 2 * first : 2 * (first + side)]
+            below = patches[p, first + min(r, side - 1), 2 * first : 2 * (first + side)]
+            for k in range(2 * side):
+                blend[k] = w_above * above[k] + w_below * below[k]
+            # With w the shifted weight, v / w is the patch's own value, and w |v / w|² = |v|² / w.
+            share = 1.0 / (w_above + w_below)
+            target = squares[row, left : left + side + (1 if f_x > 0 else 0)]
+            for c in range(1, side):
+                real = f_x * blend[2 * c - 2] + (1.0 - f_x) * blend[2 * c]
+                imaginary = f_x * blend[2 * c - 1] + (1.0 - f_x) * blend[2 * c + 1]
+                target[c] += share * (real * real + imaginary * imaginary)
+            # At either edge one pixel alone fades: |f v|² / (f w).
+            target[0] += share * (1.0 - f_x) * (blend[0] ** 2 + blend[1] ** 2)
+            if f_x > 0:
+                target[side] += share * f_x * (blend[2 * side - 2] ** 2 + blend[2 * side - 1] ** 2)
 
 
 @compiled

@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from benchmarks.host_profile import profile_table
 from benchmarks.host_work import CASES
 from benchmarks.report import ROOT, machine, replace_part
 
@@ -104,6 +105,8 @@ def page(found: dict, rounds: int) -> str:
             "what is left is the host's; *pinn* is the shipped one, without and with the verdict of its patches. "
             "*Processor time* is that of all threads, which other programs change less than the frames a second.",
             "\n".join(stream_table(found)),
+            "### The steps of a frame",
+            "\n".join(profile_table()),
             "### Reading beside computing",
             "A reader that waits as long for a batch as the network computes on it.",
             "\n".join(reader_table(found)),
