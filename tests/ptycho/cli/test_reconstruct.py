@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from complex_objects import analytic_object
+from matplotlib.figure import Figure
 
 from autobatch.testing import inject_oom
 from ptycho.cli.convert import main as convert
@@ -76,9 +77,12 @@ def test_ptychopinn_s_words_with_fixed_phase_limits_reach_the_picture(
     workplace, tmp_path, monkeypatch, capsys
 ):
     asked = []
-    monkeypatch.setattr(
-        "ptycho.report.plot_reconstruction", lambda result, path, options: asked.append(options.phase_limits)
-    )
+
+    def drawn(result, *, options):
+        asked.append(options.phase_limits)
+        return Figure()
+
+    monkeypatch.setattr("ptycho.report.plot_reconstruction", drawn)
     words = ["--model_path", workplace / "pinn", "--test_data_file", workplace / "scan.npz", "--output-dir"]
     limits = ["--phase_vmin", "-1e-1", "--phase_vmax=2"]
     assert main([*map(str, words), str(tmp_path), *limits, "--backend", "tensorflow"]) == 0
