@@ -39,7 +39,7 @@ REFERENCE = "ePIE"
 RADII_PX = np.arange(34, 141, 2)
 N_SPOKES = range(24, 49)
 N_ANGLES = 1440
-SHOWN_PERIODS_PX = (6.0, 7.0, 8.0, 10.0, 12.0, 16.0, 20.0, 24.0)
+SHOWN_PERIODS_PX = (8.0, 10.0, 12.0, 14.0, 16.0, 20.0, 24.0, 28.0)
 
 
 @dataclass(frozen=True)
@@ -152,17 +152,14 @@ def print_held_out(arm: ModelArm, scan: ScanData) -> None:
 
 def print_half_sets(scan: ScanData, window: Rectangle) -> None:
     """Print the half-set FRC of iterative reconstructions of two halves of the frames, the mean of several splits."""
-    curves, rng = [], np.random.default_rng(0)
+    pairs, rng = [], np.random.default_rng(0)
     for _ in range(N_SPLITS):
-        order = rng.permutation(scan.n_frames)
-        halves = [
-            refine(None, scan.select(np.sort(part)), RefinementSettings(sweeps=SWEEPS)).image.in_window(
-                window
-            )
-            for part in np.array_split(order, 2)
-        ]
-        mask = halves[0].covered & halves[1].covered
-        curves.append(half_set_frc(halves[0].values, halves[1].values, mask=mask))
+        parts = np.array_split(rng.permutation(scan.n_frames), 2)
+        runs = [refine(None, scan.select(np.sort(part)), RefinementSettings(sweeps=SWEEPS)) for part in parts]
+        pairs.append([run.image.in_window(window) for run in runs])
+    # The same pixels for all splits, or their mean would be one of different rings.
+    mask = np.logical_and.reduce([half.covered for pair in pairs for half in pair])
+    curves = [half_set_frc(first.values, second.values, mask=mask) for first, second in pairs]
     mean = mean_frc(curves, frc_sigma=0.0)
     for name in ("one_seventh", "half_bit", "one_bit"):
         cutoffs = mean.cutoffs(name)
