@@ -23,8 +23,14 @@ _LOCAL = re.compile(r"local:([1-9]\d*)")
 _ADDRESS = re.compile(r"(tcp|tls|ucx|inproc)://\S+")
 _SECONDS_TO_CONNECT = 20
 _SECONDS_TO_START = 120
-# The third death of a worker under one task ends the run, as the third error does.
-_MOST_DEATHS = 2
+_CONFIG_OF_LOCAL = {
+    # The third death of a worker under one task ends the run, as the third error does.
+    "distributed.scheduler.allowed-failures": 2,
+    # A worker that dies is started again, which takes long on a busy machine; Dask gives it up after 15 s.
+    "distributed.deploy.lost-worker-timeout": "10 minutes",
+    # Without any worker a run would wait for ever.
+    "distributed.scheduler.no-workers-timeout": "10 minutes",
+}
 
 
 def check_scheduler(scheduler: str) -> str:
@@ -113,8 +119,7 @@ def _local_client(environments: Sequence[Mapping[str, str]]) -> Iterator[Client]
     from ptycho.distributed._local import LocalWorkers
 
     logger.info("starting %s …", "a worker" if len(environments) == 1 else f"{len(environments)} workers")
-    deaths = dask.config.set({"distributed.scheduler.allowed-failures": _MOST_DEATHS})
-    with deaths, LocalWorkers(environments) as cluster, Client(cluster) as client:
+    with dask.config.set(_CONFIG_OF_LOCAL), LocalWorkers(environments) as cluster, Client(cluster) as client:
         try:
             client.wait_for_workers(len(environments), timeout=_SECONDS_TO_START)
         except TimeoutError as error:

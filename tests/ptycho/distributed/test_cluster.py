@@ -33,6 +33,7 @@ from ptycho.refinement import RefinementSettings, SweepCheckpointing, refine
 from ptycho.refinement.checkpoint import SweepStore
 
 distributed = pytest.importorskip("distributed")
+dask = pytest.importorskip("dask")
 
 SETTINGS = InferenceSettings(
     crop_size=15,
@@ -380,6 +381,13 @@ def test_a_scheduler_file_that_is_not_there_is_told(tmp_path):
         cluster_client(str(missing)).__enter__()
 
 
+CONFIG = {
+    "deploy.lost-worker-timeout": "10 minutes",
+    "scheduler.no-workers-timeout": "10 minutes",
+    "scheduler.allowed-failures": 2,
+}
+
+
 @pytest.fixture
 def started(monkeypatch):
     """What Dask is asked to start, which it does not."""
@@ -393,6 +401,7 @@ def started(monkeypatch):
     def scale(self, n_workers):
         while len(self.worker_spec) < n_workers:
             self.worker_spec.update(self.new_worker_spec())
+        asked["config"] = {name: dask.config.get(f"distributed.{name}") for name in CONFIG}
         asked["environments"] = [spec["options"]["env"] for spec in self.worker_spec.values()]
         raise NotImplementedError
 
@@ -412,6 +421,12 @@ def test_a_local_cluster_listens_on_loopback_alone_with_workers_of_one_thread(st
     assert started["dashboard_address"] == "127.0.0.1:0"
     assert started["memory_limit"] == device_memory("CPU").total_bytes // 4
     assert [each["TF_NUM_INTRAOP_THREADS"] for each in started["environments"]] == ["1"] * 3
+
+
+def test_a_worker_that_is_long_in_coming_back_is_waited_for_and_none_at_all_not_for_ever(started):
+    with pytest.raises(NotImplementedError):
+        cluster_client("local:2").__enter__()
+    assert started["config"] == CONFIG
 
 
 def test_workers_of_processors_share_the_threads_and_see_no_card(started):
