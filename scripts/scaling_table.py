@@ -33,8 +33,6 @@ class Constants:
         Memory of a worker with TensorFlow and a small network.
     disk_gb_s : float
         What one process reads of a file and checks.
-    storage_gb_s : float
-        What the shared storage gives to all at once; assumed.
     network_gb_s : float
         Into one machine; assumed.
     """
@@ -48,7 +46,6 @@ class Constants:
     frame_kb: float = 16.4
     worker_gb: float = 0.9
     disk_gb_s: float = 0.46
-    storage_gb_s: float = 10.0
     network_gb_s: float = 1.25
 
 
@@ -83,14 +80,8 @@ class Run:
         return self.n_frames * (2 * self.constants.add_us + n_sent * send_us) / 1e6
 
     @property
-    def opening_s(self) -> float:
-        """Seconds in which every worker has read the whole NPZ once, for its checksum."""
-        gb = self.frames_gb
-        return max(gb / self.constants.disk_gb_s, self.n_workers * gb / self.constants.storage_gb_s)
-
-    @property
     def reading_s(self) -> float:
-        """Seconds in which the command reads all frames, for their mean energy."""
+        """Seconds in which the command reads and checks all frames, and finds their mean energy."""
         return self.frames_gb / self.constants.disk_gb_s
 
     @property
@@ -135,7 +126,6 @@ class Run:
         return {
             "shards": self.shards_s,
             "tree": self.tree_s,
-            "opening": self.opening_s,
             "reading": self.reading_s,
             "verdict": self.verdict_s,
         }
@@ -152,7 +142,7 @@ def times_table(constants: Constants) -> list[str]:
     -------
     list of str
     """
-    rows = ["| frames | workers | shards | tree | opening | reading | verdict | longest |", _rule(8)]
+    rows = ["| frames | workers | shards | tree | reading | verdict | longest |", _rule(7)]
     for n_frames in _FRAMES:
         for n_workers in _WORKERS:
             run = Run(n_frames, n_workers, constants)
