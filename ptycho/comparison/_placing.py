@@ -30,7 +30,7 @@ from ptycho.image.placed import PlacedImage
 from ptycho.image.registration import Registration, register
 from ptycho.models import Familiarity, FrameStatistics, familiarity_of, frame_statistics
 from ptycho.reconstruction import Checkpointing, HalfSets, judge_constant, judge_image
-from ptycho.refinement import RefinementSettings, SweepCheckpointing
+from ptycho.refinement import RefinementSettings, SweepCheckpointing, refine
 from ptycho.refinement.checkpoint import SWEEPS
 
 logger = logging.getLogger(__name__)
@@ -240,7 +240,7 @@ class _Making:
         assert settings is not None  # or there would be no such column
         label = refined_label(self._arm.label, settings)
         assert isinstance(self._arm, ModelArm)  # others are not refined
-        run = self._arm.refine(
+        run = (self._arm.refine or refine)(
             self._made.image,
             placer.scan,
             settings,

@@ -34,7 +34,7 @@ from ptycho.reconstruction import (
     plan_inference,
     reconstruct,
 )
-from ptycho.refinement import Refine, RefinementRun, RefinementSettings, refine
+from ptycho.refinement import Refine, RefinementRun, RefinementSettings
 
 if TYPE_CHECKING:
     import keras
@@ -271,7 +271,7 @@ class ModelArm(Arm):
         Where the model came from; workers of a cluster open it there.
     runner, checkpoint : optional
         As for `ptycho.reconstruction.reconstruct`.
-    refine : callable
+    refine : callable, optional
         Improves its image, such as a `ptycho.distributed.ClusterRefiner`; by default `ptycho.refinement.refine`.
 
     Raises
@@ -289,7 +289,7 @@ class ModelArm(Arm):
     source: ModelSource | None = None
     runner: ShardRunner | None = None
     checkpoint: Checkpointing | None = None
-    refine: Refine = refine
+    refine: Refine | None = None
 
     def __post_init__(self) -> None:
         """Check the sizes too."""

@@ -310,7 +310,7 @@ def test_a_refinement_that_fails_on_a_worker_goes_on_with_its_last_sweep(client,
     run = there(start_of(scan), scan, settings, checkpoint=SweepCheckpointing(tmp_path))
     np.testing.assert_array_equal(run.image.values, refine(start_of(scan), scan, settings).image.values)
     assert done == [1, 2, 2, 3]
-    with pytest.raises(DataError, match="holds the checkpoint of an earlier run; pass --resume"):
+    with pytest.raises(DataError, match="holds the checkpoint of an earlier run; pass `resume=True`"):
         there(start_of(scan), scan, settings, checkpoint=SweepCheckpointing(tmp_path))
 
 
@@ -377,7 +377,7 @@ def test_a_scheduler_that_is_lost_is_told_with_what_to_do(runner, scan):
 
 def test_a_scheduler_file_that_is_not_there_is_told(tmp_path):
     missing = tmp_path / "scheduler.json"
-    with pytest.raises(DataError, match=r"scheduler\.json does not exist; start the scheduler with"):
+    with pytest.raises(DataError, match=r"scheduler\.json does not exist; start it with `dask scheduler"):
         cluster_client(str(missing)).__enter__()
 
 

@@ -92,7 +92,7 @@ def test_a_checkpoint_of_another_run_is_refused_with_what_differs(scan, tmp_path
     other = PlacedImage(scan.object_guess, np.ones(scan.object_guess.shape, bool), (0.0, 0.0))
     with pytest.raises(DataError, match=r"differs in image\.values"):
         refine(other, scan, SETTINGS, checkpoint=again)
-    with pytest.raises(DataError, match="holds the checkpoint of an earlier run; pass --resume"):
+    with pytest.raises(DataError, match="holds the checkpoint of an earlier run; pass `resume=True`"):
         refine(None, scan, SETTINGS, checkpoint=SweepCheckpointing(tmp_path))
 
 
