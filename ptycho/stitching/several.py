@@ -17,7 +17,7 @@ from ptycho.stitching.canvas import Canvas
 if TYPE_CHECKING:
     from autobatch import BatchRun, Progress
 
-_REMEDY = "pass a smaller `crop_size` or stitch on the CPU, by `backend='cpu'`"
+_REMEDY = "pass another `crop_size`, a smaller one, or stitch on the CPU, by `backend='cpu'`"
 
 
 def add_to_several(
