@@ -28,6 +28,7 @@ from ptycho.image import Rectangle
 from ptycho.models import Architecture, PatchModel, TrainingSettings
 from ptycho.models._examples import Examples
 from ptycho.models._holding_out import split
+from ptycho.models.patch_parts import PatchLight, PatchNeeds, PatchParts
 from ptycho.reconstruction import InferenceSettings, reconstruct
 from ptycho.reconstruction.judging import PatchJudge
 from ptycho.refinement import RefinementSettings, refine
@@ -143,8 +144,9 @@ def print_held_out(arm: ModelArm, scan: ScanData) -> None:
     every = np.concatenate(patches)
     cells = [arm.label]
     for frames in (seen, margin, held_out):
-        judge = PatchJudge(scan, trusted_size=scan.patch_size)
-        judge.add(np.sort(frames), every[np.sort(frames)])
+        judge = PatchJudge(scan, PatchLight(scan.probe, scan.patch_size))
+        order = np.sort(frames)
+        judge.add(order, scan.frames(order), PatchParts.of(every[order], PatchNeeds(CROP_SIZE), len(order)))
         misfit = judge.result()
         cells += [f"{len(frames)}", _chi2(misfit), _r_factor(misfit)]
     print(f"| {' | '.join(cells)} |", flush=True)
