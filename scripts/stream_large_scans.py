@@ -130,7 +130,7 @@ def fit(path: Path) -> dict:
     began = time.perf_counter()
     scan = read(path)
     opened_s = time.perf_counter() - began
-    made = Architecture(kind="pinn", patch_size=scan.patch_size, n_filters_scale=0.05)
+    made = Architecture(kind="pinn", patch_size=scan.patch_size, n_filters_scale=0.15625)
     train([scan], made, settings=TrainingSettings(epochs=1, batch_size=32))
     return {"opened_s": opened_s, "n_frames": scan.n_frames, "all_s": time.perf_counter() - began}
 
