@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 # With the first attempt three.
 _RETRIES = 2
+_SECONDS_BETWEEN_LOOKS = 0.05
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -128,12 +129,11 @@ class ClusterRunner:
             report_every_s=seconds_between(len(addresses)),
         )
         self.client.register_plugin(ShardWorker(run, sent), name=run)
-        # One that dies meanwhile costs no run: another, which has opened all already, answers for it.
-        submit = partial(self.client.submit, pure=False, retries=_RETRIES, allow_other_workers=True)
+        submit = partial(self.client.submit, pure=False, retries=_RETRIES)
         opened = {address: submit(open_work, run, workers=[address]) for address in addresses}
         with progress.stage(f"{label}: start", len(addresses), "workers") as stage:
             for address, future in opened.items():
-                error: Any = future.exception()
+                error = self._error_of_opening(address, future)
                 if isinstance(error, DataError):
                     raise error
                 if error is not None:
@@ -148,6 +148,17 @@ class ClusterRunner:
             self.client.dashboard_link,
             "" if find_spec("bokeh") else ", for which its scheduler needs the package bokeh",
         )
+
+    def _error_of_opening(self, address: str, future: Future) -> Any:
+        """Return why a worker could not open its inputs: None if it did, or died, for others then do its shards."""
+        while not future.done():
+            workers: Any = self.client.nthreads()
+            if address not in workers:
+                logger.warning("the worker %s was lost while it opened model and scan", address)
+                future.cancel()
+                return None
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        return future.exception()
 
     def _submitted(self, run: str, work: ShardedWork, advance: Callable[[int], None]) -> Future:
         """Submit shards and sums, wait for the shards, and return the sum of all."""
