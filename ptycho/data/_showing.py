@@ -26,7 +26,7 @@ def in_one_line(scan: ScanData) -> str:
 
 def as_html(scan: ScanData) -> str:
     """Return the facts of a scan as a table, and pictures of it."""
-    mean = np.mean(np.square(scan.amplitude[_few(scan.n_frames, _MOST_FRAMES)], dtype=np.float64), axis=0)
+    mean = np.mean(np.square(scan.frames(_few(scan.n_frames, _MOST_FRAMES)), dtype=np.float64), axis=0)
     frame = np.log10(np.maximum(mean, mean[mean > 0].min(initial=1.0)))
     frame[np.False_ if scan.mask is None else ~scan.mask] = np.nan
     shown = [

@@ -193,7 +193,7 @@ def frame_statistics(scan: ScanData) -> FrameStatistics:
     '1e+05 photons, 99% of the light within 16 pixels'
     """
     chosen = np.unique(np.linspace(0, scan.n_frames - 1, _FRAMES_LOOKED_AT).astype(int))
-    amplitude = scan.amplitude[chosen]
+    amplitude = scan.frames(chosen)
     mean = np.einsum("nij,nij->ij", amplitude, amplitude, dtype=np.float64, casting="unsafe") / len(chosen)
     kept = np.ones(mean.shape, bool) if scan.mask is None else scan.mask
     energy, unit = float(mean[kept].sum()), photon_energy(scan)

@@ -141,11 +141,12 @@ class PatchParts:
         Returns
         -------
         PatchParts
-            Views of the patches, where they are.
+            The whole ones as views of the patches.
         """
         central = needs.central(patches.shape[-1])
         frames = None if needs.light is None else needs.light.frames_of(patches)
-        return cls(patches[:, central, central], patches[:n_whole], frames)
+        # In one piece they are stitched where they lie: otherwise each batch is planned and copied there.
+        return cls(np.ascontiguousarray(patches[:, central, central]), patches[:n_whole], frames)
 
     def first(self, n_patches: int) -> PatchParts:
         """Return those of the first `n_patches` patches."""

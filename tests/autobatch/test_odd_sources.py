@@ -58,7 +58,7 @@ def memory(total, free, used=0):
 @pytest.fixture
 def nvml(monkeypatch):
     """Return a function that puts a fake library in place."""
-    monkeypatch.setattr(_tensorflow, "imported", lambda: None)
+    monkeypatch.setattr(_tensorflow, "imported_tensorflow", lambda: None)
 
     def replace(**answers):
         monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(**answers))

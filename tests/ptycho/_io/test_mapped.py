@@ -1,12 +1,15 @@
 """Arrays that lie in a file are read as NumPy would, and a file that is cut is an error in words and no SIGBUS."""
 
+import ast
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import ptycho
 from ptycho._io.archive import open_archive, read_npy
 from ptycho._io.archive_writing import write_archive
 from ptycho._io.mapped import blocks_of, is_mapped, rows_of
@@ -171,3 +174,14 @@ def test_a_mapped_array_is_written_as_any_other(mapped, tmp_path):
     with open_archive(tmp_path / "mapped.npz") as one, open_archive(tmp_path / "not.npz") as other:
         np.testing.assert_array_equal(one.read("a"), other.read("a"))
     assert (tmp_path / "mapped.npz").stat().st_size == (tmp_path / "not.npz").stat().st_size
+
+
+def test_no_module_indexes_the_frames_of_a_scan_by_itself():
+    root = Path(ptycho.__file__).parent
+    indexed = [
+        f"{path.relative_to(root)}:{node.lineno}"
+        for path in root.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("scan.amplitude")
+    ]
+    assert indexed == [], "ScanData.frames reads them, whatever becomes of the file"

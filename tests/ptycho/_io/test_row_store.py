@@ -6,6 +6,7 @@ from collections import namedtuple
 import numpy as np
 import pytest
 
+import autobatch
 from ptycho._io import row_store
 from ptycho._io.mapped import is_mapped, rows_of
 from ptycho._io.row_store import RowStore, largest_in_memory_bytes, made_of, some_rows
@@ -34,7 +35,7 @@ def test_rows_in_any_order_make_the_array(monkeypatch, most):
 def test_a_quarter_of_what_is_free_is_too_much_and_so_is_a_gibibyte(monkeypatch):
     for free, most in ((1000, 250), (1 << 40, 1 << 30)):
         memory = namedtuple("Memory", "free_bytes")(free)
-        monkeypatch.setattr(row_store, "device_memory", lambda device, memory=memory: memory)
+        monkeypatch.setattr(autobatch, "device_memory", lambda device, memory=memory: memory)
         assert largest_in_memory_bytes() == most
 
 

@@ -336,7 +336,7 @@ def test_a_fixed_window_lines_subsets_up(scan, oracle):
 @pytest.mark.spec("CM-6.2")
 def test_a_crop_larger_than_the_frames_is_refused_before_any_work(scan, oracle):
     before = len(oracle.batch_sizes)
-    with pytest.raises(DataError, match="stitch_crop_size is 33 but must satisfy 0 < M <= N = 32"):
+    with pytest.raises(DataError, match="crop_size is 33 but must satisfy 0 < M <= N = 32"):
         compare([_arm("oracle", oracle)], scan, settings=ComparisonSettings(crop_size=33))
     assert len(oracle.batch_sizes) == before
 

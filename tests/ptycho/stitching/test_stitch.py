@@ -98,7 +98,10 @@ def predicted_sizes(n_items, size, failing):
 def test_one_patch_that_does_not_fit_says_so():
     patches, positions = scan()
     canvas = Canvas.around(positions, crop_size=7)
-    with inject_oom(at=range(10)), pytest.raises(DoesNotFitError, match="smaller `crop_size`"):
+    with (
+        inject_oom(at=range(10)),
+        pytest.raises(DoesNotFitError, match="pass another `crop_size`, a smaller one"),
+    ):
         add_in_batches(canvas, patches, positions, batch_size=2)
     assert not canvas.coverage().any()
 
