@@ -23,6 +23,9 @@ FALLBACK_BATCH_SIZE = 32
 # TensorFlow runs the branches of a graph side by side or one after the other, as it happens, so that of two batches
 # one may take this many times what the other took.
 MEASURED_UNCERTAINTY = 1.25
+# So networks of two branches peaked, as parts of what the estimate adds up, by which branches happened to run side by
+# side: a measurement within these may have been lucky throughout, and the next batch need not be.
+BRANCHED_SHARES = (0.67, 1.17)
 # On a CPU larger batches gain little and cost memory, unless their items are so small that a batch is mostly the
 # overhead of a call, or until it no longer fits into the caches (docs/autobatch.md has the figures).
 HOST_BATCH_SIZES = (32, 1024)  # least and most of the limit
@@ -104,7 +107,7 @@ class FirstSize:
             ),
             largest_tensor_elements_per_item=known.largest_tensor_elements_per_item,
             host_bytes_per_item=known.host_bytes_per_item,
-            uncertainty=max(cost.uncertainty, MEASURED_UNCERTAINTY),
+            uncertainty=max(cost.uncertainty, MEASURED_UNCERTAINTY, _luck(cost, known)),
         )
 
     def fallback(self, reason: str) -> BatchPlan:
@@ -248,6 +251,13 @@ def checked_first_size(
         max_batch_size=limit,
         memo=memo,
     )
+
+
+def _luck(measured: BatchCost, estimated: BatchCost) -> float:
+    """Return how many times what was measured a batch may take if branches ran one after the other in all of them."""
+    least, most = BRANCHED_SHARES
+    share = measured.bytes_per_item / max(1, estimated.bytes_per_item)
+    return most / share if least <= share else 1.0
 
 
 def _host_part(cost: BatchCost) -> BatchCost:

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autobatch import BatchCost, DeviceMemory, _gpu, _host, _tensorflow, plan_batch_size, plan_batches
+from autobatch._first_size import checked_first_size
 from autobatch._planner import MAX_TENSOR_ELEMENTS
 from autobatch.testing import FixedMemory
 
@@ -300,3 +301,23 @@ def test_tensors_must_lie_in_regions(largest_mib, size):
     )
     plan = plan_batches(999, cost=cost, device=lambda: pool(300))
     assert plan.batch_size == size
+
+
+@pytest.mark.parametrize(
+    ("measured_mib", "uncertainty"),
+    [(5, 1.25), (7, 1.17 * 10 / 7), (8, 1.17 * 10 / 8), (10, 1.25), (20, 1.25)],
+)
+def test_a_measurement_that_branches_side_by_side_explain_is_planned_as_if_they_came_in_turn(
+    measured_mib, uncertainty
+):
+    first_size = checked_first_size(
+        1000,
+        "auto",
+        BatchCost(bytes_per_item=10 * MIB, source="estimated", uncertainty=1.8),
+        FixedMemory(4 << 30),
+        usable_fraction=0.9,
+        max_batch_size=None,
+        memo=None,
+    )
+    plan = first_size.planned(BatchCost(bytes_per_item=measured_mib * MIB, source="measured"))
+    assert plan.cost.uncertainty == pytest.approx(uncertainty)
