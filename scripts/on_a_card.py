@@ -303,7 +303,7 @@ def jax_runs() -> dict[str, Any]:
     }
 
 
-def median_reading_beside_plan() -> dict[str, Any]:
+def driver_overhead() -> dict[str, Any]:
     """Return the microseconds that the driver adds to a batch with a card to look at."""
     from autobatch import BatchCost, run_in_batches
 
@@ -330,7 +330,7 @@ def main(out: str) -> int:
         "degradation": degradation,
         "torch": torch_runs,
         "jax": jax_runs,
-        "driver": median_reading_beside_plan,
+        "driver": driver_overhead,
     }
     if len(sys.argv) > 2:  # one part, in the process made for it below
         print(json.dumps(parts[sys.argv[2]]()))

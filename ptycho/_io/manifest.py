@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -60,6 +61,21 @@ def begun(
             file.write(json.dumps({"version": _VERSION, **found}, indent=1).encode())
     _refuse_other_run(folder, json.loads(json.dumps(fingerprint)), found["fingerprint"])
     return found
+
+
+def digest_of(began: Mapping[str, Any]) -> str:
+    """Return what tells a run from all others, of what `begun` gave.
+
+    Parameters
+    ----------
+    began : mapping
+
+    Returns
+    -------
+    str
+        SHA-256 in hexadecimal.
+    """
+    return hashlib.sha256(json.dumps(began, sort_keys=True).encode()).hexdigest()
 
 
 def refuse_unasked(folder: str | os.PathLike[str], *, resume: bool) -> None:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Of a task that fails: with the first attempt three.
+RETRIES = 2
+
 _LOCAL = re.compile(r"local:([1-9]\d*)")
 _ADDRESS = re.compile(r"(tcp|tls|ucx|inproc)://\S+")
 _SECONDS_TO_CONNECT = 20

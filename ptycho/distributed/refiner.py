@@ -22,7 +22,7 @@ from ptycho.data import read_scan
 from ptycho.data.fingerprint import scan_fingerprint
 from ptycho.data.scan import ScanData
 from ptycho.distributed.checking import check_workers
-from ptycho.distributed.cluster import told_if_lost
+from ptycho.distributed.cluster import RETRIES, told_if_lost
 from ptycho.distributed.watching import Watch, watching
 from ptycho.errors import DataError
 from ptycho.image.placed import PlacedImage
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from distributed import Client
 
 logger = logging.getLogger(__name__)
-
-# With the first attempt three.
-_RETRIES = 2
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -125,7 +122,7 @@ class ClusterRefiner:
         )
         # Part of the task, so that it is there again when the worker dies; scattered data would not be.
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"}):
-            future = self.client.submit(improve, sent, pure=False, retries=_RETRIES)
+            future = self.client.submit(improve, sent, pure=False, retries=RETRIES)
         try:
             error: Any = future.exception()
         except BaseException:
@@ -135,7 +132,7 @@ class ClusterRefiner:
             future.result()  # raises what cancelled it
         if error is not None:
             raise DataError(
-                f"the refinement failed {_RETRIES + 1} times on workers: {reason_of(error).rstrip('.')}; see their "
+                f"the refinement failed {RETRIES + 1} times on workers: {reason_of(error).rstrip('.')}; see their "
                 "log, or refine without `scheduler`."
             ) from error
         return future.result()

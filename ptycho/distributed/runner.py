@@ -18,7 +18,7 @@ from ptycho._error_wording import reason_of
 from ptycho.data import read_scan
 from ptycho.data.scan import ScanData
 from ptycho.distributed.checking import check_workers
-from ptycho.distributed.cluster import told_if_lost
+from ptycho.distributed.cluster import RETRIES, told_if_lost
 from ptycho.distributed.watching import Watch, seconds_between, watching
 from ptycho.errors import DataError
 from ptycho.models.loading import load_model
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# With the first attempt three.
-_RETRIES = 2
 _SECONDS_BETWEEN_LOOKS = 0.05
 
 
@@ -129,7 +127,7 @@ class ClusterRunner:
             report_every_s=seconds_between(len(addresses)),
         )
         self.client.register_plugin(ShardWorker(run, sent), name=run)
-        submit = partial(self.client.submit, pure=False, retries=_RETRIES)
+        submit = partial(self.client.submit, pure=False, retries=RETRIES)
         opened = {address: submit(open_work, run, workers=[address]) for address in addresses}
         with progress.stage(f"{label}: start", len(addresses), "workers") as stage:
             for address, future in opened.items():
@@ -167,7 +165,7 @@ class ClusterRunner:
         from ptycho.distributed._worker import add_up, do_shard
 
         shards, client = work.shards, self.client
-        submit = partial(client.submit, pure=False, retries=_RETRIES)
+        submit = partial(client.submit, pure=False, retries=RETRIES)
         # Those in front have priority, so that neighbours finish together and sums can be dropped.
         nodes = {
             (0, number): submit(do_shard, run, number, priority=-number) for number in range(len(shards))
@@ -198,7 +196,7 @@ class ClusterRunner:
 def _failure(number: int, start: int, stop: int, future: Future) -> str:
     error: Any = future.exception()
     return (
-        f"shard {number} (patches {start:,} to {stop - 1:,}) failed {_RETRIES + 1} times: "
+        f"shard {number} (patches {start:,} to {stop - 1:,}) failed {RETRIES + 1} times: "
         f"{reason_of(error).rstrip('.')}; see the log of the workers."
     )
 

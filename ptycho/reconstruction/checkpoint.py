@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ import numpy as np
 from ptycho._io.archive import Archive, open_archive
 from ptycho._io.archive_writing import write_archive
 from ptycho._io.atomic import replacing
-from ptycho._io.manifest import begun
+from ptycho._io.manifest import begun, digest_of
 from ptycho.errors import DataError
 from ptycho.evaluation.misfit import MisfitTotals
 from ptycho.reconstruction._canvases import CanvasSums
@@ -65,10 +64,7 @@ class Checkpointing:
         """
         kept = {"predict_batch_size": predict_batch_size}
         began = begun(self.folder, fingerprint, kept, resume=self.resume)
-        text = json.dumps(began, sort_keys=True)
-        return ShardStore(
-            Path(self.folder), hashlib.sha256(text.encode()).hexdigest(), began["predict_batch_size"]
-        )
+        return ShardStore(Path(self.folder), digest_of(began), began["predict_batch_size"])
 
 
 @dataclass(frozen=True)

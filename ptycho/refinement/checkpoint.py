@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -16,7 +15,7 @@ import numpy as np
 from ptycho._io.archive import Archive, open_archive
 from ptycho._io.archive_writing import write_archive
 from ptycho._io.atomic import replacing
-from ptycho._io.manifest import begun
+from ptycho._io.manifest import begun, digest_of
 from ptycho.errors import DataError
 from ptycho.refinement.results import SweepRecord
 
@@ -87,8 +86,8 @@ class SweepCheckpointing:
         OSError
             The folder cannot be written.
         """
-        text = json.dumps(begun(self.folder, fingerprint, {}, resume=self.resume), sort_keys=True)
-        return SweepStore(Path(self.folder) / "sweeps.npz", hashlib.sha256(text.encode()).hexdigest())
+        began = begun(self.folder, fingerprint, {}, resume=self.resume)
+        return SweepStore(Path(self.folder) / "sweeps.npz", digest_of(began))
 
 
 @dataclass(frozen=True)
