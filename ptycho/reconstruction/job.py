@@ -208,7 +208,11 @@ class InferenceJob:
         members = self.groups.indices[start:stop]
         frames = self.scan.frames(as_range(members.ravel()))
         measured = frames.reshape(*members.shape, *frames.shape[1:])
-        return self.model.inputs_of(np.moveaxis(measured, 1, -1), self.normalisation), measured
+        return self.entering(measured), measured
+
+    def entering(self, measured: np.ndarray) -> np.ndarray:
+        """Return frames (B, C, N, N) float32 of the scan as the network takes them, (B, N, N, C) float32."""
+        return self.model.inputs_of(np.moveaxis(measured, 1, -1), self.normalisation)
 
     @cached_property
     def judge_light(self) -> PatchLight | None:
@@ -318,7 +322,7 @@ class _Stream:
             self._judge.add(self._job.groups.indices[start:stop, 0], measured[:, 0], parts)
             self._judge_s += time.perf_counter() - began
         if self._observer is not None:
-            entering, _ = self._job.read(start, stop)
+            entering = self._job.entering(measured)
             self._observer(entering, self._job.groups.centres_yx[start:stop], parts.whole)
 
     def sums(self, start: int, stop: int, prediction: BatchRun) -> ShardSums:
