@@ -242,9 +242,17 @@ def _double_conv(features: Any, filters: int, precision: Precision) -> Any:
     import keras
 
     for _ in range(2):
-        features = keras.layers.Conv2D(filters, 3, padding="same", activation="relu", dtype=precision)(
-            features
-        )
+        # Rectifiers halve the variance, and Keras's default does not make up for it: after the ten and more layers of
+        # these networks the images would hardly depend on the frame, and a training begin by learning a constant.
+        # doi:10.1109/ICCV.2015.123.
+        features = keras.layers.Conv2D(
+            filters,
+            3,
+            padding="same",
+            activation="relu",
+            kernel_initializer="he_uniform",
+            dtype=precision,
+        )(features)
     return features
 
 

@@ -59,6 +59,19 @@ def test_pinn_amplitude_is_a_sigmoid_and_phase_within_pi_inside_the_central_half
     assert np.abs(amplitude).max() > 1
 
 
+@pytest.mark.parametrize(("kind", "side"), [("pinn", 32), ("pinn", 64), ("pinn", 256), ("baseline", 64)])
+def test_images_of_an_untrained_network_depend_on_the_frame(kind, side):
+    """If they hardly do, training begins by learning a constant, and may never learn anything else."""
+    keras.utils.set_random_seed(1)
+    network = build_network(Architecture(kind=kind, patch_size=side, n_filters_scale=0.5))
+    distance = np.hypot(*(np.indices((side, side)) - side // 2))[..., None]
+    frames = np.random.default_rng(3).exponential(size=(4, side, side, 1)) * np.exp(-6 * distance / side)
+    quarter = side // 4
+    for image in _images(network, frames.astype(np.float32)):
+        centre = image[:, quarter:-quarter, quarter:-quarter]
+        assert centre.std(axis=0).mean() > 3e-3
+
+
 def test_border_branch_leaves_the_central_half_alone():
     network = build_network(Architecture(kind="pinn", patch_size=64, n_filters_scale=0.25))
     frames = np.random.default_rng(1).random((1, 64, 64, 1), dtype=np.float32)
