@@ -52,6 +52,7 @@ def compare(scan: Path, folder: Path) -> dict:
         "process_s": time.perf_counter() - began,
         "work_s": report["run"]["wall_s"],
         "stitch_s": sum(arm["seconds"]["stitch"] for arm in report["arms"]),
+        "verdict_s": sum(arm["seconds"]["verdict"] for arm in report["arms"]),
         "stream_s": sum(arm["seconds"]["reconstruct"] for arm in report["arms"]),
         "batch_sizes": [arm["prediction"]["final_batch_size"] for arm in report["arms"]],
         "peak_bytes": status_bytes("VmHWM"),

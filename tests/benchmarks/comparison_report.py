@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from benchmarks.report import machine, replace_part
-from benchmarks.test_comparison_cost import ABOVE_FRAMES_BYTES, STITCHING_SHARE, TIMES_BARE
+from benchmarks.test_comparison_cost import ABOVE_FRAMES_BYTES, STITCHING_SHARE, TIMES_BARE, VERDICT_SHARE
 
 BEGIN, END = "<!-- comparison: begin -->", "<!-- comparison: end -->"
 
@@ -45,6 +45,12 @@ def table(result: dict) -> list[str]:
             f"{result['stitch_s']:.2f} s",
             f"{result['stitch_s'] / result['work_s']:.2%} of the run",
             f"{STITCHING_SHARE:.0%}",
+        ),
+        (
+            "the verdict of the frames, both arms and the constant",
+            f"{result['verdict_s']:.2f} s",
+            f"{result['verdict_s'] / result['work_s']:.1%} of the run",
+            f"{VERDICT_SHARE:.0%}",
         ),
         (
             "peak memory above the frames",
