@@ -174,10 +174,14 @@ def _diagnosis(image: Misfit | None, patches: Misfit | None, constant: Misfit) -
             "No verdict: a constant object explains the frames within what counting noise leaves, so they hold too few "
             "photons, or nothing, to tell an image by."
         )
-    if not any(_is_high(misfit, constant) for misfit in known):
-        return (
-            "explained",
-            "The image explains the frames." if image is not None else "The patches explain the frames.",
+    # The image is what is looked at: what single patches do worse, their mean has made up for.
+    if not _is_high(known[0], constant):
+        if image is None:
+            return "explained", "The patches explain the frames."
+        if patches is None or not _is_high(patches, constant):
+            return "explained", "The image explains the frames."
+        return "explained", (
+            "The image explains the frames. Single patches do not: their mean, the image, is better than they are."
         )
     regions = [region_of_detector(misfit) for misfit in known]
     if all(regions):
@@ -252,18 +256,18 @@ def _blame(image: Misfit | None, patches: Misfit | None, constant: Misfit) -> tu
         return "image", (
             "The image does not explain the frames: it is another object's, or its probe or positions are wrong."
         )
-    if (
-        image is not None
-        and _is_high(image, constant)
-        and (not _is_high(patches, constant) or image.unexplained > APART * patches.unexplained)
+    if image is not None and (
+        not _is_high(patches, constant) or image.unexplained > APART * patches.unexplained
     ):
         return "positions", (
             "Each patch explains its frame but the stitched image does not: suspect the positions or the stitching, "
             "or a probe that is not the one of this scan."
         )
+    neither = (
+        "Neither the image nor the patches explain" if image is not None else "The patches do not explain"
+    )
     return "network", (
-        "Neither the image nor the patches explain the frames: suspect the network, the probe, or an object unlike "
-        "those of its training."
+        f"{neither} the frames: suspect the network, the probe, or an object unlike those of its training."
     )
 
 
