@@ -1,6 +1,7 @@
 """How like scans are to those that the demo's networks were trained on: good ones, and some strange in known ways.
 
     .venv/bin/python scripts/familiarity_cases.py
+    .venv/bin/python scripts/familiarity_cases.py doses     # what another dose does to the images; some minutes
     .venv/bin/python scripts/familiarity_cases.py record    # writes the record of the training into the demo's bundles
 
 Every scan is simulated from its seed. The table is that of docs/metrics.md. Below it stands how far the twenty-one good
@@ -14,8 +15,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-from verdict_cases import FRESH_SCANS, GOOD_SCANS, SETTINGS, smooth_object
+from verdict_cases import COMPARISON, FRESH_SCANS, GOOD_SCANS, SETTINGS, smooth_object
 
+from ptycho.comparison import ArmResult, compare, load_arm
 from ptycho.data import ScanData, SimulationSettings, simulate
 from ptycho.demo import demo_scan, model_folder
 from ptycho.models import FrameStatistics, familiarity_of, frame_statistics, load_model, save_bundle
@@ -23,6 +25,8 @@ from ptycho.models.bundle import load_bundle
 
 TRAINING_SEEDS = range(1, 31)
 TRAINING = SimulationSettings(n_positions=200)
+DOSES = (1e8, 1e6, 1e5, 2e4, 1e4, 7e3, 5e3, 3e3, 1e3)
+DOSE_SEEDS = (3, 121, 122)
 
 
 def strange_scans() -> Iterator[tuple[str, ScanData]]:
@@ -99,6 +103,41 @@ def print_few(training: list[FrameStatistics]) -> None:
         )
 
 
+def print_doses() -> None:
+    """Print how good the images of both demo networks are at other doses than that of their training, by the truth."""
+    print(
+        "| photons a frame | network | SSIM amplitude | phase | MAE amplitude | phase | chi² image | words |"
+    )
+    print("|---|---|---:|---:|---:|---:|---:|---|")
+    arms = [load_arm(model_folder(kind)) for kind in ("pinn", "baseline")]
+    for photons in DOSES:
+        settings = replace(SETTINGS, object_shape_yx=(160, 170), photons_per_frame=photons)
+        runs = [
+            compare(arms, simulate(replace(settings, seed=seed)), settings=COMPARISON).arms
+            for seed in DOSE_SEEDS
+        ]
+        for results in zip(*runs, strict=True):
+            figures = np.mean([_figures(result) for result in results], axis=0)
+            cells = [f"{value:.3f}" for value in figures[:-1]]
+            words = {str(result.familiarity and result.familiarity.word) for result in results}
+            causes = {str(result.verdict and result.verdict.cause) for result in results}
+            said = f"{' or '.join(sorted(words))}; {' or '.join(sorted(causes))}"
+            print(
+                f"| {photons:g} | {results[0].label} | {' | '.join(cells)} | {figures[-1]:.4g} | {said} |",
+                flush=True,
+            )
+
+
+def _figures(result: ArmResult) -> tuple[float, ...]:
+    metrics, verdict = result.metrics, result.verdict
+    assert metrics is not None
+    assert verdict is not None
+    assert verdict.image is not None
+    pairs = (metrics.ssim, metrics.mae)
+    figures = [value for pair in pairs for value in (pair.amplitude, pair.phase)] + [verdict.image.chi2]
+    return tuple(value for value in figures if value is not None)
+
+
 def record(training: list[FrameStatistics]) -> None:
     """Write what is recorded today into the demo's bundles, which were trained before it was."""
     for kind in ("pinn", "baseline"):
@@ -109,6 +148,9 @@ def record(training: list[FrameStatistics]) -> None:
 
 def main() -> None:
     """Print the tables, or write the record."""
+    if sys.argv[1:] == ["doses"]:
+        print_doses()
+        return
     training = training_frames()
     if sys.argv[1:] == ["record"]:
         record(training)

@@ -17,7 +17,9 @@ Difference = Literal["light", "probe", "dose"]
 _FRAMES_LOOKED_AT = 256
 # docs/metrics.md has the figures of good scans and of strange ones on which these limits stand.
 SAME_PROBE_ABOVE = 0.9
-SAME_DOSE_WITHIN = 5.0
+# Beyond the first it is said; beyond the second, with fewer photons, it is a doubt. More do no harm, as a network takes
+# frames of one energy.
+SAME_DOSE_WITHIN, NOISE_FELT_BEYOND = 5.0, 12.0
 SAME_LIGHT_BELOW, SAME_LIGHT_BELOW_FOR_FEW, FEW_SCANS = 0.45, 0.6, 5
 # A ring with fewer photons says little of its logarithm; where counts are not known, with a smaller share.
 _FEWEST_PHOTONS, _LEAST_SHARE = 100.0, 1e-5
@@ -114,7 +116,8 @@ class Familiarity:
     probe_overlap : float or None
         The best `ptycho.evaluation.probe_overlap` with a probe of the training; None where none is known.
     differences : tuple of {"light", "probe", "dose"}
-        What is not as in the training, the weightiest first.
+        What may make the image wrong, the weightiest first; "dose" only where a frame holds much less than in the
+        training.
     counted : bool
         Whether `dose_ratio` is one of photons.
     """
@@ -141,20 +144,28 @@ class Familiarity:
             f"factor of {np.exp(self.light_distance or 0):.2g}), so the object is of another kind, or another aperture",
             "probe": "it was trained with another probe: the overlap with that of this scan is "
             f"{self.probe_overlap or 0:.2f}, where 1 is the same",
-            "dose": f"a frame holds {_times(self.dose_ratio or 1)} the "
-            f"{'photons' if self.counted else 'light (in the unit of the file)'} of its training's",
+            "dose": f"{self._dose}, whose noise it has not learnt",
         }
         return "; ".join(said[name] for name in self.differences) or None
 
     @property
     def note(self) -> str | None:
-        """Return what has to be said where nothing is known."""
-        if self.word != "unknown":
+        """Return what is to be known and is no doubt: another dose that does little harm, or that nothing is known."""
+        if self.word == "unknown":
+            return (
+                "The model's file says nothing of the frames and the probe of its training, so nothing here tells "
+                "whether this scan is like them."
+            )
+        ratio = self.dose_ratio
+        if ratio is None or "dose" in self.differences or 1 / SAME_DOSE_WITHIN < ratio < SAME_DOSE_WITHIN:
             return None
-        return (
-            "The model's file says nothing of the frames and the probe of its training, so nothing here tells whether "
-            "this scan is like them."
-        )
+        harm = "which does the image no harm" if ratio > 1 else "and the image a little more of their noise"
+        return f"Another dose: {self._dose}, {harm}."
+
+    @property
+    def _dose(self) -> str:
+        unit = "photons" if self.counted else "light (in the unit of the file)"
+        return f"a frame holds {_times(self.dose_ratio or 1)} the {unit} of its training's"
 
     def as_dict(self) -> dict[str, Any]:
         """Return word, sentence, note and figures as JSON has them.
@@ -245,7 +256,7 @@ def familiarity_of(
     differs: dict[Difference, bool] = {
         "light": distance is not None and distance > limit,
         "probe": overlap is not None and overlap < SAME_PROBE_ABOVE,
-        "dose": dose_ratio is not None and not 1 / SAME_DOSE_WITHIN < dose_ratio < SAME_DOSE_WITHIN,
+        "dose": dose_ratio is not None and dose_ratio < 1 / NOISE_FELT_BEYOND,
     }
     return Familiarity(
         dose_ratio=dose_ratio,
