@@ -77,9 +77,9 @@ def draw_chi2(ax: Axes, chi2: Sequence[float]) -> None:
 
 
 def draw_learning_rate(ax: Axes, rates: Sequence[float]) -> None:
-    """Draw the learning rate of every epoch as steps."""
+    """Draw the learning rate of every epoch as steps, on a logarithmic scale unless it comes to 0."""
     ax.step(np.arange(1, len(rates) + 1), rates, where="mid", color="0.4")
-    ax.set(yscale="log")
+    ax.set(yscale="log" if min(rates) > 0 else "linear")
     ax.minorticks_off()
     ends = sorted({rates[0], rates[-1]})
     ax.set_yticks(ends, [f"{rate:.2g}" for rate in ends])

@@ -68,6 +68,16 @@ def test_the_learning_rate_is_labelled_at_both_ends(ax):
     assert [label.get_text() for label in ax.get_yticklabels()] == ["0.00013", "0.001"]
 
 
+def test_a_learning_rate_that_falls_to_0_fills_its_strip(ax):
+    """On a logarithmic axis the last step, down to 0, would take all of it."""
+    draw_learning_rate(ax, [1e-3, 5e-4, 0.0])
+    heights = ax.transAxes.inverted().transform(ax.transData.transform([(1, 1e-3), (2, 5e-4), (3, 0.0)]))[
+        :, 1
+    ]
+    assert heights[0] - heights[1] == pytest.approx(heights[1] - heights[2])
+    assert heights[0] > 0.9
+
+
 def test_curves_are_drawn_as_measured_with_their_crossing(ax, frc):
     draw_correlations(ax, {"PtychoPINN": frc}, "phase", frc_sigma=0.0)
     label = f"PtychoPINN: {frc.phase.cutoffs.half.frequency:.3f}"
