@@ -37,7 +37,9 @@ def keras_model_cost(model: Any, *, input_shapes: Any = None, inputs: Any = None
     Parameters
     ----------
     model : keras.Model or callable
-        On the TensorFlow backend: functional, Sequential or subclassed; or a function that can be traced.
+        On the TensorFlow backend: functional, Sequential or subclassed; or a function that can be traced. Of a
+        function that was traced for batches of any size already (`get_concrete_function`), and so predicts too, the
+        lengths of its tensors are worked out and nothing of it is traced again.
     input_shapes : nested tuples, optional
         Shape of one item for each input, without the batch axis, for models whose inputs have axes of
         unknown length.

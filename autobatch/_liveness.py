@@ -265,23 +265,32 @@ def _body(graph: Any, name: str, arguments: list[Any]) -> Any | None:
         # Traced, perhaps long ago and saved, for any size: propagate the sizes that it is called with.
         from tensorflow.python.framework.function_def_to_graph import function_def_to_graph
 
-        definition = _without_shapes(getattr(function, "cached_definition", None) or function.definition)
+        definition = getattr(function, "cached_definition", None) or function.definition
         shapes = [argument.shape for argument in arguments]
         with graph.as_default():
-            return function_def_to_graph(definition, input_shapes=shapes, include_library_functions=True)
+            return function_def_to_graph(
+                _for_any_length(definition, body), input_shapes=shapes, include_library_functions=True
+            )
     except Exception as error:  # noqa: BLE001 - there is no public door to a function's graph, and so no promise
         _logger.debug("%s cannot be looked into: %s", name, error)
         return None
 
 
-def _without_shapes(definition: Any) -> Any:
-    """Return a copy of a function's definition without the shapes noted in it, which would win over ours."""
+def _for_any_length(definition: Any, body: Any | None) -> Any:
+    """Return a copy of a function's definition with no shapes noted in it but those of the weights that it reads.
+
+    Noted shapes win over those that are propagated, and what a handle of weights refers to no definition says:
+    `body`, the function's own graph, knows it.
+    """
     bare = type(definition)()
     bare.CopyFrom(definition)
-    nodes = [node.attr for node in bare.node_def]
-    for attributes in (*(entry.attr for entry in bare.arg_attr.values()), *nodes):
-        if "_output_shapes" in attributes:
-            del attributes["_output_shapes"]
+    for described in (*bare.arg_attr.values(), *bare.node_def):
+        if "_output_shapes" in described.attr:
+            del described.attr["_output_shapes"]
+    for node in bare.node_def:
+        if body is not None and node.op == "ReadVariableOp":
+            weights = body.get_operation_by_name(node.name).outputs[0]
+            node.attr["_output_shapes"].list.shape.append(weights.shape.as_proto())
     return bare
 
 

@@ -14,7 +14,7 @@ _COSTS: WeakKeyDictionary = WeakKeyDictionary()
 
 
 def costs_once(monkeypatch):
-    """Trace each network for its cost once; what a cost is, `tests/autobatch/test_keras.py` shows."""
+    """Estimate the cost of each network once; what a cost is, `tests/autobatch/test_keras.py` shows."""
     monkeypatch.setattr("ptycho.models.patch_model.keras_model_cost", _known_cost)
 
 
@@ -33,9 +33,9 @@ def without_prediction_graphs(monkeypatch):
     monkeypatch.setattr(PatchModel, "_graph", property(lambda self: partial(self.network, training=False)))
 
 
-def _known_cost(network):
+def _known_cost(network, *, inputs):
     if network not in _COSTS:
-        _COSTS[network] = keras_model_cost(network)
+        _COSTS[network] = keras_model_cost(network, inputs=inputs)
     return _COSTS[network]
 
 

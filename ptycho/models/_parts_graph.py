@@ -89,7 +89,7 @@ class PartsGraph:
             return self._parts(frames, offsets_yx, n_whole, needs)
 
         try:
-            return tf.function(parts).get_concrete_function(frames, offsets, count)
+            return tf.function(parts, autograph=False).get_concrete_function(frames, offsets, count)
         except (ValueError, TypeError) as error:
             # On the host the same is said in words, or it is found to do after all.
             logger.debug("what follows the network is computed on the host: %s", error)

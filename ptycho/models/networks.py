@@ -263,9 +263,9 @@ def _down(features: Any, filters: int, precision: Precision) -> Any:
 
 
 def _up(features: Any, filters: int, precision: Precision) -> Any:
-    import keras
+    from ptycho.models._upsampling import UpSampling2D
 
-    return keras.layers.UpSampling2D(2, dtype=precision)(_double_conv(features, filters, precision))
+    return UpSampling2D(2, dtype=precision)(_double_conv(features, filters, precision))
 
 
 def _image(features: Any, architecture: Architecture, activation: str, name: str) -> Any:

@@ -138,7 +138,7 @@ class PatchModel(OneLine, PatchPredictor):
         return digest_of_weights(self.network)
 
     def batch_cost(self, frame_shape: tuple[int, int, int]) -> BatchCost:
-        """Return what the tensors of the network's graph take.
+        """Return what the tensors of the network's graph take, the one that predicts.
 
         Parameters
         ----------
@@ -149,7 +149,9 @@ class PatchModel(OneLine, PatchPredictor):
         -------
         BatchCost
         """
-        return keras_model_cost(self.network)
+        return keras_model_cost(
+            self._graph, inputs=np.empty((0, *self.network.inputs[0].shape[1:]), np.float32)
+        )
 
     def images_of(self, frames: np.ndarray) -> list[np.ndarray]:
         """Return the two images of frames (B, N, N, C), each (B, N, N, 1 or C) float32.

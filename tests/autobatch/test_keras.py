@@ -227,6 +227,23 @@ def test_a_function_has_a_cost_too():
     assert cost.bytes_per_item == 2 * KIB
 
 
+@pytest.mark.parametrize("layer", [keras.layers.Conv2D(8, 3), keras.layers.UpSampling2D(2)])
+def test_a_graph_for_every_size_costs_what_its_model_does(layer):
+    inputs = keras.Input((16, 8, 1))
+    images = layer(keras.layers.Conv2D(6, 3, padding="same")(inputs))
+    model = uncompiled(keras.Model(inputs, keras.layers.Conv2D(2, 3)(images)))
+    graph = tf.function(lambda batch: model(batch, training=False)).get_concrete_function(
+        tf.TensorSpec((None, 16, 8, 1))
+    )
+    cost = keras_model_cost(graph, inputs=np.empty((0, 16, 8, 1), np.float32))
+    of_model = keras_model_cost(model)
+    assert cost.not_counted == ()
+    assert cost.largest_tensor_bytes_per_item == of_model.largest_tensor_bytes_per_item
+    assert cost.host_bytes_per_item == of_model.host_bytes_per_item
+    # Where lengths are worked out while it runs, what they are read from stays longer.
+    assert of_model.bytes_per_item <= cost.bytes_per_item <= 1.2 * of_model.bytes_per_item
+
+
 def test_a_model_that_cannot_be_traced_says_so():
     def untraceable(values):
         return values.numpy()

@@ -180,9 +180,9 @@ def _pooling(layer: Layer, operands: Sequence[Any]) -> Any:
 
 
 def _upsampling(layer: Layer, operands: Sequence[Any]) -> Any:
-    import keras
+    from ptycho.models._upsampling import UpSampling2D
 
-    return keras.layers.UpSampling2D(2, dtype="float32")(_image(operands))
+    return UpSampling2D(2, dtype="float32")(_image(operands))
 
 
 def _zero_padding(layer: Layer, operands: Sequence[Any]) -> Any:

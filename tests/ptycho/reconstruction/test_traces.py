@@ -1,4 +1,4 @@
-"""A network is traced once for a whole reconstruction, whatever its batches, and once for each arm."""
+"""A network is traced once for plan and reconstruction, whatever the batches, and once for each arm."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def test_a_network_is_traced_once_for_batches_of_every_size(make_scan, failing):
     scan = make_scan(n=23)
     model, counting = _model()
     settings = InferenceSettings(crop_size=8, predict_batch_size=8)
-    assert plan_inference(model, scan, settings).batches.batch_size == 8
     before = counting.n_calls
+    assert plan_inference(model, scan, settings).batches.batch_size == 8
     with inject_oom(at=failing, label="patches"):
         run = reconstruct(model, scan, settings)
     sizes = run.prediction.batch_sizes
