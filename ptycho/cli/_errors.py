@@ -20,7 +20,7 @@ from autobatch import is_out_of_memory
 from autobatch.errors import AutobatchError, DeviceNotFoundError
 from ptycho._error_wording import EXPECTED_ERRORS, in_words, out_of_memory_in_words
 from ptycho._io.atomic import is_full
-from ptycho.cli._garbage import leave_out_what_is_there, leave_to_the_system_at_exit
+from ptycho.cli._garbage import search_what_is_new, searched_seldom
 from ptycho.cli._logging import console_level, console_log
 from ptycho.cli._settings_as_flags import settings_as_flags
 from ptycho.cli._showing import escaping_what_a_stream_lacks, in_one_line
@@ -85,8 +85,7 @@ def run(
     level = console_level(arguments)
     # TensorFlow reads it when it is first imported, which may be during `command`.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if level > logging.DEBUG else "0")
-    leave_to_the_system_at_exit()
-    with console_log(level), stopping_on_signals() as received:
+    with console_log(level), searched_seldom(), stopping_on_signals() as received:
         for warning in arguments.warnings:
             logger.warning("%s", warning)
         try:
@@ -134,7 +133,7 @@ def _check_import_name() -> None:
 @contextmanager
 def working() -> Iterator[None]:
     """Mark the block that begins once everything knowable is checked: its errors exit with 1, not 2."""
-    leave_out_what_is_there()
+    search_what_is_new()
     try:
         yield
     except EXPECTED_ERRORS as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import sys
@@ -39,7 +38,7 @@ def computing_on(device: str | None, *, beside: Collection[str] = ()) -> Iterato
     """
     from autobatch import enable_memory_growth
 
-    with _native_messages_logged(), _without_garbage_collection():
+    with _native_messages_logged():
         import tensorflow as tf
 
         enable_memory_growth()
@@ -81,18 +80,6 @@ def sees_card() -> bool:
     import tensorflow as tf
 
     return bool(tf.config.list_logical_devices("GPU"))
-
-
-@contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """Look for no garbage while modules are imported: they make a great many objects, and nearly all of them stay."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 @contextmanager

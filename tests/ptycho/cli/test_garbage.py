@@ -32,19 +32,14 @@ def _output_of(program):
 
 @pytest.mark.parametrize(
     ("command", "seen"),
-    [("", ["finalized", "exit", "found"]), ("leave_to_the_system_at_exit()", ["finalized", "exit"])],
+    [
+        ("", ["finalized", "exit", "found"]),
+        ("_errors.run(_flags.argument_parser('tool', 'Do it.'), lambda _: 0, [])", ["finalized", "exit"]),
+    ],
 )
-def test_nothing_is_searched_at_the_exit_and_all_else_is_done(command, seen):
-    program = f"{_CIRCLE}\nfrom ptycho.cli._garbage import *\n{command}\nleave_a_circle()"
+def test_a_command_ends_without_a_search_and_all_else_is_done(command, seen):
+    program = f"{_CIRCLE}\nfrom ptycho.cli import _errors, _flags\n{command}\nleave_a_circle()"
     assert _output_of(program) == seen
-
-
-def test_every_command_ends_without_a_search():
-    program = (
-        f"{_CIRCLE}\nfrom ptycho.cli import _errors, _flags\n"
-        "_errors.run(_flags.argument_parser('tool', 'Do a thing.'), lambda arguments: 0, [])\nleave_a_circle()"
-    )
-    assert _output_of(program) == ["finalized", "exit"]
 
 
 def test_work_leaves_out_what_was_there_before_it_and_finds_what_it_makes():
@@ -57,7 +52,19 @@ def test_work_leaves_out_what_was_there_before_it_and_finds_what_it_makes():
     assert _output_of(program) == ["finalized", "found", "True", "True", "True", "exit"]
 
 
-def test_a_command_leaves_the_collector_as_it_was():
-    before = gc.isenabled(), gc.get_threshold()
-    assert _errors.run(_flags.argument_parser("tool", "Do a thing."), lambda arguments: 0, []) == 0
-    assert (gc.isenabled(), gc.get_threshold()) == before
+@pytest.mark.parametrize("fails", [False, True])
+def test_searches_are_few_until_the_work_begins_and_as_ever_after_the_command(fails):
+    usual, seen = gc.get_threshold(), []
+
+    def command(arguments):
+        seen.append(gc.get_threshold())
+        if fails:
+            raise ValueError("odd")
+        with _errors.working():
+            seen.append(gc.get_threshold())
+        return 0
+
+    assert _errors.run(_flags.argument_parser("tool", "Do a thing."), command, []) == (2 if fails else 0)
+    assert seen[0][0] > 10 * usual[0]
+    assert seen[1:] == ([] if fails else [usual])
+    assert (gc.isenabled(), gc.get_threshold()) == (True, usual)

@@ -1,7 +1,5 @@
 """The device of a run: memory growth is settled before the first use, a card that is missing is refused."""
 
-import gc
-
 import pytest
 
 from ptycho.errors import DataError
@@ -27,19 +25,3 @@ def test_memory_growth_is_settled_and_said_before_the_first_use(monkeypatch, cap
 def test_a_card_that_is_not_there_is_refused():
     with pytest.raises(DataError, match="device is GPU:99 but TensorFlow sees"), computing_on("GPU:99"):
         raise AssertionError("nothing may run")
-
-
-@pytest.mark.parametrize("is_on", [True, False])
-def test_no_garbage_is_looked_for_while_tensorflow_is_imported(monkeypatch, is_on):
-    import autobatch
-
-    seen = []
-    monkeypatch.setattr(autobatch, "enable_memory_growth", lambda: seen.append(gc.isenabled()))
-    if not is_on:
-        gc.disable()
-    try:
-        with computing_on("CPU"):
-            seen.append(gc.isenabled())
-    finally:
-        gc.enable()
-    assert seen == [False, is_on]
