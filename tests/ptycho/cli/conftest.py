@@ -6,6 +6,8 @@ import pytest
 from known_models import models_once
 from matplotlib.figure import Figure
 
+from ptycho.report import figure_files
+
 # A grey pixel.
 _PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b550000"
@@ -31,13 +33,12 @@ def pictures():
 
 @pytest.fixture(autouse=True)
 def _pictures_as_asked(request, monkeypatch):
-    drawn = Figure.savefig
     if "pictures" in request.fixturenames:
-        coarse = {"dpi": 40}
+        write = figure_files._write
         monkeypatch.setattr(
-            Figure, "savefig", lambda figure, file, **options: drawn(figure, file, **options | coarse)
+            figure_files, "_write", lambda figure, file, form, dpi: write(figure, file, form, 40)
         )
     else:
         monkeypatch.setattr(Figure, "draw_without_rendering", lambda figure: None)
-        monkeypatch.setattr(Figure, "savefig", lambda figure, file, **options: file.write(_PNG))
+        monkeypatch.setattr(figure_files, "_write", lambda figure, file, form, dpi: file.write(_PNG))
         monkeypatch.setattr("ptycho.report.write_page", lambda folder: folder / "comparison_report.html")

@@ -22,6 +22,7 @@ from ptycho.models import HeldOutImage
 from ptycho.report import (
     PlotOptions,
     curve_figures,
+    figure_files,
     image_figures,
     plot_comparison,
     plot_errors,
@@ -253,9 +254,31 @@ def test_a_figure_is_written_in_every_format_and_the_same_twice(tmp_path):
     assert [path.read_bytes() for path in paths] == before
 
 
+def test_a_png_holds_the_bytes_of_savefig_though_it_is_drawn_once(result, tmp_path, monkeypatch):
+    options = PlotOptions(dpi=50)
+    figures = [
+        draw(result, options=PlotOptions(dpi=40)) for draw in (plot_errors, plot_frc) for _ in range(2)
+    ]
+    drawn, draw_figure = [], Figure.draw
+    for number, (ours, theirs) in enumerate(zip(figures[::2], figures[1::2], strict=True)):
+        canvas = ours.canvas
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                Figure, "draw", lambda figure, renderer: drawn.append(figure) or draw_figure(figure, renderer)
+            )
+            (path,) = save_figure(ours, tmp_path / f"{number}", options=options)
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()
+            theirs.savefig(tmp_path / "theirs.png", dpi=50, pil_kwargs={"compress_level": 3})
+        assert path.read_bytes() == (tmp_path / "theirs.png").read_bytes()
+        assert drawn == [ours]
+        assert (ours.canvas, ours.dpi) == (canvas, 40)
+        drawn.clear()
+
+
 @pytest.mark.spec("CM-9.13")
 def test_files_of_other_formats_go_when_plots_are_written_anew(tmp_path, monkeypatch):
-    monkeypatch.setattr(Figure, "savefig", lambda figure, file, **options: None)
+    monkeypatch.setattr(figure_files, "_write", lambda figure, file, form, dpi: None)
     result = made.comparison(failures=[Failure("a", "b")])
     write_plots(result, tmp_path, options=PlotOptions(formats=("pdf", "svg"), dpi=30))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["comparison_plot.pdf", "comparison_plot.svg"]
@@ -416,7 +439,7 @@ def test_write_plots_draws_what_there_is_and_removes_what_is_old(result, tmp_pat
         pixels = matplotlib.image.imread(file)
         assert min(pixels.shape[:2]) > 100
         assert np.ptp(pixels) > 0.9
-    monkeypatch.setattr(Figure, "savefig", lambda figure, file, **options: None)
+    monkeypatch.setattr(figure_files, "_write", lambda figure, file, form, dpi: None)
     blind = made.comparison(made.model_arm(metrics=None), truth=False)
     assert [file.name for file in write_plots(blind, tmp_path, options=QUICK)] == [
         "comparison_plot.png",
@@ -431,7 +454,7 @@ def test_debug_images_are_a_picture_for_each_scored_arm(tmp_path, monkeypatch):
     result = made.comparison(*arms)
     files = write_plots(result, tmp_path, options=PlotOptions(debug_images=True, dpi=40))
     assert [file.name for file in files[-2:]] == ["epie_debug_images.png", "pinn_debug_images.png"]
-    monkeypatch.setattr(Figure, "savefig", lambda figure, file, **options: None)
+    monkeypatch.setattr(figure_files, "_write", lambda figure, file, form, dpi: None)
     write_plots(result, tmp_path)
     assert not list(tmp_path.glob("*_debug_images.png"))
 
@@ -455,11 +478,11 @@ def test_a_picture_that_fails_leaves_the_old_one(result, tmp_path, monkeypatch):
     target = tmp_path / "frc.png"
     target.write_bytes(b"old")
 
-    def fail_halfway(figure, file, **options):
+    def fail_halfway(figure, file, form, dpi):
         file.write(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Figure, "savefig", fail_halfway)
+    monkeypatch.setattr(figure_files, "_write", fail_halfway)
     with pytest.raises(OSError, match="No space"):
         plot_frc(result, target)
     assert target.read_bytes() == b"old"
