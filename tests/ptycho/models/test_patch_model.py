@@ -5,6 +5,7 @@ from functools import cache
 import numpy as np
 import pytest
 
+from autobatch import keras_model_cost
 from ptycho.models.networks import Architecture, build_network
 from ptycho.models.patch_model import PatchModel, collapse_reason
 
@@ -61,3 +62,10 @@ def test_the_same_patch_for_every_frame_is_called_collapsed(healthy):
 
 def test_zero_patches_are_called_collapsed(healthy):
     assert "zero" in collapse_reason(0 * healthy)
+
+
+@pytest.mark.parametrize(("kind", "gridsize"), [("pinn", 2), ("baseline", 1)])
+def test_the_cost_of_the_graph_that_predicts_is_that_of_the_network_traced_for_its_size(kind, gridsize):
+    architecture = Architecture(kind=kind, patch_size=32, gridsize=gridsize, n_filters_scale=0.25)
+    network = build_network(architecture)
+    assert PatchModel(network, architecture).batch_cost((32, 32, gridsize**2)) == keras_model_cost(network)
