@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -84,12 +84,7 @@ class CanvasState(OneLine):
         ValueError
             If crop size, shape, origin, precision or the presence of squares differ.
         """
-        for name, mine, theirs in zip(LAYOUT_NAMES, self.layout(), other.layout(), strict=True):
-            if mine != theirs:
-                raise ValueError(
-                    f"canvases differ in {name}: {mine} and {theirs}; make every shard with the same "
-                    "arguments, for example from the positions of the whole scan."
-                )
+        self._refuse_other_layout(other, LAYOUT_NAMES)
         squares = None
         if self.squares is not None and other.squares is not None:
             squares = self.squares + other.squares
@@ -201,28 +196,7 @@ class CanvasState(OneLine):
         """
         if (shape_yx, origin_yx) == (self.values.shape, self.origin_yx):
             return self
-        exact = np.subtract(self.origin_yx, origin_yx)
-        top, left = np.round(exact).astype(int)
-        height, width = self.values.shape
-        if np.abs(exact - (top, left)).max() > _SAME_GRID_PX:
-            raise ValueError(
-                f"the canvases begin at {self.origin_yx} and {origin_yx}, which is no whole number of pixels apart; "
-                "make them on one grid."
-            )
-        if min(top, left) < 0 or top + height > shape_yx[0] or left + width > shape_yx[1]:
-            raise ValueError(
-                f"a canvas of {height}x{width} pixels from {self.origin_yx} does not lie on one of "
-                f"{shape_yx[0]}x{shape_yx[1]} from {origin_yx}; make that larger."
-            )
-        lost = np.subtract(shape_yx, self.values.shape)
-
-        def spread(array: np.ndarray) -> np.ndarray:
-            larger = np.zeros(np.add(array.shape, lost), array.dtype)
-            larger[top : top + array.shape[0], left : left + array.shape[1]] = array
-            return larger
-
-        spreads = {name: spread(array) for name, array in self._arrays().items()}
-        return replace(self, origin_yx=origin_yx, **spreads)
+        return self._spread(shape_yx, origin_yx)
 
     def joined(self, other: CanvasState) -> CanvasState:
         """Return the sum of two states on the smallest canvas that holds both.
@@ -246,7 +220,57 @@ class CanvasState(OneLine):
         low_y, low_x = (min(pair) for pair in zip(*corners, strict=True))
         height, width = np.round(np.max(ends, axis=0) - (low_y, low_x)).astype(int).tolist()
         place = (height, width), (low_y, low_x)
-        return self.on(*place).plus(other.on(*place))
+        self._refuse_other_layout(other, [name for name in LAYOUT_NAMES if name not in ("shape", "origin")])
+        # One canvas is made and both are added in it: at the root of a tree of shards it is the whole image.
+        whole, (top, left) = self._spread(*place), other._corner_on(*place)
+        for name, array in other._arrays().items():
+            height, width = array.shape
+            whole._arrays()[name][top : top + height, left : left + width] += array
+        return replace(
+            whole,
+            n_added=self.n_added + other.n_added,
+            n_rejected=self.n_rejected + other.n_rejected,
+            first_rejected=self.first_rejected + other.first_rejected,
+        )
+
+    def _spread(self, shape_yx: tuple[int, int], origin_yx: tuple[float, float]) -> CanvasState:
+        """Return the same sums in new arrays, those of a canvas that holds all of this one."""
+        top, left = self._corner_on(shape_yx, origin_yx)
+        lost = np.subtract(shape_yx, self.values.shape)
+
+        def spread(array: np.ndarray) -> np.ndarray:
+            larger = np.zeros(np.add(array.shape, lost), array.dtype)
+            larger[top : top + array.shape[0], left : left + array.shape[1]] = array
+            return larger
+
+        spreads = {name: spread(array) for name, array in self._arrays().items()}
+        return replace(self, origin_yx=origin_yx, **spreads)
+
+    def _corner_on(self, shape_yx: tuple[int, int], origin_yx: tuple[float, float]) -> tuple[int, int]:
+        """Return where this canvas begins on another that holds all of it, in whole pixels."""
+        exact = np.subtract(self.origin_yx, origin_yx)
+        top, left = np.round(exact).astype(int).tolist()
+        height, width = self.values.shape
+        if np.abs(exact - (top, left)).max() > _SAME_GRID_PX:
+            raise ValueError(
+                f"the canvases begin at {self.origin_yx} and {origin_yx}, which is no whole number of pixels apart; "
+                "make them on one grid."
+            )
+        if min(top, left) < 0 or top + height > shape_yx[0] or left + width > shape_yx[1]:
+            raise ValueError(
+                f"a canvas of {height}x{width} pixels from {self.origin_yx} does not lie on one of "
+                f"{shape_yx[0]}x{shape_yx[1]} from {origin_yx}; make that larger."
+            )
+        return top, left
+
+    def _refuse_other_layout(self, other: CanvasState, names: Sequence[str]) -> None:
+        """Refuse a state that differs in one of the `names` of `LAYOUT_NAMES`."""
+        for name, mine, theirs in zip(LAYOUT_NAMES, self.layout(), other.layout(), strict=True):
+            if name in names and mine != theirs:
+                raise ValueError(
+                    f"canvases differ in {name}: {mine} and {theirs}; make every shard with the same "
+                    "arguments, for example from the positions of the whole scan."
+                )
 
     def _arrays(self) -> dict[str, np.ndarray]:
         found = {name: getattr(self, name) for name in _ARRAYS}

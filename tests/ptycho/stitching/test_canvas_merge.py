@@ -1,6 +1,7 @@
 """Canvases of parts of a scan add up to the canvas of the whole."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -55,6 +56,34 @@ def test_merged_has_the_same_bits_in_any_order_of_completion(scan):
     images = {Canvas.merged(order).image().tobytes() for order in itertools.permutations(shards)}
     coverages = {Canvas.merged(order).coverage().tobytes() for order in itertools.permutations(shards)}
     assert (len(images), len(coverages)) == (1, 1)
+
+
+def test_canvases_of_parts_are_added_on_the_smallest_that_holds_both_in_one_piece_of_memory():
+    rng = np.random.default_rng(8)
+    patches = reference.random_patches(rng, 40, 96)
+    positions = np.stack([np.linspace(0, 2400, 40), rng.uniform(0, 1500, 40)], axis=1)
+    upper = Canvas((1500, 1700), crop_size=96, origin_yx=(-60.0, -70.0))
+    lower = Canvas((1300, 1720), crop_size=96, origin_yx=(1250.0, -80.0))
+    upper.add(patches[:22], positions[:22])
+    lower.add(patches[22:], positions[22:])
+    states = upper.state(), lower.state()
+    tracemalloc.start()
+    joined = states[0].joined(states[1])
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    expected = (
+        states[0]
+        .on(joined.values.shape, joined.origin_yx)
+        .plus(states[1].on(joined.values.shape, joined.origin_yx))
+    )
+    assert joined.digest() == expected.digest()
+    assert peak_bytes < 1.1 * (joined.values.nbytes + joined.corner_weights.nbytes)
+
+
+def test_canvases_of_parts_that_differ_in_more_than_their_place_are_not_added():
+    states = [Canvas.around(np.zeros((1, 2)), crop_size=size).state() for size in (9, 10)]
+    with pytest.raises(ValueError, match="canvases differ in crop_size: 9 and 10"):
+        states[0].joined(states[1])
 
 
 def test_merging_one_after_another_does_depend_on_the_order(scan):
