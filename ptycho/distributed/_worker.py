@@ -87,6 +87,10 @@ class Branch:
     origins: Mapping[int, Origin]
     workers: frozenset[str]
 
+    def __sizeof__(self) -> int:
+        """Bytes of the canvases, by which Dask decides where sums meet and when a worker has too many."""
+        return self.sums.canvases.n_bytes
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SentRefinement:

@@ -33,6 +33,8 @@ _CONFIG_OF_LOCAL = {
     "distributed.deploy.lost-worker-timeout": "10 minutes",
     # Without any worker a run would wait for ever.
     "distributed.scheduler.no-workers-timeout": "10 minutes",
+    # Dask has a worker give freed memory back at once, so that each batch would ask for the same pages anew.
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
 }
 
 
