@@ -101,8 +101,8 @@ def test_a_run_measures_on_its_own_first_items_and_repeats_none(monkeypatch):
     allocator = CountingAllocator(monkeypatch, fixed=100, per_item=10, in_use=50)
     run = run_in_batches(allocator.compute, 300, device=FixedMemory(2000))
     assert [item for part in run.outputs for item in part] == list(range(300))
-    # 0.9 * 2000 - 100 - 500 for gaps leaves 1200: 120 items, rounded to 96, by way of 96 / 16 and 96 / 4.
-    assert run.batch_sizes == [1, 2, 4, 6, 24, 96, 96, 71]
+    # 0.9 * 2000 - 100 - 500 for gaps leaves 1200: 120 items, by way of 120 / 16 and 120 / 4.
+    assert run.batch_sizes == [1, 2, 4, 7, 30, 120, 120, 16]
     assert run.plan.cost == measured(bytes_per_item=10, fixed_bytes=100)
 
 

@@ -16,7 +16,7 @@ def test_says_its_arithmetic_in_words():
     cost = BatchCost(bytes_per_item=round(19.3 * MIB), fixed_bytes=round(1.2 * GIB))
     plan = plan_batch_size(usable_bytes=round(70.1 * GIB), cost=cost, n_items=100_000, usable_fraction=0.9)
     assert plan.reason == (
-        "free 70.1 GiB × 0.9, minus 1.20 GiB fixed, at 19.3 MiB each: 3,283, down to 1.5 × 2,048: 3,072"
+        "free 70.1 GiB × 0.9, minus 1.20 GiB fixed, at 19.3 MiB each: 3,283, down to a multiple of 256: 3,072"
     )
     assert (plan.batch_size, plan.limited_by) == (3072, "memory")
     assert plan.predicted_peak_bytes == cost.fixed_bytes + 3072 * cost.bytes_per_item
@@ -25,9 +25,9 @@ def test_says_its_arithmetic_in_words():
 @pytest.mark.parametrize(
     ("usable", "n_items", "limit", "size", "limited_by"),
     [
-        (1000, 500, None, 64, "memory"),
+        (1000, 500, None, 88, "memory"),
         (1000, 90, None, 90, "items"),
-        (1000, 91, None, 64, "memory"),
+        (1000, 91, None, 88, "memory"),
         (1000, 500, 70, 70, "max_batch_size"),
         (1000, 60, 70, 60, "items"),
         (109, 5, None, 1, "memory"),
@@ -49,12 +49,15 @@ def test_takes_what_fits_from_few_sizes(usable, n_items, limit, size, limited_by
         (5, 4, "5, down to a power of two: 4"),
         (11, 8, "11, down to a power of two: 8"),
         (12, 12, "12"),
-        (95, 64, "95, down to a power of two: 64"),
-        (127, 96, "127, down to 1.5 × 64: 96"),
+        (63, 48, "63, down to 1.5 × 32: 48"),
+        (71, 64, "71, down to a power of two: 64"),
+        (95, 88, "95, down to a multiple of 8: 88"),
+        (127, 120, "127, down to a multiple of 8: 120"),
+        (2047, 1920, "2,047, down to a multiple of 128: 1,920"),
     ],
 )
-def test_sizes_are_powers_of_two_and_half_more(fits, size, words):
-    plan = plan_batch_size(usable_bytes=fits, cost=BatchCost(bytes_per_item=1), n_items=999)
+def test_sizes_are_round(fits, size, words):
+    plan = plan_batch_size(usable_bytes=fits, cost=BatchCost(bytes_per_item=1), n_items=9999)
     assert plan.batch_size == size
     assert plan.reason.endswith(f"at 1 B each: {words}")
 
@@ -68,7 +71,7 @@ def test_says_when_not_even_one_is_expected_to_fit():
     ("largest_tensor_mib", "size", "words"),
     [
         # 720 / 10, 720 / (10 + 2), and what a quarter of 800 leaves of 720.
-        (0, 64, "at 10.0 MiB each: 72, down to a power of two: 64"),
+        (0, 72, "at 10.0 MiB each: 72"),
         (4, 48, "at 10.0 MiB and 2.00 MiB for gaps each: 60, down to 1.5 × 32: 48"),
         (9, 48, "minus 200 MiB for gaps, at 10.0 MiB each: 52, down to 1.5 × 32: 48"),
     ],
@@ -153,8 +156,11 @@ def test_a_limit_by_the_elements_of_a_tensor_is_told():
     # 4 MiB of float32 are 2²⁰ elements; 2,047 of them stay below 2³¹.
     cost = BatchCost(bytes_per_item=5 * MIB, largest_tensor_bytes_per_item=4 * MIB)
     plan = plan_batch_size(usable_bytes=141 * GIB, cost=cost, n_items=10**6)
-    assert (plan.batch_size, plan.limited_by) == (1536, "tensor")
-    assert "at most 2,047 for 2³¹ − 1 elements in a tensor: 2,047, down to 1.5 × 1,024" in plan.reason
+    assert (plan.batch_size, plan.limited_by) == (1920, "tensor")
+    assert (
+        "at most 2,047 for 2³¹ − 1 elements in a tensor: 2,047, down to a multiple of 128: 1,920"
+        in plan.reason
+    )
 
 
 def test_an_uncertain_cost_is_planned_with_what_it_may_be():
@@ -184,7 +190,7 @@ def card_on_a_host(*, card_gib, host_gib):
 def test_the_host_bounds_a_plan_for_a_card_and_both_limits_are_told():
     cost = BatchCost(bytes_per_item=MIB)
     plan = plan_batches(10**6, cost=cost, device=card_on_a_host(card_gib=80, host_gib=12))
-    assert (plan.batch_size, plan.limited_by) == (8192, "host_memory")
+    assert (plan.batch_size, plan.limited_by) == (10_240, "host_memory")
     assert plan.reason.startswith("GPU:0 free 80.0 GiB × 0.9, at 1.00 MiB each: 73,728")
     assert "; CPU usable 12.0 GiB of 24.0 GiB free × 0.9, at 1.00 MiB each: 11,059" in plan.reason
     assert plan.memory.device == "GPU:0"
@@ -193,7 +199,7 @@ def test_the_host_bounds_a_plan_for_a_card_and_both_limits_are_told():
 def test_what_is_known_to_stay_on_the_card_is_not_asked_of_the_host():
     cost = BatchCost(bytes_per_item=MIB, host_bytes_per_item=1 << 10, source="estimated")
     plan = plan_batches(10**6, cost=cost, device=card_on_a_host(card_gib=80, host_gib=12))
-    assert (plan.batch_size, plan.limited_by) == (65_536, "memory")
+    assert (plan.batch_size, plan.limited_by) == (73_728, "memory")
 
 
 def test_a_real_cards_reading_holds_the_hosts(monkeypatch):
@@ -201,7 +207,7 @@ def test_a_real_cards_reading_holds_the_hosts(monkeypatch):
     monkeypatch.setattr(_gpu, "gpu_memory", lambda index: FixedMemory(80 * GIB)())
     monkeypatch.setattr(_host, "host_memory", FixedMemory(6 * GIB, device="CPU"))
     plan = plan_batches(10**6, cost=BatchCost(bytes_per_item=MIB), device="GPU:0")
-    assert (plan.batch_size, plan.limited_by) == (4096, "host_memory")
+    assert (plan.batch_size, plan.limited_by) == (5120, "host_memory")
 
 
 @pytest.mark.parametrize("source", ["estimated", "measured"])
@@ -223,7 +229,7 @@ def test_a_pool_of_tensorflows_on_the_cpu_is_no_ordinary_host():
         source=DeviceMemory.TENSORFLOW_ON_CPU,
     )
     plan = plan_batches(1536, cost=BatchCost(bytes_per_item=MIB, source="estimated"), device=lambda: pool)
-    assert plan.batch_size == 256
+    assert plan.batch_size == 352
 
 
 def test_figures_that_leave_something_out_are_no_plan_where_a_batch_can_be_measured():

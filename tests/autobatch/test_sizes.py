@@ -57,8 +57,8 @@ def test_a_plan_counts_weight():
     run = run_in_batches(
         ranges, 100, weights=weights, cost=BatchCost(bytes_per_item=10), device=FixedMemory(1200)
     )
-    assert run.plan.batch_size == 96
-    assert max(run.batch_sizes) == 96 // 7
+    assert run.plan.batch_size == 104
+    assert max(run.batch_sizes) == 104 // 7
 
 
 def test_weights_below_one_are_weights_too():
