@@ -39,6 +39,7 @@ benchmark: $(STAMP)
 	$(BIN)/python -m pytest tests/benchmarks -q -m benchmark --benchmark-json=build/timings.json
 	PYTHONPATH=tests:. $(BIN)/python -m benchmarks.report build/timings.json
 	PYTHONPATH=tests:. $(BIN)/python -m benchmarks.comparison_report build/timings.json
+	PYTHONPATH=tests:. $(BIN)/python -m benchmarks.predict_speed
 	PYTHONPATH=tests:. $(BIN)/python -m benchmarks.host_report $(if $(BESIDE),--beside $(BESIDE))
 
 # Twenty models under three caps, each in a process of its own: half an hour on two cores.

@@ -29,6 +29,7 @@ BRANCHED_SHARES = (0.67, 1.17)
 # On a CPU larger batches gain little and cost memory, unless their items are so small that a batch is mostly the
 # overhead of a call, or until it no longer fits into the caches (docs/autobatch.md has the figures).
 HOST_BATCH_SIZES = (32, 1024)  # least and most of the limit
+HOST_BATCH_SIZE_IN_TURNS = 128  # least where a loop's calls handle a part of each item
 HOST_BATCH_BYTES = 8 << 20
 
 
@@ -108,6 +109,7 @@ class FirstSize:
             largest_tensor_elements_per_item=known.largest_tensor_elements_per_item,
             host_bytes_per_item=known.host_bytes_per_item,
             uncertainty=max(cost.uncertainty, MEASURED_UNCERTAINTY, _luck(cost, known)),
+            in_turns=known.in_turns,
         )
 
     def fallback(self, reason: str) -> BatchPlan:
@@ -271,6 +273,8 @@ def _host_part(cost: BatchCost) -> BatchCost:
 
 def _host_limit(cost: BatchCost) -> int:
     least, most = HOST_BATCH_SIZES
+    if cost.in_turns:
+        least = HOST_BATCH_SIZE_IN_TURNS
     return bucket_below(min(most, max(least, HOST_BATCH_BYTES // max(1, cost.bytes_per_item))))
 
 

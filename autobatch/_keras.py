@@ -75,6 +75,7 @@ def keras_model_cost(model: Any, *, input_shapes: Any = None, inputs: Any = None
         source="estimated",
         uncertainty=_UNCERTAINTY_WITH_LOOPS if has_loops else _UNCERTAINTY,
         not_counted=tuple(sorted(traces[1].not_counted)),
+        in_turns=has_loops,
     )
 
 

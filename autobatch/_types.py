@@ -127,6 +127,9 @@ class BatchCost:
     not_counted : tuple of str
         What the figures leave out, in words; empty if they are whole. A plan from figures that are not
         whole is made only where nothing can be measured.
+    in_turns : bool
+        Whether a loop goes through an item in turns, as recurrent layers do: each call then handles little of a
+        batch, so that larger ones gain on a CPU.
 
     Raises
     ------
@@ -144,6 +147,7 @@ class BatchCost:
     host_bytes_per_item: int | None = None
     uncertainty: float = 1.0
     not_counted: tuple[str, ...] = ()
+    in_turns: bool = False
 
     # Bytes that an element is taken to have where only bytes are known: float32.
     ELEMENT_BYTES: ClassVar[int] = 4

@@ -171,6 +171,7 @@ def test_a_loop_counts_the_lists_that_it_fills():
     # The input, the list of results, and the tensor that is made of it: 1 KiB each.
     assert 3 * KIB <= cost.bytes_per_item <= 4 * KIB
     assert cost.uncertainty > keras_model_cost(functional()).uncertainty
+    assert (cost.in_turns, keras_model_cost(functional()).in_turns) == (True, False)
 
 
 def test_both_branches_of_a_condition_are_looked_into():
