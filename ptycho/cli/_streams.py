@@ -59,6 +59,7 @@ class _Nowhere(io.TextIOBase):
 @contextmanager
 def streams_that_may_end() -> Iterator[None]:
     """Let the block print and log whether or not anybody reads it, or a stream is closed."""
+    _hold_closed_descriptors()
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (_Nowhere() if stream is None else _MayEnd(stream) for stream in before)
     try:
@@ -68,3 +69,18 @@ def streams_that_may_end() -> Iterator[None]:
             if isinstance(stream, _MayEnd):
                 stream.flush()
         sys.stdout, sys.stderr = before
+
+
+def _hold_closed_descriptors() -> None:
+    """Let the numbers of closed streams lead nowhere, for good.
+
+    The next file that is opened would have one of them, and would get what native code writes to standard error.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nowhere, descriptor)  # for child processes too
+            if nowhere != descriptor:
+                os.close(nowhere)

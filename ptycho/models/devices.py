@@ -87,10 +87,15 @@ def _native_messages_logged() -> Iterator[None]:
     """Send what native code writes to standard error inside the block to the log, at level DEBUG.
 
     TensorFlow's libraries greet the user before any of their logging settings apply. Should the block fail,
-    their messages are shown, since they may say why.
+    their messages are shown, since they may say why. Where standard error is closed nothing is caught.
     """
-    sys.stderr.flush()
-    shown = os.dup(2)
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    try:
+        shown = os.dup(2)
+    except OSError:
+        yield
+        return
     with tempfile.TemporaryFile() as caught:
         os.dup2(caught.fileno(), 2)
         failed = True

@@ -51,6 +51,17 @@ def test_an_error_keeps_its_code_when_nobody_reads_it(tmp_path, monkeypatch, str
     assert main([str(tmp_path / "nowhere" / "a.npz"), *_SMALL]) == 2
 
 
+@pytest.mark.skipif(os.name != "posix", reason="descriptors of POSIX")
+def test_no_file_gets_the_number_of_a_stream_that_is_closed(tmp_path):
+    code = (
+        "import os, sys; from ptycho.cli._streams import streams_that_may_end; [os.close(n) for n in (0, 1, 2)];"
+        " sys.stdout = sys.stderr = None\n"
+        f"with streams_that_may_end(): sys.exit(os.open({str(tmp_path)!r}, os.O_RDONLY))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], check=False)
+    assert run.returncode >= 3
+
+
 @pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
 def test_a_pipe_that_is_closed_makes_no_error_of_finished_work(tmp_path):
     read, write = os.pipe()

@@ -1,8 +1,12 @@
 """The device of a run: memory growth is settled before the first use, a card that is missing is refused."""
 
+import os
+import sys
+
 import pytest
 
 from ptycho.errors import DataError
+from ptycho.models import devices
 from ptycho.models.devices import computing_on
 
 
@@ -25,3 +29,16 @@ def test_memory_growth_is_settled_and_said_before_the_first_use(monkeypatch, cap
 def test_a_card_that_is_not_there_is_refused():
     with pytest.raises(DataError, match="device is GPU:99 but TensorFlow sees"), computing_on("GPU:99"):
         raise AssertionError("nothing may run")
+
+
+def test_a_program_without_standard_error_computes_all_the_same(monkeypatch):
+    """As a service may run, or a command with `2>&-`."""
+
+    def closed(descriptor):
+        raise OSError(9, "Bad file descriptor")
+
+    monkeypatch.setattr(sys, "stderr", None)
+    monkeypatch.setattr(os, "dup", closed)
+    with devices._native_messages_logged():
+        done = True
+    assert done
