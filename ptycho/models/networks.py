@@ -263,9 +263,9 @@ def _down(features: Any, filters: int, precision: Precision) -> Any:
 
 
 def _up(features: Any, filters: int, precision: Precision) -> Any:
-    from ptycho.models._upsampling import UpSampling2D
+    from ptycho.models._upsampling import upsampling
 
-    return UpSampling2D(2, dtype=precision)(_double_conv(features, filters, precision))
+    return upsampling(dtype=precision)(_double_conv(features, filters, precision))
 
 
 def _image(features: Any, architecture: Architecture, activation: str, name: str) -> Any:

@@ -180,9 +180,9 @@ def _pooling(layer: Layer, operands: Sequence[Any]) -> Any:
 
 
 def _upsampling(layer: Layer, operands: Sequence[Any]) -> Any:
-    from ptycho.models._upsampling import UpSampling2D
+    from ptycho.models._upsampling import upsampling
 
-    return UpSampling2D(2, dtype="float32")(_image(operands))
+    return upsampling(dtype="float32")(_image(operands))
 
 
 def _zero_padding(layer: Layer, operands: Sequence[Any]) -> Any:
