@@ -7,6 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -21,50 +22,89 @@ MANIFEST = "checkpoint.json"
 _VERSION = 1
 
 
-def begun(
-    folder: str | os.PathLike[str], fingerprint: Mapping[str, Any], kept: Mapping[str, Any], *, resume: bool
-) -> dict[str, Any]:
-    """Begin a checkpoint, or find the one to go on with.
+@dataclass(frozen=True)
+class CheckpointFolder:
+    """A folder in which a run keeps what it has finished: what the settings that name one have in common.
 
-    Parameters
+    Attributes
     ----------
     folder : path
         Made if there is none.
-    fingerprint : mapping
-        What has to be the same where the run goes on, as JSON's types.
-    kept : mapping
-        What a run that begins now keeps beside it, as JSON's types.
     resume : bool
-        Go on with what an earlier run has left; otherwise there may be nothing.
-
-    Returns
-    -------
-    dict
-        ``fingerprint``, and what the run that began has kept.
-
-    Raises
-    ------
-    DataError
-        There is a checkpoint and it is not to be resumed, or it is of another run.
-    OSError
-        The folder cannot be written.
+        Go on with what an earlier run has left there; otherwise there may be nothing.
     """
-    refuse_unasked(folder, resume=resume)
-    manifest = Path(folder) / MANIFEST
-    found = _read(manifest, kept) if manifest.exists() else None
-    if found is None:
-        if resume:
-            logger.warning("%s holds nothing to go on with; the run begins afresh", folder)
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        found = {"fingerprint": dict(fingerprint), **kept}
-        with replacing(manifest) as file:
-            file.write(json.dumps({"version": _VERSION, **found}, indent=1).encode())
-    _refuse_other_run(folder, json.loads(json.dumps(fingerprint)), found["fingerprint"])
-    return found
+
+    folder: str | os.PathLike[str]
+    resume: bool = False
+
+    def begun(self, fingerprint: Mapping[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:
+        """Begin a checkpoint, or find the one to go on with.
+
+        Parameters
+        ----------
+        fingerprint : mapping
+            What has to be the same where the run goes on, as JSON's types.
+        kept : mapping
+            What a run that begins now keeps beside it, as JSON's types.
+
+        Returns
+        -------
+        dict
+            ``fingerprint``, and what the run that began has kept.
+
+        Raises
+        ------
+        DataError
+            There is a checkpoint and it is not to be resumed, or it is of another run.
+        OSError
+            The folder cannot be written.
+        """
+        self.refuse_unasked()
+        manifest = Path(self.folder) / MANIFEST
+        found = _read(manifest, kept) if manifest.exists() else None
+        if found is None:
+            if self.resume:
+                logger.warning("%s holds nothing to go on with; the run begins afresh", self.folder)
+            manifest.parent.mkdir(parents=True, exist_ok=True)
+            found = {"fingerprint": dict(fingerprint), **kept}
+            with replacing(manifest) as file:
+                file.write(json.dumps({"version": _VERSION, **found}, indent=1).encode())
+        self._refuse_other_run(json.loads(json.dumps(fingerprint)), found["fingerprint"])
+        return found
+
+    def refuse_unasked(self) -> None:
+        """Refuse a folder that an earlier run has begun, unless it is to be gone on with.
+
+        Raises
+        ------
+        DataError
+            There is a checkpoint and it is not to be resumed.
+        """
+        if not self.resume and (Path(self.folder) / MANIFEST).exists():
+            raise DataError(
+                f"{self.folder} holds the checkpoint of an earlier run; pass `resume=True` to go on with "
+                f"it, or another {self._setting}."
+            )
+
+    def _refuse_other_run(self, here: Mapping[str, Any], there: Mapping[str, Any]) -> None:
+        found = [
+            name if len(str(mine)) + len(str(theirs)) > 100 else f"{name} ({theirs} there, {mine} here)"
+            for name, mine, theirs in differences(here, there)
+        ]
+        if found:
+            raise DataError(
+                f"{self.folder} holds the checkpoint of another run, which differs in {', '.join(found)}; run with the "
+                f"same again, or pass another {self._setting}."
+            )
+
+    @property
+    def _setting(self) -> str:
+        """The folder's setting as messages name it: each kind of run has its own."""
+        return f"`{type(self).__name__}.folder`"
 
 
 def digest_of(began: Mapping[str, Any]) -> str:
-    """Return what tells a run from all others, of what `begun` gave.
+    """Return what tells a run from all others, of what `CheckpointFolder.begun` gave.
 
     Parameters
     ----------
@@ -76,26 +116,6 @@ def digest_of(began: Mapping[str, Any]) -> str:
         SHA-256 in hexadecimal.
     """
     return hashlib.sha256(json.dumps(began, sort_keys=True).encode()).hexdigest()
-
-
-def refuse_unasked(folder: str | os.PathLike[str], *, resume: bool) -> None:
-    """Refuse a folder that an earlier run has begun, unless it is to be gone on with.
-
-    Parameters
-    ----------
-    folder : path
-    resume : bool
-
-    Raises
-    ------
-    DataError
-        There is a checkpoint and it is not to be resumed.
-    """
-    if not resume and (Path(folder) / MANIFEST).exists():
-        raise DataError(
-            f"{folder} holds the checkpoint of an earlier run; pass `resume=True` to go on with "
-            "it, or another `Checkpointing.folder`."
-        )
 
 
 def versions(packages: Sequence[str]) -> dict[str, str | None]:
@@ -136,20 +156,6 @@ def differences(
             yield from differences(mine, theirs, f"{path}{key}.")
         elif mine != theirs:
             yield f"{path}{key}", mine, theirs
-
-
-def _refuse_other_run(
-    folder: str | os.PathLike[str], here: Mapping[str, Any], there: Mapping[str, Any]
-) -> None:
-    found = [
-        name if len(str(mine)) + len(str(theirs)) > 100 else f"{name} ({theirs} there, {mine} here)"
-        for name, mine, theirs in differences(here, there)
-    ]
-    if found:
-        raise DataError(
-            f"{folder} holds the checkpoint of another run, which differs in {', '.join(found)}; run with the same "
-            "again, or pass another `Checkpointing.folder`."
-        )
 
 
 def _read(path: Path, kept: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -97,6 +97,6 @@ def _lacks(address: str, facts: Any, folder: str | None) -> Iterator[str]:
         )
     if not facts["writes"]:
         yield (
-            f"the worker {address} cannot write to {folder}; pass a `Checkpointing.folder` on storage that all "
+            f"the worker {address} cannot write to {folder}; keep the checkpoint in a folder on storage that all "
             "machines share."
         )

@@ -161,7 +161,7 @@ def told_if_lost(client: Client) -> Iterator[None]:
     except CancelledError as error:
         raise DataError(
             f"the scheduler at {address} was lost in the middle, and with it all that was not yet kept; start it "
-            "again, and let a run with a `Checkpointing.folder` go on with `resume=True`."
+            "again, and let a run with a checkpoint go on with `resume=True`."
         ) from error
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from autobatch import NoProgress, Progress, Stage
 from ptycho._error_wording import reason_of
-from ptycho._io.manifest import MANIFEST, refuse_unasked
+from ptycho._io.manifest import MANIFEST
 from ptycho.data import read_scan
 from ptycho.data.fingerprint import scan_fingerprint
 from ptycho.data.scan import ScanData
@@ -140,8 +140,8 @@ class ClusterRefiner:
 
 def _for_workers(checkpoint: SweepCheckpointing) -> SweepCheckpointing:
     """Return the same for workers, of which a second one has to go on with what the first has begun."""
+    checkpoint.refuse_unasked()
     folder = Path(checkpoint.folder).resolve()
-    refuse_unasked(folder, resume=checkpoint.resume)
     if checkpoint.resume and not (folder / MANIFEST).exists():
         logger.warning("%s holds nothing to go on with; the run begins afresh", folder)
     return SweepCheckpointing(folder, resume=True)

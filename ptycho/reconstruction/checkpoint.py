@@ -14,7 +14,7 @@ import numpy as np
 from ptycho._io.archive import Archive, open_archive
 from ptycho._io.archive_writing import write_archive
 from ptycho._io.atomic import replacing
-from ptycho._io.manifest import begun, digest_of
+from ptycho._io.manifest import CheckpointFolder, digest_of
 from ptycho.errors import DataError
 from ptycho.evaluation.misfit import MisfitTotals
 from ptycho.reconstruction._canvases import CanvasSums
@@ -27,7 +27,7 @@ _MISFIT = ("numbers", "detector", "cells", "levels", "worst_indices", "worst_mis
 
 
 @dataclass(frozen=True)
-class Checkpointing:
+class Checkpointing(CheckpointFolder):
     """Where the finished shards of a run are kept.
 
     Attributes
@@ -37,9 +37,6 @@ class Checkpointing:
     resume : bool
         Go on with what an earlier run has left there; otherwise there may be nothing.
     """
-
-    folder: str | os.PathLike[str]
-    resume: bool = False
 
     def opened(self, fingerprint: Mapping[str, Any], *, predict_batch_size: int) -> ShardStore:
         """Begin a checkpoint, or find the one to go on with.
@@ -62,8 +59,7 @@ class Checkpointing:
         OSError
             The folder cannot be written.
         """
-        kept = {"predict_batch_size": predict_batch_size}
-        began = begun(self.folder, fingerprint, kept, resume=self.resume)
+        began = self.begun(fingerprint, {"predict_batch_size": predict_batch_size})
         return ShardStore(Path(self.folder), digest_of(began), began["predict_batch_size"])
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from ptycho._io.archive import Archive, open_archive
 from ptycho._io.archive_writing import write_archive
 from ptycho._io.atomic import replacing
-from ptycho._io.manifest import begun, digest_of
+from ptycho._io.manifest import CheckpointFolder, digest_of
 from ptycho.errors import DataError
 from ptycho.refinement.results import SweepRecord
 
@@ -53,7 +53,7 @@ class KeptSweeps:
 
 
 @dataclass(frozen=True)
-class SweepCheckpointing:
+class SweepCheckpointing(CheckpointFolder):
     """Where the last finished sweep of a refinement is kept.
 
     Attributes
@@ -63,9 +63,6 @@ class SweepCheckpointing:
     resume : bool
         Go on with what an earlier run has left there; otherwise there may be nothing.
     """
-
-    folder: str | os.PathLike[str]
-    resume: bool = False
 
     def opened(self, fingerprint: Mapping[str, Any]) -> SweepStore:
         """Begin a checkpoint, or find the one to go on with.
@@ -86,7 +83,7 @@ class SweepCheckpointing:
         OSError
             The folder cannot be written.
         """
-        began = begun(self.folder, fingerprint, {}, resume=self.resume)
+        began = self.begun(fingerprint, {})
         return SweepStore(Path(self.folder) / "sweeps.npz", digest_of(began))
 
 

@@ -90,9 +90,14 @@ def test_a_checkpoint_of_another_run_is_refused_with_what_differs(scan, tmp_path
     with pytest.raises(DataError, match=r"differs in scan\.probe"):
         refine(None, replace(scan, probe=1.01 * scan.probe), SETTINGS, checkpoint=again)
     other = PlacedImage(scan.object_guess, np.ones(scan.object_guess.shape, bool), (0.0, 0.0))
-    with pytest.raises(DataError, match=r"differs in image\.values"):
+    with pytest.raises(
+        DataError, match=r"differs in image\.values; .* or pass another `SweepCheckpointing\.folder`"
+    ):
         refine(other, scan, SETTINGS, checkpoint=again)
-    with pytest.raises(DataError, match="holds the checkpoint of an earlier run; pass `resume=True`"):
+    with pytest.raises(
+        DataError,
+        match=r"of an earlier run; pass `resume=True` to go on with it, or another `SweepCheckpointing\.folder`",
+    ):
         refine(None, scan, SETTINGS, checkpoint=SweepCheckpointing(tmp_path))
 
 
