@@ -199,7 +199,7 @@ _REMEDIES = {
     "positions": "look at the positions: ptycho inspect SCAN --check-orientation, and ptycho refine --refine-positions",
     "image": "a smaller --stitch-crop-size leaves out the edges of the patches, a network's worst part",
     "detector": "look for pixels that do not measure: ptycho inspect SCAN, and --mask-hot",
-    "frames": "look at the frames that are named, and leave them out",
+    "frames": "look at the frames that are named, and leave them out: --skip with their numbers",
     "unknown": "look at the scan itself: ptycho inspect SCAN",
 }
 

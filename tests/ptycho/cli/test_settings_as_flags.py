@@ -29,6 +29,8 @@ _OF_FLAGS = {"ptycho/_checks/import_options.py", "ptycho/report/page/_answers.py
         ("pass `snake=True`", "pass --snake"),
         ("`swap_xy=True` `flip_x=False`", "--swap-xy --no-flip-x"),
         ("pass `grid=(20, 25)`", "pass --grid 20,25"),
+        ("leave them out (`skip='4,7:10'`)", "leave them out (--skip 4,7:10)"),
+        ("leave them out (`skip`)", "leave them out (--skip)"),
         ("pass `frames=…`", "pass --frames FILE:DATASET"),
         ("pass `photon_energy_j=…`", "pass --energy 8keV"),
         ("check `photon_energy_j`", "check --energy (--wavelength, --electron)"),

@@ -110,6 +110,7 @@ def test_blank_frames_are_counted_in_a_warning(scan, caplog):
     frames[[2, 5]] = 0
     check_plausible(replace(scan, amplitude=frames))
     assert "2 of 9 frames are zero everywhere, the first being 2" in caplog.text
+    assert "so leave them out (`skip='2,5'`)" in caplog.text
 
 
 def test_coinciding_positions_are_warned_about(scan, caplog):

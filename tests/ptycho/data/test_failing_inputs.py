@@ -22,6 +22,7 @@ from ptycho.data import (
     simulate,
     write_npz,
 )
+from ptycho.data.frame_numbers import skipping
 from ptycho.errors import DataError
 
 
@@ -65,6 +66,7 @@ def test_one_frame_too_bright_is_named_and_leaves_the_scale_of_the_others(scan, 
     assert (
         "1 of 9 frames have more than 20 times the energy of a typical one, the first being 4" in caplog.text
     )
+    assert "so leave them out altogether (`skip='4'`)" in caplog.text
     others = np.delete(np.arange(9), 4)
     assert found.normalisation == pytest.approx(scan.select(others).normalisation, rel=1e-6)
     assert found.bright_outliers.tolist() == [4]
@@ -166,7 +168,13 @@ def test_frames_of_dark_counts_are_named_and_faint_frames_of_the_beam_are_not(si
     n_dark = len(frames[3::5])
     assert f"{n_dark} of {len(frames)} frames hold dark counts alone" in caplog.text
     assert "the first being 3 with" in caplog.text
+    assert "so leave them out (`skip='3,8,13,18'`)" in caplog.text
     assert len(caplog.records) == 1
+
+
+def test_many_frames_are_to_be_left_out_by_the_setting_without_their_numbers():
+    assert skipping(np.arange(0, 36, 3)) == "`skip='0,3,6,9,12,15,18,21,24,27,30,33'`"
+    assert skipping(np.arange(0, 39, 3)) == "`skip`"
 
 
 def test_most_frames_may_be_dark(simulated, caplog):
@@ -174,6 +182,7 @@ def test_most_frames_may_be_dark(simulated, caplog):
     frames[8:] = np.sqrt(np.random.default_rng(1).poisson(0.05, frames[8:].shape))
     check_plausible(replace(simulated, amplitude=frames))
     assert f"{len(frames) - 8} of {len(frames)} frames hold dark counts alone" in caplog.text
+    assert f"so leave them out (`skip='8:{len(frames)}'`)" in caplog.text
     assert "more than 20 times" not in caplog.text
 
 

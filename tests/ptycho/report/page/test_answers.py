@@ -97,6 +97,14 @@ def test_the_next_step_follows_from_what_is_to_blame(tmp_path):
     assert "This is one scan" in steps[-1]
 
 
+def test_bad_frames_are_to_be_left_out_by_the_flag_that_does_it(tmp_path):
+    def blame(values):
+        values["arms"][0]["verdict"]["cause"] = "frames"
+
+    steps = answered(tmp_path, model("A", 1.0), edit=blame)["What next?"]
+    assert steps[0] == "A: look at the frames that are named, and leave them out: --skip with their numbers."
+
+
 def test_without_a_truth_the_page_says_where_to_look_instead(tmp_path):
     found = answered(tmp_path, made.model_arm(metrics=None), settings={"truth": False})
     assert found["Which image"][0].startswith("There is no truth")
