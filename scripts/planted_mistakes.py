@@ -31,6 +31,7 @@ from ptycho.data import (
     simulate,
     write_npz,
 )
+from ptycho.data.overlap import beam_width_px, median_step
 from ptycho.orientation import Turn, check_orientation
 
 Arrays = dict[str, np.ndarray]
@@ -158,6 +159,20 @@ def times(factor: float) -> Callable[[np.ndarray], None]:
     return change
 
 
+def in_steps_of(beam_widths: float) -> Callable[..., None]:
+    """Return a way to plant neighbours that lie so many widths of the beam apart."""
+
+    def change(arrays: Arrays, _: np.random.Generator) -> None:
+        positions = np.stack([arrays["ycoords"], arrays["xcoords"]], axis=1)
+        step_px = median_step(positions)
+        assert step_px is not None  # there are hundreds
+        positions *= beam_widths * beam_width_px(arrays["probeGuess"]) / step_px
+        arrays["ycoords"], arrays["xcoords"] = positions.T
+        arrays.pop("objectGuess", None)
+
+    return in_arrays(change)
+
+
 def repeated(positions: np.ndarray) -> None:
     """A stage that was read too seldom."""
     positions[21:40] = positions[20]
@@ -268,9 +283,7 @@ MISTAKES = (
     Mistake("DC term at the corner", r"corner|fftshift", in_frames(corner)),
     Mistake("positions in µm", r"neighbouring positions lie .* micrometres", in_positions(times(0.03))),
     Mistake("positions in nm", r"neighbouring positions lie .* nanometres", in_positions(times(30))),
-    Mistake(
-        "positions farther apart than the beam is wide", r"frames hardly overlap", in_positions(times(7))
-    ),
+    Mistake("positions farther apart than the beam is wide", r"frames hardly overlap", in_steps_of(1.5)),
     Mistake("repeated positions", r"19 of \d+ positions are exactly those", in_positions(repeated)),
     Mistake("a stray position", r"frame 11 is at .* pixels from the middle of the scan", in_positions(stray)),
     Mistake("near field", r"are near field", near_field),
@@ -305,7 +318,8 @@ def judged(mistake: Mistake, scan: ScanData, folder: Path) -> str:
     found = inspect_file(path, importing=mistake.importing)
     said = [*found.doubts, *([found.refusal] if found.refusal else [])]
     named = [text for text in said if re.search(mistake.words, text)]
-    return f"{'named' if named else 'MISSED'}, {len(said) - len(named)} others" if said != named else "named"
+    word, n_others = "named" if named else "MISSED", len(said) - len(named)
+    return f"{word}, {n_others} others" if n_others else word
 
 
 def turned(scan: ScanData, number: int) -> str:

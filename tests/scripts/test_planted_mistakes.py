@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ptycho.data import SimulationSettings, inspect_file, simulate
-from scripts.planted_mistakes import MISTAKES, judged
+from ptycho.data import SimulationSettings, inspect_file, simulate, write_npz
+from scripts.planted_mistakes import MISTAKES, Mistake, judged
 
 
 @pytest.fixture(scope="module")
@@ -22,3 +22,8 @@ def test_a_mistake_that_is_not_there_is_missed(scan, tmp_path):
     hot.plant(tmp_path / "planted.npz", scan, np.random.default_rng(7))
     assert inspect_file(tmp_path / "planted.npz").doubts
     assert judged(type(hot)(hot.name, dead.words, hot.plant), scan, tmp_path) == "MISSED, 1 others"
+
+
+def test_a_mistake_of_which_nothing_is_said_is_missed(scan, tmp_path):
+    silent = Mistake("nothing", "hot", lambda path, scan, rng: write_npz(path, scan))
+    assert judged(silent, scan, tmp_path) == "MISSED"
