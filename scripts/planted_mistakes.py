@@ -284,6 +284,7 @@ MISTAKES = (
     Mistake("positions in µm", r"neighbouring positions lie .* micrometres", in_positions(times(0.03))),
     Mistake("positions in nm", r"neighbouring positions lie .* nanometres", in_positions(times(30))),
     Mistake("positions farther apart than the beam is wide", r"frames hardly overlap", in_steps_of(1.5)),
+    Mistake("steps of nine tenths of the beam", r"frames overlap by 10 %", in_steps_of(0.9)),
     Mistake("repeated positions", r"19 of \d+ positions are exactly those", in_positions(repeated)),
     Mistake("a stray position", r"frame 11 is at .* pixels from the middle of the scan", in_positions(stray)),
     Mistake("near field", r"are near field", near_field),

@@ -23,10 +23,13 @@ from ptycho.data import (
     simulate,
     write_npz,
 )
+from ptycho.data.overlap import overlap_of
 from ptycho.demo import demo_scan, model_folder
 from ptycho.diffraction import SplineObject, expected_amplitude, far_field, spread_under_frames
 from ptycho.diffraction.spline_object import spline_taps
+from ptycho.evaluation import compare_images
 from ptycho.image import PlacedImage
+from ptycho.image.cropping import window_of_positions
 from ptycho.models import load_model
 from ptycho.reconstruction import InferenceSettings, reconstruct
 from ptycho.refinement import RefinementRun, RefinementSettings, refine
@@ -265,6 +268,22 @@ def plain_sweep(start: PlacedImage, scan: ScanData, run: RefinementRun) -> np.nd
     return SplineObject(coefficients).image()
 
 
+def overlap() -> None:
+    """Refine scans of ever larger steps from a flat image: how little overlap still ties patches together."""
+    print("| overlap | frames | SSIM amplitude | phase | R |\n|---:|---:|---:|---:|---:|")
+    for step_px in (9, 12, 15, 18, 20, 22, 24, 27, 30):
+        # Eight frames a side, whatever the step.
+        shape_yx = (72 + 7 * step_px, 76 + 7 * step_px)
+        scan = simulate(SimulationSettings(step_px=step_px, object_shape_yx=shape_yx, seed=3))
+        run = refine(None, scan, RefinementSettings(sweeps=40))
+        assert scan.object_guess is not None  # the truth, which simulated scans have
+        # All between the outermost positions: what no frame has lit well is wrong, not left out.
+        window = window_of_positions(scan.positions_yx, crop_size=1, shape_yx=shape_yx)
+        found = compare_images(run.image.in_window(window).values, window.of(scan.object_guess)).ssim
+        scores = f"{found.amplitude:.3f} | {found.phase:.3f} | {run.sweeps[-1].r_factor:.4f}"
+        print(f"| {overlap_of(scan):.0%} | {scan.n_frames} | {scores} |", flush=True)
+
+
 def _tapped(patches: np.ndarray, weights: np.ndarray, axis: int, side: int) -> np.ndarray:
     views = [patches.take(range(tap, tap + side), axis=axis) for tap in range(4)]
     return sum(weights[:, tap, None, None] * view for tap, view in enumerate(views))  # pyright: ignore
@@ -284,7 +303,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print one table."""
     parser = argparse.ArgumentParser(description=__doc__)
     tables = parser.add_subparsers(dest="table", required=True)
-    for table in (engines, demo, misleading, alone):
+    for table in (engines, demo, misleading, alone, overlap):
         tables.add_parser(table.__name__, help=table.__doc__).set_defaults(run=lambda _, table=table: table())
     of_file = tables.add_parser("file", help=file.__doc__)
     of_file.add_argument("scan", type=Path)

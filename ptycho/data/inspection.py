@@ -20,7 +20,7 @@ from ptycho.data.formats import detect_format, read_reconstruction, read_scan
 from ptycho.data.formats._containers import kind_of, open_container
 from ptycho.data.importing.guessing import Entry, entries_of, guess, guess_lengths
 from ptycho.data.importing.settings import ImportSettings
-from ptycho.data.overlap import beam_width_px, fresnel_number, is_focused_guess, median_step
+from ptycho.data.overlap import beam_width_px, fresnel_number, median_step, overlap_of
 from ptycho.data.reconstruction import Reconstruction, holds_reconstruction
 from ptycho.data.scan import ScanData
 from ptycho.errors import DataError
@@ -83,7 +83,7 @@ class ScanFigures:
             extent_yx_px=(float(height_px), float(width_px)),
             step_px=step,
             beam_width_px=width,
-            overlap=None if step is None or is_focused_guess(scan.probe) else 1 - step / width,
+            overlap=overlap_of(scan),
             frame_counts=(float(energies.min()), float(np.median(energies)), float(energies.max())),
             brightest_count=max(float(frames.max()) for _, frames in blocks_of(scan.amplitude)) ** 2,
             beam_centre_yx_px=(

@@ -17,6 +17,10 @@ logger = logging.getLogger(__name__)
 _ENERGY_WITHIN = 0.9
 # Sparse scans have neighbours about as far apart as that; a wrong unit or pixel is wrong by more.
 _APART = 1.25
+# What scans are usually taken with: Bunk et al. 2008, https://doi.org/10.1016/j.ultramic.2007.08.003.
+_USUAL_OVERLAP = (0.6, 0.7)
+# Refined from a flat image, the amplitude of the demo's objects is lost below it (docs/formats.md).
+_LEAST_OVERLAP = 0.3
 # More frames than this share with the position of another are no chance.
 _REPEATED = 0.01
 # Above this the wave on the detector is no far field: Goodman, Introduction to Fourier Optics, section 4.2.
@@ -85,17 +89,43 @@ def warn_of_overlap(scan: ScanData) -> None:
         )
 
 
-def _warn_of_gaps(scan: ScanData) -> None:
-    step_px, width_px = median_step(scan.positions_yx), beam_width_px(scan.probe)
-    if step_px is None or not _APART * width_px < step_px <= scan.patch_size or is_focused_guess(scan.probe):
-        return
-    logger.warning(
-        "neighbouring positions lie %.3g pixels apart (median) but 90 %% of the beam is within %.3g, so frames hardly "
-        "overlap; check the unit of the positions, `position_unit`, and the size of the object's pixel, "
-        "`object_pixel_m`",
-        step_px,
-        width_px,
+def overlap_of(scan: ScanData) -> float | None:
+    """Return ``1 - step / beam width``, below 0 where beams do not touch; None where that is not known.
+
+    It is not for fewer than four places, nor for a probe whose far field is flat.
+    """
+    step_px = median_step(scan.positions_yx)
+    return (
+        None if step_px is None or is_focused_guess(scan.probe) else 1 - step_px / beam_width_px(scan.probe)
     )
+
+
+def _warn_of_gaps(scan: ScanData) -> None:
+    overlap, step_px, width_px = overlap_of(scan), median_step(scan.positions_yx), beam_width_px(scan.probe)
+    # Steps of more than a frame are said of the positions alone.
+    if overlap is None or step_px is None or step_px > scan.patch_size:
+        return
+    if step_px > _APART * width_px:
+        logger.warning(
+            "neighbouring positions lie %.3g pixels apart (median) but 90 %% of the beam is within %.3g, so frames "
+            "hardly overlap; check the unit of the positions, `position_unit`, and the size of the object's pixel, "
+            "`object_pixel_m`",
+            step_px,
+            width_px,
+        )
+    elif overlap < _LEAST_OVERLAP:
+        least, usual = (100 * share for share in _USUAL_OVERLAP)
+        logger.warning(
+            "neighbouring frames overlap by %.0f %% (median step %.3g pixels, 90 %% of the beam within %.3g) but "
+            "ptychography takes %.0f to %.0f %%: hardly anything ties their patches together; measure in steps of at "
+            "most %.3g pixels, or check `position_unit` and `object_pixel_m`",
+            100 * max(overlap, 0.0),
+            step_px,
+            width_px,
+            least,
+            usual,
+            (1 - _USUAL_OVERLAP[0]) * width_px,
+        )
 
 
 def is_focused_guess(probe: np.ndarray) -> bool:

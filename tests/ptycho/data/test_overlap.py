@@ -54,6 +54,36 @@ def test_frames_that_do_not_overlap_are_named(good, caplog):
     assert "so frames hardly overlap; check the unit of the positions, `position_unit`," in text
 
 
+@pytest.mark.parametrize(("step_px", "percent"), [(23.0, "24"), (30.0, "1"), (34.0, "0")])
+def test_frames_that_overlap_too_little_are_named_with_what_is_usual(good, caplog, step_px, percent):
+    text = _doubts(caplog, _with_step(good, step_px))
+    assert (
+        f"frames overlap by {percent} % (median step {step_px:g} pixels, 90 % of the beam within 30.3)"
+        in text
+    )
+    assert "takes 60 to 70 %" in text
+    assert "steps of at most 12.1 pixels, or check `position_unit` and `object_pixel_m`" in text
+    assert text.count("WARNING") == 1
+
+
+@pytest.mark.parametrize("step_px", [3.0, 9.0, 12.0, 18.0, 21.0])
+def test_a_third_of_overlap_is_little_but_no_doubt(good, caplog, step_px):
+    assert _doubts(caplog, _with_step(good, step_px)) == ""
+
+
+def test_the_sparse_scan_of_the_failing_inputs_is_doubted(caplog):
+    # As `ptycho simulate --seed 7 --step 30` makes it: four frames of a raster.
+    sparse = simulate(SimulationSettings(object_shape_yx=(100, 100), step_px=30.0, seed=7))
+    assert "neighbouring frames overlap by " in _doubts(caplog, sparse)
+
+
+def _with_step(scan, step_px):
+    """The frames on a raster of rows that lie farther apart than the frames of a row."""
+    rows, columns = np.divmod(np.arange(scan.n_frames), 7)
+    positions = np.stack([1.3 * rows, columns], axis=1) * step_px + 40.0
+    return replace(scan, positions_yx=positions, object_guess=None)
+
+
 def test_an_estimated_probe_is_too_small_to_tell(good, caplog):
     guess = probe_of_mean_frame(good.amplitude, np.ones((64, 64), bool))
     assert beam_width_px(guess) < median_step(good.positions_yx)
