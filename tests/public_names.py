@@ -6,6 +6,7 @@ import re
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import get_origin
 
 from markdown_pages import ROOT
 
@@ -73,6 +74,11 @@ def resolved(name):
     return getattr(import_module(door), own)
 
 
+def is_class(thing):
+    """Whether it is a class: Python 3.10 takes an alias such as `Callable[[int], None]` for one."""
+    return inspect.isclass(thing) and get_origin(thing) is None
+
+
 def public_callables():
     """Each public function, and each public method of a public class, by its full name."""
     found = {}
@@ -81,7 +87,7 @@ def public_callables():
             thing = resolved(f"{door}.{name}")
             if inspect.isfunction(thing):
                 found[f"{door}.{name}"] = thing
-            elif inspect.isclass(thing):
+            elif is_class(thing):
                 found |= {f"{door}.{name}.{own}": method for own, method in _methods(thing)}
     return found
 

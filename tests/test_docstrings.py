@@ -8,14 +8,14 @@ import re
 import textwrap
 
 import pytest
-from public_names import HOMES, exported, public_callables, resolved
+from public_names import HOMES, exported, is_class, public_callables, resolved
 
 CALLABLES = public_callables()
 CLASSES = {
     f"{door}.{name}": resolved(f"{door}.{name}")
     for door in HOMES
     for name in sorted(exported(door))
-    if inspect.isclass(resolved(f"{door}.{name}"))
+    if is_class(resolved(f"{door}.{name}"))
 }
 
 

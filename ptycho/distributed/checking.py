@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from distributed import Client
 
 logger = logging.getLogger(__name__)
+
+# One and the same from Python 3.11 on; before that Dask raises, by its version, the one or the other.
+TIMEOUTS = (TimeoutError, asyncio.TimeoutError)
 
 
 def check_workers(
@@ -45,7 +49,7 @@ def check_workers(
 
     try:
         client.wait_for_workers(1, timeout=timeout_s)
-    except TimeoutError as error:
+    except TIMEOUTS as error:
         address = client.scheduler_info()["address"]
         raise DataError(
             f"the scheduler at {address} has no worker after {timeout_s:g} s; start some with `dask worker {address}`."

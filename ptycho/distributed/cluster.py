@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ptycho.distributed.checking import TIMEOUTS
 from ptycho.distributed.devices import WorkerDevices, threads_of_worker
 from ptycho.errors import DataError, SettingsError
 
@@ -127,7 +128,7 @@ def _local_client(environments: Sequence[Mapping[str, str]]) -> Iterator[Client]
     with dask.config.set(_CONFIG_OF_LOCAL), LocalWorkers(environments) as cluster, Client(cluster) as client:
         try:
             client.wait_for_workers(len(environments), timeout=_SECONDS_TO_START)
-        except TimeoutError as error:
+        except TIMEOUTS as error:
             started: Any = client.nthreads()
             raise DataError(
                 f"{len(started)} of {len(environments)} workers have started within {_SECONDS_TO_START} s; ask for "
@@ -176,7 +177,7 @@ def _connected(scheduler: str) -> Client:
         if scheduler.endswith(".json"):
             return distributed.Client(scheduler_file=scheduler, timeout=_SECONDS_TO_CONNECT)
         return distributed.Client(scheduler, timeout=_SECONDS_TO_CONNECT)
-    except (OSError, TimeoutError, ValueError, KeyError) as error:
+    except (OSError, *TIMEOUTS, ValueError, KeyError) as error:
         raise DataError(
             f"no Dask scheduler answers at {scheduler} within {_SECONDS_TO_CONNECT} s ({type(error).__name__}); start "
             "one with `dask scheduler`, or pass `scheduler='local:2'`."

@@ -16,7 +16,8 @@ def _network(value):
 
 
 def test_equal_weights_have_one_digest_and_others_another():
-    digests = [digest_of_weights(_network(value)) for value in (0.5, 0.5, np.nextafter(np.float32(0.5), 1))]
+    next_one = np.nextafter(np.float32(0.5), np.float32(1))
+    digests = [digest_of_weights(_network(value)) for value in (0.5, 0.5, next_one)]
     assert digests[0] == digests[1] != digests[2]
 
 
