@@ -147,6 +147,9 @@ class ShardStore:
         try:
             with open_archive(path) as archive:
                 return _sums_in(archive, self.run, path)
+        except DataError:
+            # It names file and reason already.
+            raise
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path} is damaged ({error}).") from error
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -116,6 +117,17 @@ def test_a_truncated_shard_is_discarded_and_done_anew(model, scan, tmp_path, exp
     assert "is done anew" in caplog.text
     # It has been replaced, too.
     assert shard.read_bytes() != whole[: len(whole) // 2]
+
+
+def test_a_shard_of_another_run_is_done_anew(model, scan, tmp_path, expected, caplog):
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    reconstruct(model, scan, SETTINGS, checkpoint=Checkpointing(mine))
+    reconstruct(model, scan, replace(SETTINGS, seed=5), checkpoint=Checkpointing(other))
+    shutil.copy(other / "shard-0000001.npz", mine / "shard-0000001.npz")
+    run = reconstruct(model, scan, SETTINGS, checkpoint=Checkpointing(mine, resume=True))
+    assert run.sharding.redone == (1,)
+    assert bits_of(run) == expected
+    assert "shard-0000001.npz is a shard of another run. That shard is done anew" in caplog.text
 
 
 @pytest.mark.parametrize("where", [0.2, 0.5, 0.8])
