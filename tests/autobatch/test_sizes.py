@@ -87,6 +87,15 @@ def test_one_long_item_does_not_keep_all_later_batches_small():
     assert compute.loads[0] == compute.loads[-2] == 1530
 
 
+def test_a_size_grows_back_to_what_has_fitted_and_no_further():
+    weights = [10] * 300 + [900] + [10] * 4000
+    compute = Costly(weights, 1_000_000, lambda batch: sum(batch) * max(batch))
+    # Halved to 765 it grows to 1,147; half as much again would be more than has ever been tried.
+    run = run_in_batches(compute, len(weights), weights=weights, batch_size=1530)
+    assert run.n_oom == 1
+    assert max(compute.loads) == compute.loads[-2] == compute.loads[0] == 1530
+
+
 def test_growing_back_fails_ever_more_rarely():
     weights = ([10] * 20 + [30]) * 2000
     compute = Costly(weights, 6000, lambda batch: sum(batch) * max(batch))

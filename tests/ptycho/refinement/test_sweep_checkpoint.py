@@ -1,5 +1,6 @@
 """The last finished sweep is kept, and a refinement that was killed goes on with it to the same bits."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -78,6 +79,16 @@ def test_a_checkpoint_that_a_crash_has_cut_is_of_no_use(scan, whole, tmp_path, m
     assert digest(run) == whole
     assert "sweeps.npz is damaged" in caplog.text
     assert "the sweeps begin anew" in caplog.text
+
+
+def test_sweeps_of_another_run_are_not_gone_on_with(scan, whole, tmp_path, monkeypatch, caplog):
+    stopped_after(2, scan, tmp_path / "mine", monkeypatch)
+    other = replace(SETTINGS, sweeps=3, alpha=0.3)
+    refine(None, scan, other, checkpoint=SweepCheckpointing(tmp_path / "other"))
+    shutil.copy(tmp_path / "other" / "sweeps.npz", tmp_path / "mine" / "sweeps.npz")
+    run = refine(None, scan, SETTINGS, checkpoint=SweepCheckpointing(tmp_path / "mine", resume=True))
+    assert digest(run) == whole
+    assert "sweeps.npz is damaged (it is of another run); the sweeps begin anew" in caplog.text
 
 
 def test_a_checkpoint_of_another_run_is_refused_with_what_differs(scan, tmp_path, monkeypatch):

@@ -367,6 +367,14 @@ def test_a_crop_about_the_beam_finds_it(tmp_path, known, caplog):
     assert found.patch_size == known.side - 4
 
 
+@pytest.mark.parametrize(("size", "in_bin"), [(1, 0), (2, 0), (3, 1), (5, 2)])
+def test_the_pixel_of_the_beam_is_in_the_middle_of_the_bin_at_the_middle(size, in_bin):
+    centre = (44, 51)
+    window = window_of((90, 107), centre, 12 * size, size)
+    for at, first in zip(centre, (window.top, window.left), strict=True):
+        assert divmod(at - first, size) == (6, in_bin)
+
+
 def test_frames_of_three_pixels_a_bin_fit_as_a_whole(tmp_path, known):
     counts = np.repeat(np.repeat(known.clean, 3, axis=1), 3, axis=2)
     path = _write(tmp_path / "a.h5", known, **{"entry/ccd": counts})
