@@ -45,5 +45,6 @@ def test_a_network_that_has_it_is_saved_and_opened_as_one_of_keras_alone(tmp_pat
     model = keras.Model(inputs, upsampling(dtype="float32")(inputs))
     model.save(tmp_path / "model.keras")
     opened = keras.models.load_model(tmp_path / "model.keras")
+    assert isinstance(opened, keras.Model)
     assert type(opened.layers[-1]) is keras.layers.UpSampling2D
     np.testing.assert_array_equal(opened(_images("float32")), model(_images("float32")))
