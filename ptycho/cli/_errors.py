@@ -83,8 +83,9 @@ def run(
     arguments = parser.parse_args(words)
     arguments.command_line = (*parser.prog.split(), *words)
     level = console_level(arguments)
-    # TensorFlow reads it when it is first imported, which may be during `command`.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if level > logging.DEBUG else "0")
+    # TensorFlow reads it when it is first imported, which may be during `command`. What stops it is raised; what its
+    # native code calls an error beside that, such as a kernel that another takes the place of, is for who looks into it.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if level > logging.DEBUG else "0")
     with console_log(level), searched_seldom(), stopping_on_signals() as received:
         for warning in arguments.warnings:
             logger.warning("%s", warning)

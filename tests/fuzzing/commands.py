@@ -188,7 +188,7 @@ def commands(folder: Path) -> list[Command]:
         made(
             "ptycho-train", "--model", "baseline", "--train_data", str(scan), "--epochs", "3",
             "--n-filters-scale", "0.25", *where["ptycho-train"],
-            results=("bundle.json", "network.weights.h5", "probe.npy"),
+            results=("bundle.json", "network.weights.h5", "probes.npy"),
         ),
         made(
             "ptycho-refine", "--test_data", str(scan), "--sweeps", "3", *where["ptycho-refine"],

@@ -349,3 +349,14 @@ def test_other_lists_of_devices_are_refused(text, said, capsys):
     with pytest.raises(SystemExit):
         parser.parse_args(["--device", text])
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("flags", "level"), [([], "3"), (["--quiet"], "3"), (["--verbose"], "0")])
+def test_what_native_code_says_is_for_who_asks_for_everything(monkeypatch, flags, level):
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    found = []
+    assert (
+        _errors.run(_parser(), lambda arguments: found.append(os.environ["TF_CPP_MIN_LOG_LEVEL"]) or 0, flags)
+        == 0
+    )
+    assert found == [level]
