@@ -6,6 +6,7 @@ Usage: python scripts/cluster_cases.py FOLDER [same|killed|starved|resumed|const
 from __future__ import annotations
 
 import hashlib
+import argparse
 import os
 import random
 import shutil
@@ -230,12 +231,18 @@ CASES: dict[str, Callable[[Path], None]] = {
 
 def main() -> int:
     """Run the cases that are asked for."""
-    folder = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="where scans and checkpoints are made")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"{', '.join(CASES)}; all by default")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.cases) - set(CASES):
+        parser.error(f"there is no case {', '.join(sorted(unknown))}; choose from {', '.join(CASES)}.")
+    folder = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
     scan = folder / "scan.npz"
     if not scan.exists():
         write_npz(scan, demo_scan())
-    for name in sys.argv[2:] or CASES:
+    for name in arguments.cases or CASES:
         print(f"== {name}", flush=True)
         CASES[name](scan)
     return 0

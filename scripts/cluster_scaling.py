@@ -9,6 +9,7 @@ run's time and are printed apart.
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
 import sys
@@ -228,9 +229,15 @@ CASES: dict[str, Callable[[Path], None]] = {"weak": weak, "overhead": overhead, 
 
 def main() -> int:
     """Measure what is asked for."""
-    folder = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="where scans and checkpoints are made")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"{', '.join(CASES)}; all by default")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.cases) - set(CASES):
+        parser.error(f"there is no case {', '.join(sorted(unknown))}; choose from {', '.join(CASES)}.")
+    folder = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
-    for name in sys.argv[2:] or CASES:
+    for name in arguments.cases or CASES:
         began = time.perf_counter()
         print(f"== {name}", flush=True)
         CASES[name](folder)
