@@ -5,8 +5,8 @@ Usage: python scripts/cluster_cases.py FOLDER [same|killed|starved|resumed|const
 
 from __future__ import annotations
 
-import hashlib
 import argparse
+import hashlib
 import os
 import random
 import shutil
