@@ -84,7 +84,7 @@ def run(
     arguments.command_line = (*parser.prog.split(), *words)
     level = console_level(arguments)
     # TensorFlow reads it when it is first imported, which may be during `command`. What stops it is raised; what its
-    # native code calls an error beside that, such as a kernel that another takes the place of, is for who looks into it.
+    # native code calls an error beside that, such as a kernel that another replaces, is for who looks into it.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if level > logging.DEBUG else "0")
     with console_log(level), searched_seldom(), stopping_on_signals() as received:
         for warning in arguments.warnings:
@@ -96,20 +96,21 @@ def run(
             # A command that keeps something says what in the exception.
             message = str(stop) or f"stopped by Ctrl-C before {_unfinished(arguments)}"
             code, message = _stopped(message, received)
-        except WorkFailedError as error:
-            code, message = FAILED, in_words(error.__cause__ or error)
-        except EXPECTED_ERRORS as error:
+        except Exception as raised:
             logger.debug("where it failed", exc_info=True)
-            code, message = _exit_code(error), in_words(error)
-        except Exception as error:
-            logger.debug("where it failed", exc_info=True)
-            # TensorFlow's own class of error, which only a TensorFlow that is loaded can name.
-            if is_out_of_memory(error):
-                code, message = FAILED, out_of_memory_in_words(error)
-            elif received:
+            is_late = isinstance(raised, WorkFailedError)
+            error = (raised.__cause__ or raised) if is_late else raised
+            if received:
                 # A library swallowed the stop and tripped over what it had not done.
                 told = f"stopped by Ctrl-C; what it fell into failed ({type(error).__name__}: {error})"
                 code, message = _stopped(told, received)
+            elif is_late:
+                code, message = FAILED, in_words(error)
+            elif isinstance(error, EXPECTED_ERRORS):
+                code, message = _exit_code(error), in_words(error)
+            # TensorFlow's own class of error, which only a TensorFlow that is loaded can name.
+            elif is_out_of_memory(error):
+                code, message = FAILED, out_of_memory_in_words(error)
             else:
                 raise
     print(f"{parser.prog}: error: {in_one_line(settings_as_flags(message))}", file=sys.stderr)

@@ -3,6 +3,7 @@
 import importlib
 import signal
 import sys
+from contextlib import nullcontext
 
 import pytest
 
@@ -86,18 +87,21 @@ def test_the_command_says_that_it_was_stopped_when_the_import_is_done(module, ca
     assert capsys.readouterr().err == f"tool: error: stopped by {said} before anything was finished\n"
 
 
+@pytest.mark.parametrize("within", [nullcontext, _errors.working])
+@pytest.mark.parametrize("kind", [AttributeError, ValueError])
 @pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number.name)
-def test_an_error_behind_a_swallowed_signal_is_a_stop_and_no_traceback(number, capsys):
+def test_an_error_behind_a_swallowed_signal_is_a_stop_and_no_traceback(number, kind, within, capsys):
     def swallow(arguments):
-        try:
-            signal.raise_signal(number)
-        except KeyboardInterrupt:
-            raise AttributeError("half a module") from None
+        with within():
+            try:
+                signal.raise_signal(number)
+            except KeyboardInterrupt:
+                raise kind("half a module") from None
 
     assert _errors.run(Parser("tool", "A tool."), swallow, []) == 128 + number
     said = "Ctrl-C" if number == signal.SIGINT else number.name
     assert capsys.readouterr().err == (
-        f"tool: error: stopped by {said}; what it fell into failed (AttributeError: half a module)\n"
+        f"tool: error: stopped by {said}; what it fell into failed ({kind.__name__}: half a module)\n"
     )
 
 
