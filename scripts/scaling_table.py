@@ -37,15 +37,15 @@ class Constants:
         Into one machine; assumed.
     """
 
-    predict_ms: float = 4.18
-    stitch_ms: float = 0.054
-    judge_ms: float = 0.18
-    verdict_ms: float = 0.33
-    add_us: float = 2.0
+    predict_ms: float = 2.62
+    stitch_ms: float = 0.0285
+    judge_ms: float = 0.0583
+    verdict_ms: float = 0.0981
+    add_us: float = 0.276
     sums_kb: float = 3.73
     frame_kb: float = 16.4
     worker_gb: float = 0.9
-    disk_gb_s: float = 0.46
+    disk_gb_s: float = 0.748
     network_gb_s: float = 1.25
 
 
@@ -101,8 +101,8 @@ class Run:
 
     @property
     def traffic_gb(self) -> float:
-        """What goes from worker to worker and to the command: half of each level of the tree above the shards."""
-        levels = 0 if self.n_workers == 1 else math.ceil(math.log2(max(64, 4 * self.n_workers)))
+        """What goes from worker to worker and to the command: half of each level on which workers' sums meet."""
+        levels = math.ceil(math.log2(self.n_workers))
         return self.sums_gb * (levels / 2 + 1)
 
     @property
