@@ -30,6 +30,7 @@ BRANCHED_SHARES = (0.67, 1.17)
 # overhead of a call, or until it no longer fits into the caches (docs/autobatch.md has the figures).
 HOST_BATCH_SIZES = (32, 1024)  # least and most of the limit
 HOST_BATCH_SIZE_IN_TURNS = 128  # least where a loop's calls handle a part of each item
+HOST_BATCH_BYTES_IN_TURNS = 64 << 20
 HOST_BATCH_BYTES = 8 << 20
 
 
@@ -274,7 +275,10 @@ def _host_part(cost: BatchCost) -> BatchCost:
 def _host_limit(cost: BatchCost) -> int:
     least, most = HOST_BATCH_SIZES
     if cost.in_turns:
-        least = HOST_BATCH_SIZE_IN_TURNS
+        # Large items keep a call busy in each turn of a loop too.
+        least = max(
+            least, min(HOST_BATCH_SIZE_IN_TURNS, HOST_BATCH_BYTES_IN_TURNS // max(1, cost.bytes_per_item))
+        )
     return bucket_below(min(most, max(least, HOST_BATCH_BYTES // max(1, cost.bytes_per_item))))
 
 

@@ -28,9 +28,9 @@ _UNCERTAINTY_WITH_LOOPS = 2.5
 def keras_model_cost(model: Any, *, input_shapes: Any = None, inputs: Any = None) -> BatchCost:
     """Estimate the peak memory of ``model.predict_on_batch`` without running it.
 
-    The model is traced for two batch sizes. In each trace every tensor is alive from the operation that
-    makes it to the last one that reads it; the peak is the largest sum of tensors alive together, branches
-    running side by side as TensorFlow's executor does. Functions are looked into; of a loop one turn is
+    The model is traced, or looked at as it was traced, for two batch sizes. In each every tensor is alive
+    from the operation that makes it to the last one that reads it; the peak is the largest sum of tensors
+    alive together, branches running side by side as TensorFlow's executor does. Functions are looked into; of a loop one turn is
     counted and the lists that it fills. It holds neither the weights, which are in memory already, nor the
     libraries' scratch space.
 

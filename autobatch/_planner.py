@@ -28,8 +28,8 @@ def plan_batch_size(
 ) -> BatchPlan:
     """Plan the largest batch that fits, from a small set of sizes.
 
-    Sizes are 1, 2, 3, 4, 6, 8, 12, 16, 24 … (powers of two and 1.5 times them), all items at once, or
-    `max_batch_size`, so that a framework which compiles once per batch size compiles few times. No tensor
+    Sizes are 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, from 64 on multiples of an eighth of a power of two, all items at
+    once, or `max_batch_size`, so that a framework which compiles once per batch size compiles few times. No tensor
     of a batch has more than 2³¹ − 1 elements, as far as `cost` tells.
 
     Parameters

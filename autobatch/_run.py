@@ -121,7 +121,7 @@ def run_in_batches(
         Share of the usable memory to plan with, in (0, 1].
     max_batch_size : int, optional
         Upper limit in either mode. None is no limit, except that an estimated cost leads to at most 32
-        items on the host, where more gains little.
+        items on the host, more only of small ones, for more gains little there.
     recover : bool
         False raises the first out-of-memory error as it came.
     progress : Progress, optional

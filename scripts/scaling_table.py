@@ -101,8 +101,8 @@ class Run:
 
     @property
     def traffic_gb(self) -> float:
-        """What goes from worker to worker and to the command: half of each level on which workers' sums meet."""
-        levels = math.ceil(math.log2(self.n_workers))
+        """What goes from worker to worker and to the command: half of each level of the tree above the shards."""
+        levels = 0 if self.n_workers == 1 else math.ceil(math.log2(max(64, 4 * self.n_workers)))
         return self.sums_gb * (levels / 2 + 1)
 
     @property

@@ -24,7 +24,7 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class CheckpointFolder:
-    """A folder in which a run keeps what it has finished: what the settings that name one have in common.
+    """A folder in which a run keeps what it has finished; each kind of run has a class of settings made from this.
 
     Attributes
     ----------

@@ -143,8 +143,11 @@ def working() -> Iterator[None]:
         raise WorkFailedError(str(error)) from error
 
 
-def raise_failures(result: ComparisonResult, *, kept_in: Path) -> None:
-    """Raise, with every reason, if something failed, or as Ctrl-C does if that ended the run early."""
+def raise_failures(result: ComparisonResult, *, kept_in: Path | None) -> None:
+    """Raise, with every reason, if something failed, or as Ctrl-C does if that ended the run early.
+
+    Where nothing was written `kept_in` is None.
+    """
     labels = {
         kind: [failure.what for failure in result.failures if failure.kind == kind]
         for kind in ("stopped", "not_scored")
@@ -159,7 +162,9 @@ def raise_failures(result: ComparisonResult, *, kept_in: Path) -> None:
     ]
     if any(labels.values()):
         finished = ", ".join(arm.label for arm in result.arms) or "the report"
-        said = [f"stopped by Ctrl-C; {finished} kept in {kept_in}"]
+        said = ["stopped by Ctrl-C before any image was finished"]
+        if kept_in is not None:
+            said = [f"stopped by Ctrl-C; {finished} kept in {kept_in}"]
         said += [f"{', '.join(labels['not_scored'])} not scored"] if labels["not_scored"] else []
         said += [f"{', '.join(labels['stopped'])} not finished"] if labels["stopped"] else []
         raise KeyboardInterrupt(" ".join([f"{', '.join(said)}.", *reasons]))

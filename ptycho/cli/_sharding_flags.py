@@ -149,6 +149,10 @@ def sharded(arguments: argparse.Namespace, arms: Sequence[Arm]) -> Iterator[Sequ
             else arm
             for arm, folder in zip(arms, folders, strict=True)
         ]
+        # Here, for it is an error of the command line and no arm's.
+        for arm in arms:
+            if isinstance(arm, ModelArm) and arm.checkpoint is not None:
+                arm.checkpoint.refuse_unasked()
     if _flag_of_workers(arguments) is None:
         yield arms
         return

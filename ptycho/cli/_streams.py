@@ -81,6 +81,7 @@ def _hold_closed_descriptors() -> None:
             os.fstat(descriptor)
         except OSError:
             nowhere = os.open(os.devnull, os.O_RDWR)
-            os.dup2(nowhere, descriptor)  # for child processes too
             if nowhere != descriptor:
+                os.dup2(nowhere, descriptor)
                 os.close(nowhere)
+            os.set_inheritable(descriptor, True)

@@ -91,12 +91,15 @@ def _compare(
 ) -> int:
     from ptycho.cli._runs import begun
     from ptycho.cli._summary import print_summary
-    from ptycho.report.names import LOG_FILE
+    from ptycho.report.names import LOG_FILE, REPORT_FILE
 
     log = output.path / LOG_FILE
     with begun(arguments, log, inputs, job.scan, job.arms, job.settings) as start:
         with _logging.progress_display(arguments) as progress:
             result = _inputs.with_changes(_result(arguments, job, progress), before)
+            # An earlier comparison is worth more than one without an image.
+            if not result.arms and (output.path / REPORT_FILE).exists():
+                _errors.raise_failures(result, kept_in=None)
             with progress.stage("files, plots", 1, "steps") as stage:
                 result, files = _keep(arguments, result, job.scan, output, start)
                 stage.advance(1)

@@ -160,7 +160,7 @@ def _reconstruct(
             result = compare(arms, scan, settings=settings, progress=progress)
         # Without an image there is nothing to keep.
         if not result.arms:
-            _errors.raise_failures(result, kept_in=output.path)
+            _errors.raise_failures(result, kept_in=None)
         result = _inputs.with_changes(result, before)
         result, files = _keep(arguments, result, scan, output, start)
         if not arguments.quiet:

@@ -94,17 +94,23 @@ def overlap_of(scan: ScanData) -> float | None:
 
     It is not for fewer than four places, nor for a probe whose far field is flat.
     """
+    sizes = _step_and_width(scan)
+    return None if sizes is None else 1 - sizes[0] / sizes[1]
+
+
+def _step_and_width(scan: ScanData) -> tuple[float, float] | None:
+    """Return the median step and the beam's width in pixels, if the two may be compared."""
     step_px = median_step(scan.positions_yx)
-    return (
-        None if step_px is None or is_focused_guess(scan.probe) else 1 - step_px / beam_width_px(scan.probe)
-    )
+    return None if step_px is None or is_focused_guess(scan.probe) else (step_px, beam_width_px(scan.probe))
 
 
 def _warn_of_gaps(scan: ScanData) -> None:
-    overlap, step_px, width_px = overlap_of(scan), median_step(scan.positions_yx), beam_width_px(scan.probe)
+    sizes = _step_and_width(scan)
     # Steps of more than a frame are said of the positions alone.
-    if overlap is None or step_px is None or step_px > scan.patch_size:
+    if sizes is None or sizes[0] > scan.patch_size:
         return
+    step_px, width_px = sizes
+    overlap = 1 - step_px / width_px
     if step_px > _APART * width_px:
         logger.warning(
             "neighbouring positions lie %.3g pixels apart (median) but 90 %% of the beam is within %.3g, so frames "

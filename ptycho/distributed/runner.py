@@ -28,7 +28,7 @@ from ptycho.reconstruction.fingerprint import fingerprint_of
 from ptycho.reconstruction.job import BatchObserver
 from ptycho.reconstruction.shard_sums import ShardSums
 from ptycho.reconstruction.sharding import ShardedWork, record_of
-from ptycho.reconstruction.tree import in_turn, merges_of
+from ptycho.reconstruction.tree import merges_of
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -89,13 +89,13 @@ class ClusterRunner:
         if observer is not None:
             raise DataError("patches on workers cannot be looked at; drop `observer`, or `runner`.")
         run = uuid.uuid4().hex
-        n_workers = self._make_ready(run, work, progress, label)
+        self._make_ready(run, work, progress, label)
         with (
             progress.stage(label, len(work.job), "patches") as stage,
             watching(self.client, run, Watch(stage)) as watch,
             told_if_lost(self.client),
         ):
-            total = self._submitted(run, work, n_workers, stage.advance)
+            total = self._submitted(run, work, stage.advance)
             # From the worker that has it: through the scheduler it would be held and sent twice.
             branch: Branch = self.client.gather(total, direct=True)  # pyright: ignore[reportAssignmentType]
         self.client.unregister_worker_plugin(name=run)
@@ -109,8 +109,8 @@ class ClusterRunner:
             logger.warning("shards %s were done again", ", ".join(map(str, record.redone)))
         return branch.sums, record
 
-    def _make_ready(self, run: str, work: ShardedWork, progress: Progress, label: str) -> int:
-        """Check every worker, let it open model and scan, and return how many there are."""
+    def _make_ready(self, run: str, work: ShardedWork, progress: Progress, label: str) -> None:
+        """Check every worker, and let it open model and scan."""
         from ptycho.distributed._worker import SentWork, ShardWorker, open_work
 
         began = time.perf_counter()
@@ -148,7 +148,6 @@ class ClusterRunner:
             self.client.dashboard_link,
             "" if find_spec("bokeh") else ", for which its scheduler needs the package bokeh",
         )
-        return len(addresses)
 
     def _error_of_opening(self, address: str, future: Future) -> Any:
         """Return why a worker could not open its inputs: None if it did, or died, for others then do its shards."""
@@ -161,9 +160,7 @@ class ClusterRunner:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
         return future.exception()
 
-    def _submitted(
-        self, run: str, work: ShardedWork, n_workers: int, advance: Callable[[int], None]
-    ) -> Future:
+    def _submitted(self, run: str, work: ShardedWork, advance: Callable[[int], None]) -> Future:
         """Submit shards and sums, wait for the shards, and return the sum of all."""
         from distributed import as_completed
 
@@ -173,8 +170,7 @@ class ClusterRunner:
         submit = partial(client.submit, pure=False, retries=RETRIES)
         # Those in front have priority, so that neighbours finish together and sums can be dropped.
         nodes = {
-            (0, number): submit(do_shard, run, number, priority=-number)
-            for number in in_turn(len(shards), n_workers)
+            (0, number): submit(do_shard, run, number, priority=-number) for number in range(len(shards))
         }
         numbers = {nodes[0, number].key: number for number in range(len(shards))}
         waiting = as_completed([nodes[0, number] for number in range(len(shards))])

@@ -11,7 +11,8 @@ def upsampling(*, dtype: Any) -> Any:
 
     Keras repeats pixels by `tf.repeat`, which works out the lengths anew at every call: more than half of all
     operations of a network, and a graph for every size of a batch is traced in twice the time. The values are the
-    same, and the layer is Keras's own wherever a network is saved or copied.
+    same, and the layer is Keras's own wherever a network is saved or copied; what is opened or copied so repeats pixels
+    as Keras does.
 
     Parameters
     ----------

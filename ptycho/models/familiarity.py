@@ -159,7 +159,11 @@ class Familiarity:
         ratio = self.dose_ratio
         if ratio is None or "dose" in self.differences or 1 / SAME_DOSE_WITHIN < ratio < SAME_DOSE_WITHIN:
             return None
-        harm = "which does the image no harm" if ratio > 1 else "and the image a little more of their noise"
+        harm = (
+            "which did the demo's networks no harm"
+            if ratio > 1
+            else "and the image may hold more of their noise"
+        )
         return f"Another dose: {self._dose}, {harm}."
 
     @property

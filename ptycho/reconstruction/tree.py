@@ -34,24 +34,6 @@ def merges_of(n_leaves: int) -> Iterator[tuple[tuple[int, int], tuple[int, int],
         names = above + names[2 * len(above) :]
 
 
-def in_turn(n_leaves: int, n_hands: int) -> Iterator[int]:
-    """Give the leaves in such an order that hands which take one in turn get neighbours.
-
-    Parameters
-    ----------
-    n_leaves, n_hands : int
-        At least 1.
-
-    Yields
-    ------
-    int
-        Each leaf once.
-    """
-    blocks = [range(hand * n_leaves // n_hands, (hand + 1) * n_leaves // n_hands) for hand in range(n_hands)]
-    for place in range(max(map(len, blocks))):
-        yield from (block[place] for block in blocks if place < len(block))
-
-
 class TreeSum(Generic[Value]):
     """Adds up leaves that come in any order; of finished branches only the sums are kept.
 

@@ -26,6 +26,8 @@ BEGIN, END = "<!-- predict: begin -->", "<!-- predict: end -->"
 LEAST_SHARE_OF_BEST = 0.97
 FIXED_SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
 _DEFAULT_SIZE = 32
+# A busy machine excuses no more.
+_LARGEST_SPREAD = 0.1
 _PACKAGES = ("tensorflow", "keras", "numpy")
 # Of a few seconds each at the default size.
 N_ITEMS = {
@@ -72,7 +74,8 @@ class Row:
     @property
     def holds(self) -> bool:
         """Whether it is as fast as asked."""
-        return self.share_of_best >= LEAST_SHARE_OF_BEST and self.share_of_default >= 1 - self.spread
+        spread = min(self.spread, _LARGEST_SPREAD)
+        return self.share_of_best >= LEAST_SHARE_OF_BEST and self.share_of_default >= 1 - spread
 
 
 def _ratio(theirs: list[float], ours: list[float]) -> float:
@@ -153,7 +156,7 @@ def page(rows: list[Row], rounds: int) -> str:
             f"{rounds} rounds in one process, in which all sizes take turns; *÷ best* and *÷ default* are medians of "
             f"the rounds' ratios of speed. Targets: ≥ {LEAST_SHARE_OF_BEST} of the best of the fixed sizes "
             f"{', '.join(map(str, FIXED_SIZES))}, and not slower than the default of {_DEFAULT_SIZE} beyond the "
-            "spread of its own rounds.",
+            "spread of its own rounds, of which a tenth at most counts.",
             "\n".join(table(rows)),
         ]
     )
@@ -163,7 +166,7 @@ def main() -> int:
     """Measure, write the part, print it; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", nargs="+", default=list(N_ITEMS), choices=list(N_ITEMS), metavar="NAME")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--dry-run", action="store_true", help="print the part, and leave the page as it is")
     arguments = parser.parse_args()
     rows = [measure(name, arguments.rounds) for name in arguments.models]

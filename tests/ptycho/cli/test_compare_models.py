@@ -386,6 +386,28 @@ def test_ctrl_c_after_a_failed_arm_keeps_its_reason(workplace, tmp_path, monkeyp
     assert [failure["label"] for failure in _report(output)["failures"]] == ["PtychoPINN", "Baseline"]
 
 
+@pytest.mark.parametrize("error", [MemoryError("too large"), KeyboardInterrupt()], ids=["fails", "stopped"])
+def test_a_run_without_any_image_leaves_an_earlier_one_as_it_was(
+    workplace, tmp_path, monkeypatch, capsys, error
+):
+    def ends(model, scan, settings, **options):
+        raise error
+
+    output = tmp_path / "out"
+    assert main(_models_only(workplace, output)) == 0
+    before = {path.name: path.read_bytes() for path in output.iterdir() if path.is_file()}
+    monkeypatch.setattr(arms, "reconstruct", ends)
+    code = main([*_models_only(workplace, output), "--overwrite"])
+    assert {path.name: path.read_bytes() for path in output.iterdir() if path.is_file()} == before
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    if isinstance(error, KeyboardInterrupt):
+        assert code == 130
+        assert "stopped by Ctrl-C before any" in said
+    else:
+        assert code == 1
+        assert "PtychoPINN failed: out of memory: too large" in said
+
+
 @pytest.mark.spec("CM-9.7")
 def test_a_full_disk_leaves_every_file_of_an_earlier_run(workplace, tmp_path, monkeypatch, capsys):
     def full(path, members):

@@ -83,7 +83,8 @@ def test_a_stopped_run_goes_on_with_resume(workplace, whole, tmp_path, monkeypat
     with monkeypatch.context() as patched:
         patched.setattr(ShardStore, "write", stopped_after_two)
         assert reconstruct(words(workplace, output, "--checkpoint", kept)) == 130
-    assert reconstruct(words(workplace, tmp_path / "other", "--checkpoint", kept)) != 0
+    assert reconstruct(words(workplace, tmp_path / "other", "--checkpoint", kept)) == 2
+    assert not list((tmp_path / "other").glob("**/*"))
     assert "pass --resume to go on with it, or another --checkpoint." in capsys.readouterr().err
     assert reconstruct(words(workplace, output, "--checkpoint", kept, "--resume")) == 0
     assert image_in(output) == whole[0]

@@ -56,7 +56,9 @@ def test_no_file_gets_the_number_of_a_stream_that_is_closed(tmp_path):
     code = (
         "import os, sys; from ptycho.cli._streams import streams_that_may_end; [os.close(n) for n in (0, 1, 2)];"
         " sys.stdout = sys.stderr = None\n"
-        f"with streams_that_may_end(): sys.exit(os.open({str(tmp_path)!r}, os.O_RDONLY))"
+        f"with streams_that_may_end(): opened = os.open({str(tmp_path)!r}, os.O_RDONLY)\n"
+        # A child, a worker perhaps, has them too.
+        "sys.exit(opened if os.system('echo said >&2') == 0 else 1)"
     )
     run = subprocess.run([sys.executable, "-c", code], check=False)
     assert run.returncode >= 3

@@ -42,9 +42,9 @@ def test_a_scan_of_the_same_kind_is_like_the_training(training, change):
 @pytest.mark.parametrize(
     ("factor", "word", "remark"),
     [
-        (30.0, "like", "30 times the photons of its training's, which does the image no harm"),
+        (30.0, "like", "30 times the photons of its training's, which did the demo's networks no harm"),
         (4.0, "like", None),
-        (0.1, "like", "1/10 of the photons of its training's, and the image a little more of their noise"),
+        (0.1, "like", "1/10 of the photons of its training's, and the image may hold more of their noise"),
         (0.05, "other dose", None),
     ],
 )

@@ -12,7 +12,7 @@ from ptycho.reconstruction import InferenceSettings, reconstruct
 from ptycho.reconstruction.job import InferenceJob
 from ptycho.reconstruction.shard_sums import ShardSums
 from ptycho.reconstruction.sharding import Shards, prepared, shard_of
-from ptycho.reconstruction.tree import TreeSum, in_turn, merges_of
+from ptycho.reconstruction.tree import TreeSum, merges_of
 
 SETTINGS = InferenceSettings(
     crop_size=15, predict_batch_size=16, self_consistency=True, mean_centred=True, verdict=True
@@ -159,11 +159,3 @@ def test_parts_that_are_no_neighbours_are_not_added_up(model, scan):
     first = shard_of(work, 0)[0]
     with pytest.raises(ValueError, match="leaves a gap or counts some twice"):
         first.plus(first)
-
-
-@pytest.mark.parametrize(("n_leaves", "n_hands"), [(32, 2), (7, 3), (3, 5), (1, 1), (10, 1)])
-def test_hands_that_take_a_shard_in_turn_get_neighbours(n_leaves, n_hands):
-    order = list(in_turn(n_leaves, n_hands))
-    assert sorted(order) == list(range(n_leaves))
-    hands = [order[hand::n_hands] for hand in range(n_hands)] if n_leaves % n_hands == 0 else []
-    assert all(mine == list(range(mine[0], mine[0] + len(mine))) for mine in hands)
