@@ -31,8 +31,8 @@ def keras_model_cost(model: Any, *, input_shapes: Any = None, inputs: Any = None
     The model is traced, or looked at as it was traced, for two batch sizes. In each every tensor is alive
     from the operation that makes it to the last one that reads it; the peak is the largest sum of tensors
     alive together, branches running side by side as TensorFlow's executor does. Functions are looked into;
-    of a loop one turn is counted and the lists that it fills. It holds neither the weights, which are in memory already, nor the
-    libraries' scratch space.
+    of a loop one turn is counted and the lists that it fills. It holds neither the weights, which are in
+    memory already, nor the libraries' scratch space.
 
     Parameters
     ----------
