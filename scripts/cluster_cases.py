@@ -231,7 +231,7 @@ CASES: dict[str, Callable[[Path], None]] = {
 
 def main() -> int:
     """Run the cases that are asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("folder", type=Path, help="where scans and checkpoints are made")
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"{', '.join(CASES)}; all by default")
     arguments = parser.parse_args()

@@ -228,7 +228,7 @@ CASES: dict[str, Callable[[Path], None]] = {"weak": weak, "overhead": overhead, 
 
 def main() -> int:
     """Measure what is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("folder", type=Path, help="where scans and checkpoints are made")
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"{', '.join(CASES)}; all by default")
     arguments = parser.parse_args()
