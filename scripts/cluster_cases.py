@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -229,20 +229,26 @@ CASES: dict[str, Callable[[Path], None]] = {
 }
 
 
+def folder_and_cases(description: str | None, cases: Iterable[str]) -> tuple[Path, list[str]]:
+    """Return the folder of the command line, made if there is none, and the cases asked for, all by default."""
+    known = list(cases)
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("folder", type=Path, help="where scans and checkpoints are made")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"{', '.join(known)}; all by default")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.cases) - set(known):
+        parser.error(f"there is no case {', '.join(sorted(unknown))}; choose from {', '.join(known)}.")
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    return arguments.folder, arguments.cases or known
+
+
 def main() -> int:
     """Run the cases that are asked for."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("folder", type=Path, help="where scans and checkpoints are made")
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"{', '.join(CASES)}; all by default")
-    arguments = parser.parse_args()
-    if unknown := set(arguments.cases) - set(CASES):
-        parser.error(f"there is no case {', '.join(sorted(unknown))}; choose from {', '.join(CASES)}.")
-    folder = arguments.folder
-    folder.mkdir(parents=True, exist_ok=True)
+    folder, names = folder_and_cases(main.__doc__, CASES)
     scan = folder / "scan.npz"
     if not scan.exists():
         write_npz(scan, demo_scan())
-    for name in arguments.cases or CASES:
+    for name in names:
         print(f"== {name}", flush=True)
         CASES[name](scan)
     return 0

@@ -9,7 +9,6 @@ run's time and are printed apart.
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import time
@@ -21,6 +20,7 @@ from types import TracebackType
 
 import numpy as np
 import psutil
+from cluster_cases import folder_and_cases
 from distributed import Client
 
 from autobatch import NoProgress, Stage
@@ -228,15 +228,8 @@ CASES: dict[str, Callable[[Path], None]] = {"weak": weak, "overhead": overhead, 
 
 def main() -> int:
     """Measure what is asked for."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("folder", type=Path, help="where scans and checkpoints are made")
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"{', '.join(CASES)}; all by default")
-    arguments = parser.parse_args()
-    if unknown := set(arguments.cases) - set(CASES):
-        parser.error(f"there is no case {', '.join(sorted(unknown))}; choose from {', '.join(CASES)}.")
-    folder = arguments.folder
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in arguments.cases or CASES:
+    folder, names = folder_and_cases(main.__doc__, CASES)
+    for name in names:
         began = time.perf_counter()
         print(f"== {name}", flush=True)
         CASES[name](folder)
