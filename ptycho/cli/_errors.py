@@ -162,9 +162,8 @@ def raise_failures(result: ComparisonResult, *, kept_in: Path | None) -> None:
     ]
     if any(labels.values()):
         finished = ", ".join(arm.label for arm in result.arms) or "the report"
-        said = ["stopped by Ctrl-C before any image was finished"]
-        if kept_in is not None:
-            said = [f"stopped by Ctrl-C; {finished} kept in {kept_in}"]
+        kept = " before any image was finished" if kept_in is None else f"; {finished} kept in {kept_in}"
+        said = [f"stopped by Ctrl-C{kept}"]
         said += [f"{', '.join(labels['not_scored'])} not scored"] if labels["not_scored"] else []
         said += [f"{', '.join(labels['stopped'])} not finished"] if labels["stopped"] else []
         raise KeyboardInterrupt(" ".join([f"{', '.join(said)}.", *reasons]))

@@ -96,10 +96,11 @@ def _compare(
     log = output.path / LOG_FILE
     with begun(arguments, log, inputs, job.scan, job.arms, job.settings) as start:
         with _logging.progress_display(arguments) as progress:
-            result = _inputs.with_changes(_result(arguments, job, progress), before)
+            result = _result(arguments, job, progress)
             # An earlier comparison is worth more than one without an image.
             if not result.arms and (output.path / REPORT_FILE).exists():
                 _errors.raise_failures(result, kept_in=None)
+            result = _inputs.with_changes(result, before)
             with progress.stage("files, plots", 1, "steps") as stage:
                 result, files = _keep(arguments, result, job.scan, output, start)
                 stage.advance(1)

@@ -61,6 +61,21 @@ def test_a_scan_written_again_leaves_an_image_that_is_called_unreliable(
     assert "unreliable, so run again" in error
 
 
+def test_nothing_is_called_unreliable_where_nothing_was_kept(
+    scan, tmp_path, capsys, during_the_run, monkeypatch
+):
+    def fails(model, scan, settings, **options):
+        raise MemoryError("too large")
+
+    words = _words(scan, tmp_path / "out", "--arm", f"B={model_folder('baseline')}")
+    assert compare_models(words) == 0
+    monkeypatch.setattr(ptycho.comparison.arms, "reconstruct", fails)
+    during_the_run(after=lambda: os.utime(scan, ns=(1, 1)))
+    assert compare_models([*words, "--overwrite"]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error == "compare-models: error: B failed: out of memory: too large"
+
+
 @pytest.mark.spec("CM-11.3")
 def test_a_model_that_changes_is_found_by_a_comparison(scan, tmp_path, capsys, during_the_run):
     model = tmp_path / "model"
