@@ -117,15 +117,18 @@ def plan_within(
     )
 
 
-# From here on planned sizes are multiples of an eighth of a power of two, which is 8 or more.
-_FINER_FROM = 64
+# Large planned sizes are cut by less than an eighth, for what rounding leaves is memory that the run could have used;
+# from here on an eighth of a power of two is 8 or more, and cards like multiples of 8.
+_FINER_FROM, _FINER_PARTS = 64, 8
 
 
-def bucket_below(number: int) -> int:
-    """Return the largest of 1, 2, 3, 4, 6, 8, 12, 16, 24 … that is at most `number` (1 or more)."""
-    power = 1 << (number.bit_length() - 1)
-    larger = power + power // 2
-    return larger if larger <= number else power
+def bucket_below(number: int, parts: int = 2) -> int:
+    """Return the largest size at most `number` (1 or more) that is whole in `parts` of a power of two.
+
+    For halves these are 1, 2, 3, 4, 6, 8, 12, 16, 24 …
+    """
+    step = max(1, (1 << (number.bit_length() - 1)) // parts)
+    return number // step * step
 
 
 def _how_many_fit(usable_bytes: int, fraction: float, cost: BatchCost, wanted: int) -> tuple[int, str]:
@@ -201,20 +204,11 @@ def _choose(fits: int, wanted: int, n_items: int, *, by_host: bool) -> tuple[int
         return wanted, "host", f"{fits:,}; {wanted:,} on a CPU, where larger batches gain little"
     if fits >= wanted:
         return wanted, "max_batch_size", f"{fits:,}, limited to {wanted:,}"
-    size, kind = _round_below(fits)
+    parts = 2 if fits < _FINER_FROM else _FINER_PARTS
+    size = bucket_below(fits, parts)
+    power = 1 << (size.bit_length() - 1)
+    if size == power:
+        kind = "a power of two"
+    else:
+        kind = f"1.5 × {power:,}" if parts == 2 else f"a multiple of {power // parts:,}"
     return size, "memory", f"{fits:,}" if size == fits else f"{fits:,}, down to {kind}: {size:,}"
-
-
-def _round_below(fits: int) -> tuple[int, str]:
-    """Return the largest round size that is at most `fits`, and what it is called.
-
-    Large ones are cut by less than an eighth, for what rounding leaves is memory that the run could have used; they
-    stay multiples of 8, which cards like.
-    """
-    power = 1 << (fits.bit_length() - 1)
-    if fits < _FINER_FROM:
-        size = bucket_below(fits)
-        return size, "a power of two" if size == power else f"1.5 × {power:,}"
-    step = power // 8
-    size = fits // step * step
-    return size, "a power of two" if size == power else f"a multiple of {step:,}"

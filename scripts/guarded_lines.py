@@ -43,8 +43,8 @@ LINES = (
     ),
     _in(
         "autobatch/_planner.py",
-        "return larger if larger <= number else power",
-        "return larger if larger < number else power",
+        "return number // step * step",
+        "return (number - 1) // step * step",
         "autobatch/test_planner.py",
     ),
     _in(

@@ -23,7 +23,7 @@ from ptycho.data import (
     simulate,
     write_npz,
 )
-from ptycho.data.overlap import overlap_of
+from ptycho.data.overlap import median_step, overlap_of
 from ptycho.demo import demo_scan, model_folder
 from ptycho.diffraction import SplineObject, expected_amplitude, far_field, spread_under_frames
 from ptycho.diffraction.spline_object import spline_taps
@@ -281,7 +281,8 @@ def overlap() -> None:
         window = window_of_positions(scan.positions_yx, crop_size=1, shape_yx=shape_yx)
         found = compare_images(run.image.in_window(window).values, window.of(scan.object_guess)).ssim
         scores = f"{found.amplitude:.3f} | {found.phase:.3f} | {run.sweeps[-1].r_factor:.4f}"
-        print(f"| {overlap_of(scan):.0%} | {scan.n_frames} | {scores} |", flush=True)
+        share = overlap_of(median_step(scan.positions_yx), scan.probe)
+        print(f"| {share:.0%} | {scan.n_frames} | {scores} |", flush=True)
 
 
 def _tapped(patches: np.ndarray, weights: np.ndarray, axis: int, side: int) -> np.ndarray:

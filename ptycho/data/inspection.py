@@ -83,7 +83,7 @@ class ScanFigures:
             extent_yx_px=(float(height_px), float(width_px)),
             step_px=step,
             beam_width_px=width,
-            overlap=overlap_of(scan),
+            overlap=overlap_of(step, scan.probe),
             frame_counts=(float(energies.min()), float(np.median(energies)), float(energies.max())),
             brightest_count=max(float(frames.max()) for _, frames in blocks_of(scan.amplitude)) ** 2,
             beam_centre_yx_px=(

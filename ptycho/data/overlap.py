@@ -89,28 +89,21 @@ def warn_of_overlap(scan: ScanData) -> None:
         )
 
 
-def overlap_of(scan: ScanData) -> float | None:
-    """Return ``1 - step / beam width``, below 0 where beams do not touch; None where that is not known.
+def overlap_of(step_px: float | None, probe: np.ndarray) -> float | None:
+    """Return ``1 - step / beam width``, below 0 where beams do not touch, of a `median_step`.
 
-    It is not for fewer than four places, nor for a probe whose far field is flat.
+    None where that is not known: for fewer than four places, and for a probe whose far field is flat.
     """
-    sizes = _step_and_width(scan)
-    return None if sizes is None else 1 - sizes[0] / sizes[1]
-
-
-def _step_and_width(scan: ScanData) -> tuple[float, float] | None:
-    """Return the median step and the beam's width in pixels, if the two may be compared."""
-    step_px = median_step(scan.positions_yx)
-    return None if step_px is None or is_focused_guess(scan.probe) else (step_px, beam_width_px(scan.probe))
+    return None if step_px is None or is_focused_guess(probe) else 1 - step_px / beam_width_px(probe)
 
 
 def _warn_of_gaps(scan: ScanData) -> None:
-    sizes = _step_and_width(scan)
+    step_px = median_step(scan.positions_yx)
+    overlap = overlap_of(step_px, scan.probe)
     # Steps of more than a frame are said of the positions alone.
-    if sizes is None or sizes[0] > scan.patch_size:
+    if step_px is None or overlap is None or step_px > scan.patch_size:
         return
-    step_px, width_px = sizes
-    overlap = 1 - step_px / width_px
+    width_px = beam_width_px(scan.probe)
     if step_px > _APART * width_px:
         logger.warning(
             "neighbouring positions lie %.3g pixels apart (median) but 90 %% of the beam is within %.3g, so frames "

@@ -85,19 +85,9 @@ class CanvasState(OneLine):
             If crop size, shape, origin, precision or the presence of squares differ.
         """
         self._refuse_other_layout(other, LAYOUT_NAMES)
-        squares = None
-        if self.squares is not None and other.squares is not None:
-            squares = self.squares + other.squares
-        return CanvasState(
-            crop_size=self.crop_size,
-            origin_yx=self.origin_yx,
-            values=self.values + other.values,
-            corner_weights=self.corner_weights + other.corner_weights,
-            squares=squares,
-            n_added=self.n_added + other.n_added,
-            n_rejected=self.n_rejected + other.n_rejected,
-            first_rejected=self.first_rejected + other.first_rejected,
-        )
+        theirs = other._arrays()
+        sums = {name: array + theirs[name] for name, array in self._arrays().items()}
+        return replace(self, **sums)._counting(other)
 
     def copy(self) -> CanvasState:
         """Return the same numbers in arrays of their own."""
@@ -223,11 +213,15 @@ class CanvasState(OneLine):
         self._refuse_other_layout(other, [name for name in LAYOUT_NAMES if name not in ("shape", "origin")])
         # One canvas is made and both are added in it: at the root of a tree of shards it is the whole image.
         whole, (top, left) = self._spread(*place), other._corner_on(*place)
+        sums = whole._arrays()
         for name, array in other._arrays().items():
-            height, width = array.shape
-            whole._arrays()[name][top : top + height, left : left + width] += array
+            sums[name][top : top + array.shape[0], left : left + array.shape[1]] += array
+        return whole._counting(other)
+
+    def _counting(self, other: CanvasState) -> CanvasState:
+        """Return the same sums with the patches of both counted."""
         return replace(
-            whole,
+            self,
             n_added=self.n_added + other.n_added,
             n_rejected=self.n_rejected + other.n_rejected,
             first_rejected=self.first_rejected + other.first_rejected,
