@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from types import TracebackType
 
 import numpy as np
@@ -12,10 +13,23 @@ import numpy as np
 Rows = tuple[np.ndarray, ...]
 
 
-class ReadAhead:
-    """Gives ranges of items in order; the range that probably comes next is read meanwhile.
+# With one range ahead each wait of the reader is one of the caller too; with two the times even out.
+_RANGES_AHEAD = 2
 
-    That next range is as long as the last. Whatever range is then asked for, what was read of it is cut out and only
+
+@dataclass(frozen=True, eq=False)
+class _Coming:
+    """Items ``[first, stop)``, which the thread reads or will read."""
+
+    first: int
+    stop: int
+    rows: Future[Rows]
+
+
+class ReadAhead:
+    """Gives ranges of items in order; the two ranges that probably come next are read meanwhile.
+
+    These are each as long as the last. Whatever range is then asked for, what was read of it is cut out and only
     the rest is read; what is left over serves the ranges after it. A range that has been given is forgotten: after an
     error its items are read anew.
 
@@ -37,7 +51,8 @@ class ReadAhead:
         """Begin nothing; the first range is read when it is asked for."""
         self._read, self._n_items = read, n_items
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead")
-        self._coming: tuple[int, Future[Rows]] | None = None
+        # In the order in which the thread reads them.
+        self._coming: list[_Coming] = []
         # What was read and not yet given, by its first item.
         self._held: list[tuple[int, Rows]] = []
 
@@ -49,7 +64,7 @@ class ReadAhead:
     ) -> None:
         """Wait until nothing is read any more, and forget what was."""
         self._thread.shutdown(wait=True, cancel_futures=True)
-        self._coming, self._held = None, []
+        self._coming, self._held = [], []
 
     def take(self, start: int, stop: int) -> Rows:
         """Return items ``[start, stop)`` and begin to read those that follow.
@@ -63,43 +78,52 @@ class ReadAhead:
         tuple of arrays
             A row for each item; views of what was read, where that was one piece.
         """
-        self._receive()
+        self._receive(stop)
         parts, cursor = [], start
         for first, rows in self._held:
             begin, end = max(cursor, first), min(stop, first + len(rows[0]))
             if begin >= end:
                 continue
             if cursor < begin:
-                parts.append(self._read(cursor, begin))
+                parts.append(self._read_here(cursor, begin))
             parts.append(_cut(rows, begin - first, end - first))
             cursor = end
         if cursor < stop:
-            parts.append(self._read(cursor, stop))
+            parts.append(self._read_here(cursor, stop))
         self._held = [
             (max(first, stop), _cut(rows, max(first, stop) - first, len(rows[0])))
             for first, rows in self._held
             if first + len(rows[0]) > stop
         ]
-        self._begin(stop, min(self._n_items, 2 * stop - start))
+        for number in range(_RANGES_AHEAD):
+            first = stop + number * (stop - start)
+            self._begin(first, min(self._n_items, first + stop - start))
         return _joined(parts)
 
-    def _receive(self) -> None:
-        if self._coming is None:
-            return
-        (first, future), self._coming = self._coming, None
-        error = future.exception()
-        if error is None:
-            self._held = sorted([*self._held, (first, future.result())], key=lambda piece: piece[0])
+    def _read_here(self, start: int, stop: int) -> Rows:
+        wait([coming.rows for coming in self._coming])
+        return self._read(start, stop)
+
+    def _receive(self, stop: int) -> None:
+        """Hold what the thread has read, and once it has, what begins before `stop`."""
+        received = [coming for coming in self._coming if coming.rows.done() or coming.first < stop]
+        self._coming = [coming for coming in self._coming if coming not in received]
+        pieces = [
+            (coming.first, coming.rows.result()) for coming in received if coming.rows.exception() is None
+        ]
+        self._held = sorted([*self._held, *pieces], key=lambda piece: piece[0])
 
     def _begin(self, start: int, stop: int) -> None:
         """Read what is missing of a range; of several gaps the first."""
-        for first, rows in self._held:
+        known = [(first, first + len(rows[0])) for first, rows in self._held]
+        known += [(coming.first, coming.stop) for coming in self._coming]
+        for first, last in sorted(known):
             if first <= start:
-                start = first + len(rows[0])
+                start = max(start, last)
             else:
                 stop = min(stop, first)
         if start < stop:
-            self._coming = start, self._thread.submit(self._read, start, stop)
+            self._coming.append(_Coming(start, stop, self._thread.submit(self._read, start, stop)))
 
 
 def _cut(rows: Rows, begin: int, end: int) -> Rows:

@@ -122,6 +122,27 @@ class PartsGraph:
         return cut
 
 
+def in_halves(network: Callable[[Any], Sequence[Any]]) -> Callable[[Any], Sequence[Any]]:
+    """Return a network that takes the halves of a batch side by side, for processors.
+
+    At the end of each layer all cores wait for the last one; with two halves they go on with the other. A batch of 32
+    frames of 64 x 64 takes 3% less so, and no more memory (docs/benchmarks.md).
+
+    Parameters
+    ----------
+    network : callable
+        As for `PartsGraph`.
+    """
+
+    def images(frames: Any) -> Sequence[Any]:
+        middle = tf.shape(frames)[0] // 2
+        # A single frame is computed twice and kept once, for some layers refuse an empty batch.
+        halves = network(frames[: tf.maximum(middle, 1)]), network(frames[middle:])
+        return [tf.concat([first[:middle], second], 0) for first, second in zip(*halves, strict=True)]
+
+    return images
+
+
 def _common_side(images: Mapping[str, Any], *, n_channels: int) -> int:
     """Return the side N of images (B, N, N, 1 or C).
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -23,7 +24,12 @@ from ptycho.stitching import (
 from ptycho.stitching.several import add_to_several
 from ptycho.stitching.state import CanvasState
 
+logger = logging.getLogger(__name__)
+
 _FIRST_FEW = 5
+# Small batches are added together: what a call costs by itself is more than adding a few crops. More than this gains
+# nothing.
+_HELD_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,6 +222,61 @@ class CanvasSet:
         """Return numbers of patches of the run, from those that a canvas has counted by itself."""
         mine = np.flatnonzero(self._layout.group_of[self._start : self._stop] == number)
         return tuple(int(mine[index]) + self._start for index in indices)
+
+
+class PatchStitcher:
+    """Adds the patches of a stream to its canvases, small batches several at a time.
+
+    Parameters
+    ----------
+    canvases : CanvasSet
+    batch_size : int or "auto"
+        Patches that are added at once, at most.
+
+    Attributes
+    ----------
+    first_run : BatchRun or None
+        How the first patches were added; None before.
+    sizes : tuple of int
+        The batch sizes used, each once.
+    n_oom : int
+        How often memory ran out.
+    """
+
+    def __init__(self, canvases: CanvasSet, batch_size: int | Literal["auto"]) -> None:
+        """Hold nothing."""
+        self._canvases = canvases
+        self._batch_size: int | Literal["auto"] = batch_size
+        self._held: list[np.ndarray] = []
+        self._start = 0
+        self.first_run: BatchRun | None = None
+        self.sizes: tuple[int, ...] = ()
+        self.n_oom = 0
+
+    def add(self, start: int, crops: np.ndarray) -> None:
+        """Take the crops (n, M, M) complex64 from number `start` of the run on, which follow those before them."""
+        if not self._held:
+            self._start = start
+        self._held.append(crops)
+        # The first at once: whether they can be added at all is to be known early.
+        if self.first_run is None or sum(part.nbytes for part in self._held) >= _HELD_BYTES:
+            self._add_held()
+
+    def sums(self) -> CanvasSums:
+        """Return the sums of all that was taken; the arrays are the canvases' own."""
+        if self._held:
+            self._add_held()
+        return self._canvases.sums()
+
+    def _add_held(self) -> None:
+        held, self._held = self._held, []
+        crops = held[0] if len(held) == 1 else np.concatenate(held)
+        run = self._canvases.add(self._start, crops, batch_size=self._batch_size)
+        if self.first_run is None:
+            self.first_run = run
+            logger.debug("stitching: batch size %s: %s", f"{run.plan.batch_size:,}", run.plan.reason)
+        self.sizes = tuple(dict.fromkeys(self.sizes + tuple(run.batch_sizes)))
+        self.n_oom += run.n_oom
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from ptycho.models.predictor import PatchPredictor
 from ptycho.reconstruction._canvases import (
     CanvasLayout,
     CanvasSet,
+    PatchStitcher,
     finished_images,
     mean_centred_image,
     warm_up,
@@ -31,8 +31,6 @@ from ptycho.reconstruction.judging import PatchJudge, misfit_of
 from ptycho.reconstruction.results import InferencePlan, InferenceRun, ShardingRecord, StitchingRecord
 from ptycho.reconstruction.settings import InferenceSettings
 from ptycho.reconstruction.shard_sums import ShardSums, StreamRecord
-
-logger = logging.getLogger(__name__)
 
 # Takes frames as the network saw them (B, N, N, C), where their patches lie (B, 2), and the patches (B, N, N).
 BatchObserver = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
@@ -171,7 +169,8 @@ class InferenceJob:
             Not even one item fits into memory.
         """
         with ReadAhead(self.read, stop) as frames:
-            stream = _Stream(self, CanvasSet(self.layout, start, stop), frames, observer)
+            stitcher = PatchStitcher(CanvasSet(self.layout, start, stop), self.settings.stitch_batch_size)
+            stream = _Stream(self, stitcher, frames, observer)
             prediction = run_in_batches(
                 stream.predict,
                 stop,
@@ -271,12 +270,10 @@ class _Stream:
     """The two steps of every batch: `predict` may be repeated, `stitch` happens once."""
 
     def __init__(
-        self, job: InferenceJob, canvases: CanvasSet, frames: ReadAhead, observer: BatchObserver | None
+        self, job: InferenceJob, stitcher: PatchStitcher, frames: ReadAhead, observer: BatchObserver | None
     ) -> None:
-        self._job, self._canvases, self._ahead, self._observer = job, canvases, frames, observer
-        self._first_stitching: BatchRun | None = None
-        self._stitch_sizes: dict[int, None] = {}
-        self._n_stitch_oom = self._size_in_use = 0
+        self._job, self._stitcher, self._ahead, self._observer = job, stitcher, frames, observer
+        self._size_in_use = 0
         self._predict_s = self._stitch_s = self._judge_s = 0.0
         self._judge = None if job.judge_light is None else PatchJudge(job.scan, job.judge_light)
         self._collapsed: str | None = None
@@ -309,12 +306,7 @@ class _Stream:
         began = time.perf_counter()
         if start == 0:
             self._collapsed = collapse_reason(parts.whole)
-        run = self._canvases.add(start, parts.crops, batch_size=self._job.settings.stitch_batch_size)
-        if self._first_stitching is None:
-            self._first_stitching = run
-            logger.debug("stitching: batch size %s: %s", f"{run.plan.batch_size:,}", run.plan.reason)
-        self._stitch_sizes.update(dict.fromkeys(run.batch_sizes))
-        self._n_stitch_oom += run.n_oom
+        self._stitcher.add(start, parts.crops)
         self._size_in_use = stop - start
         self._stitch_s += time.perf_counter() - began
         if self._judge is not None:
@@ -326,16 +318,19 @@ class _Stream:
             self._observer(entering, self._job.groups.centres_yx[start:stop], parts.whole)
 
     def sums(self, start: int, stop: int, prediction: BatchRun) -> ShardSums:
+        began = time.perf_counter()
+        canvases = self._stitcher.sums()
+        self._stitch_s += time.perf_counter() - began
         return ShardSums(
             start=start,
             stop=stop,
-            canvases=self._canvases.sums(),
+            canvases=canvases,
             misfit=None if self._judge is None else self._judge.totals(),
             record=StreamRecord(
                 prediction=prediction,
-                first_stitching=self._first_stitching,
-                stitch_sizes=tuple(self._stitch_sizes),
-                n_stitch_oom=self._n_stitch_oom,
+                first_stitching=self._stitcher.first_run,
+                stitch_sizes=self._stitcher.sizes,
+                n_stitch_oom=self._stitcher.n_oom,
                 predict_s=self._predict_s,
                 stitch_s=self._stitch_s,
                 judge_s=self._judge_s,

@@ -7,6 +7,7 @@ from own_networks import SIDE, known_keras, random_frames
 from autobatch import BatchCost
 from ptycho.diffraction import far_field_intensity
 from ptycho.models import NetworkDescription
+from ptycho.models._parts_graph import in_halves
 from ptycho.models.own_network import network_of_callable, network_of_keras
 from ptycho.models.patch_model import ForeignArchitecture, PatchModel
 from ptycho.models.patch_parts import PatchLight, PatchNeeds, PatchParts
@@ -49,6 +50,34 @@ def test_the_parts_are_those_of_the_patches(name):
         ours, theirs = getattr(found, part), getattr(expected, part)
         assert ours.dtype == theirs.dtype
         np.testing.assert_allclose(ours, theirs, atol=2e-6 * np.abs(theirs).max())
+
+
+@pytest.mark.parametrize(("n_frames", "halves"), [(1, [1, 1]), (2, [1, 1]), (5, [2, 3])])
+def test_a_batch_is_taken_in_halves_none_of_them_empty(n_frames, halves):
+    seen = []
+
+    def network(frames):
+        seen.append(len(frames))
+        return [frames + 1, 2 * frames]
+
+    frames = random_frames(n_frames)
+    images = in_halves(network)(frames)
+    assert seen == halves
+    for image, expected in zip(images, [frames + 1, 2 * frames], strict=True):
+        np.testing.assert_array_equal(image, expected)
+
+
+def test_a_card_takes_a_batch_whole(monkeypatch):
+    whole, halved = _classic(), _classic()
+    frames, needs = random_frames(4), PatchNeeds(6)
+    halved.predict_parts(frames, np.zeros((4, 1, 2)), needs)
+    monkeypatch.setattr(PatchModel, "computes_on_card", True)
+    whole.predict_parts(frames, np.zeros((4, 1, 2)), needs)
+    concatenations = [
+        sum(node.type == "ConcatV2" for node in model._parts_graph._traced[1].graph.get_operations())
+        for model in (halved, whole)
+    ]
+    assert concatenations == [2, 0]
 
 
 def test_only_what_is_needed_leaves_the_graph():
