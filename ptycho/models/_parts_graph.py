@@ -29,6 +29,10 @@ class PartsGraph:
         What the images are, as in `NetworkDescription`.
     support_size : int, optional
         As for `ptycho.models.physics.merge_patches`.
+    halves : bool
+        Whether a batch is taken in halves, side by side. At the end of each layer all cores of a processor wait for
+        the last one; with two halves they go on with the other. 32 frames of 64 x 64 take 3% less time so, and no
+        more memory (docs/benchmarks.md). A card is busy with a whole batch.
     """
 
     def __init__(
@@ -36,8 +40,11 @@ class PartsGraph:
         network: Callable[[Any], Sequence[Any]],
         outputs: tuple[str, ...],
         support_size: int | None = None,
+        *,
+        halves: bool = False,
     ) -> None:
         self._network, self._outputs, self._support_size = network, outputs, support_size
+        self._halves = halves
         self._traced: tuple[object, Any] | None = None
 
     def can_take(
@@ -89,7 +96,8 @@ class PartsGraph:
             return self._parts(frames, offsets_yx, n_whole, needs)
 
         try:
-            return tf.function(parts, autograph=False).get_concrete_function(frames, offsets, count)
+            function = in_halves(parts) if self._halves else parts
+            return tf.function(function, autograph=False).get_concrete_function(frames, offsets, count)
         except (ValueError, TypeError) as error:
             # On the host the same is said in words, or it is found to do after all.
             logger.debug("what follows the network is computed on the host: %s", error)
@@ -122,25 +130,32 @@ class PartsGraph:
         return cut
 
 
-def in_halves(network: Callable[[Any], Sequence[Any]]) -> Callable[[Any], Sequence[Any]]:
-    """Return a network that takes the halves of a batch side by side, for processors.
-
-    At the end of each layer all cores wait for the last one; with two halves they go on with the other. A batch of 32
-    frames of 64 x 64 takes 3% less so, and no more memory (docs/benchmarks.md).
+def in_halves(
+    parts: Callable[[Any, Any, Any], tuple[Any, ...]],
+) -> Callable[[Any, Any, Any], tuple[Any, ...]]:
+    """Return a function of a batch that gives its halves to `parts` side by side.
 
     Parameters
     ----------
-    network : callable
-        As for `PartsGraph`.
+    parts : callable
+        Takes frames (B, ...), their offsets (B, C, 2) and of how many patches the whole is needed; returns tensors
+        with rows for patches.
+
+    Returns
+    -------
+    callable
+        Of the same arguments, for any B of 1 or more.
     """
 
-    def images(frames: Any) -> Sequence[Any]:
+    def both(frames: Any, offsets_yx: Any, n_whole: Any) -> tuple[Any, ...]:
         middle = tf.shape(frames)[0] // 2
         # A single frame is computed twice and kept once, for some layers refuse an empty batch.
-        halves = network(frames[: tf.maximum(middle, 1)]), network(frames[middle:])
-        return [tf.concat([first[:middle], second], 0) for first, second in zip(*halves, strict=True)]
+        begins = slice(tf.maximum(middle, 1))
+        first = parts(frames[begins], offsets_yx[begins], tf.minimum(n_whole, middle))
+        second = parts(frames[middle:], offsets_yx[middle:], tf.maximum(n_whole - middle, 0))
+        return tuple(tf.concat([one[:middle], other], 0) for one, other in zip(first, second, strict=True))
 
-    return images
+    return both
 
 
 def _common_side(images: Mapping[str, Any], *, n_channels: int) -> int:

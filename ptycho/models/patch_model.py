@@ -194,10 +194,10 @@ class PatchModel(OneLine, PatchPredictor):
 
     @cached_property
     def _parts_graph(self) -> PartsGraph:
-        from ptycho.models._parts_graph import PartsGraph, in_halves
+        from ptycho.models._parts_graph import PartsGraph
 
-        network = self._graph if self.computes_on_card else in_halves(self._graph)
-        return PartsGraph(network, self.description.outputs, self.support_size)
+        halves = not self.computes_on_card
+        return PartsGraph(self._graph, self.description.outputs, self.support_size, halves=halves)
 
     @cached_property
     def _graph(self) -> Any:

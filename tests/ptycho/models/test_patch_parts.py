@@ -56,15 +56,16 @@ def test_the_parts_are_those_of_the_patches(name):
 def test_a_batch_is_taken_in_halves_none_of_them_empty(n_frames, halves):
     seen = []
 
-    def network(frames):
+    def parts(frames, offsets_yx, n_whole):
         seen.append(len(frames))
-        return [frames + 1, 2 * frames]
+        return frames + 1, offsets_yx, frames[:n_whole]
 
-    frames = random_frames(n_frames)
-    images = in_halves(network)(frames)
-    assert seen == halves
-    for image, expected in zip(images, [frames + 1, 2 * frames], strict=True):
-        np.testing.assert_array_equal(image, expected)
+    frames, offsets_yx = random_frames(n_frames), RNG.random((n_frames, 1, 2), np.float32)
+    for n_whole in (0, 1, n_frames):
+        found = in_halves(parts)(frames, offsets_yx, n_whole)
+        for array, expected in zip(found, (frames + 1, offsets_yx, frames[:n_whole]), strict=True):
+            np.testing.assert_array_equal(array, expected)
+    assert seen == 3 * halves
 
 
 def test_a_card_takes_a_batch_whole(monkeypatch):
@@ -77,7 +78,7 @@ def test_a_card_takes_a_batch_whole(monkeypatch):
         sum(node.type == "ConcatV2" for node in model._parts_graph._traced[1].graph.get_operations())
         for model in (halved, whole)
     ]
-    assert concatenations == [2, 0]
+    assert concatenations == [3, 0]
 
 
 def test_only_what_is_needed_leaves_the_graph():
