@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from autobatch import _allocators
 from autobatch._measure import PeakMeter
 from autobatch._numbers import checked_count, checked_fraction
-from autobatch._planner import bucket_below, is_in_one_piece, plan_within
+from autobatch._planner import Pool, bucket_below, is_in_one_piece, plan_within
 from autobatch._probe import Device, as_probe
 from autobatch._types import Attempt, BatchCost, BatchPlan, DeviceMemory
 from autobatch._units import format_bytes
@@ -83,6 +83,7 @@ class FirstSize:
     def _planned_on(self, memory: DeviceMemory, cost: BatchCost) -> BatchPlan:
         usable, free = format_bytes(memory.usable_bytes), format_bytes(memory.free_bytes)
         # A caller's own cost is taken as it is: whoever knows it knows whether large batches gain.
+        counted = self.cost or cost
         is_modest = memory.is_ordinary_host and cost.source != "given"
         available = f"free {free}" if usable == free else f"usable {usable} of {free} free"
         return plan_within(
@@ -93,7 +94,7 @@ class FirstSize:
             max_batch_size=self.max_batch_size,
             host_limit=_host_limit(cost) if is_modest else None,
             usable_fraction=self.usable_fraction,
-            regions=() if is_in_one_piece(self.cost or cost) else memory.regions,
+            pool=Pool() if is_in_one_piece(counted) else Pool(memory.regions, _asked_for(counted)),
         )
 
     def _completed(self, cost: BatchCost) -> BatchCost:
@@ -261,6 +262,11 @@ def _luck(measured: BatchCost, estimated: BatchCost) -> float:
     least, most = BRANCHED_SHARES
     share = measured.bytes_per_item / max(1, estimated.bytes_per_item)
     return most / share if least <= share else 1.0
+
+
+def _asked_for(cost: BatchCost) -> int:
+    """Return the bytes an item that tensors which are alive together may ask for."""
+    return round(cost.bytes_per_item * (BRANCHED_SHARES[1] if cost.source == "estimated" else 1))
 
 
 def _host_part(cost: BatchCost) -> BatchCost:

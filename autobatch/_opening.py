@@ -15,6 +15,9 @@ TrySize = Callable[[float, PeakMeter], bool]
 # Neither an estimate nor the peaks of tiny batches are believed at once: a run goes up to the planned size by these
 # parts of it, each measured, the first one small enough to fit even if the cost is that many times too low.
 _CHECKED_SHARES = (16, 4)
+# Allocators give a tensor up to twice what it asks for where a piece happens to be of that size, so that small batches
+# may lead to half of what fits. A larger size than they do is worth a new one from here on.
+_WORTH_GROWING = 1.25
 # A batch that is predicted to take less of the memory than this needs no check.
 _CHECKED_FROM = 1 / 8
 
@@ -82,11 +85,24 @@ def _needs_check(plan: BatchPlan, first_size: FirstSize) -> bool:
 
 def _checked(plan: BatchPlan, first_size: FirstSize, try_size: TrySize) -> BatchPlan:
     """Correct an estimate by what small batches of the planned run take."""
-    most = plan.batch_size if plan.limited_by == "host" else None
+    estimated = plan
     plan = _approached(plan, first_size.meter(), first_size, try_size)
-    if most is not None and plan.batch_size > most:
-        return replace(plan, batch_size=most, limited_by="host")
+    if estimated.limited_by == "host" and plan.batch_size > estimated.batch_size:
+        return replace(plan, batch_size=estimated.batch_size, limited_by="host")
+    if plan.limited_by == "memory" and plan.batch_size * _WORTH_GROWING <= estimated.batch_size:
+        return _confirmed(plan, estimated, first_size, try_size)
     return plan
+
+
+def _confirmed(plan: BatchPlan, estimated: BatchPlan, first_size: FirstSize, try_size: TrySize) -> BatchPlan:
+    """Run a batch of the size that small ones led to, and take a larger one, no more than estimated, if it may be."""
+    meter = first_size.meter()
+    if not try_size(plan.batch_size, meter) or not meter.has_statistics:
+        return plan
+    larger = first_size.planned(meter.cost())
+    if larger.batch_size > estimated.batch_size:
+        larger = estimated
+    return larger if larger.batch_size >= _WORTH_GROWING * plan.batch_size else plan
 
 
 def _approached(plan: BatchPlan, meter: PeakMeter, first_size: FirstSize, try_size: TrySize) -> BatchPlan:
