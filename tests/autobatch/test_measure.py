@@ -118,6 +118,35 @@ def test_a_larger_batch_corrects_what_tiny_ones_hide(monkeypatch):
     assert run.batch_sizes[:5] == [1, 2, 4, 8, 32]
 
 
+@pytest.mark.parametrize(
+    ("per_item_of_large", "per_item_of_small", "sizes"),
+    [
+        # 1800 / (1.8 · 10) are 100, down to 96; small batches that take twice their share lead to 48.
+        (10, 20, [6, 12, 48, 96, 96, 42]),
+        # No more than was estimated.
+        (1, 20, [6, 12, 48, 96, 96, 42]),
+        # What small batches take, large ones do too.
+        (20, 20, [6, 12, 48, 48, 48, 48, 48, 42]),
+        # A batch of 80 is near enough to 96.
+        (10, 12, [6, 20, 80, 80, 80, 34]),
+    ],
+)
+def test_a_full_batch_corrects_small_ones_that_took_more_than_their_share(
+    monkeypatch, per_item_of_large, per_item_of_small, sizes
+):
+    allocator = CountingAllocator(monkeypatch, fixed=0, per_item=10, in_use=50)
+    peak_of_any = allocator.compute
+
+    def compute(start, stop):
+        allocator.per_item = per_item_of_large if stop - start > 24 else per_item_of_small
+        return peak_of_any(start, stop)
+
+    cost = BatchCost(bytes_per_item=10, source="estimated", uncertainty=1.8)
+    run = run_in_batches(compute, 300, cost=cost, device=FixedMemory(2000))
+    assert run.batch_sizes == sizes
+    assert [item for part in run.outputs for item in part] == list(range(300))
+
+
 def test_an_oom_while_measuring_sets_the_limit(monkeypatch):
     allocator = CountingAllocator(monkeypatch, fixed=0, per_item=10, in_use=50, capacity=25)
     run = run_in_batches(allocator.compute, 9, device=FixedMemory(1000))

@@ -310,6 +310,24 @@ def test_tensors_must_lie_in_regions(largest_mib, size):
 
 
 @pytest.mark.parametrize(
+    ("each_mib", "source", "size"),
+    [
+        # Two tensors of 1 MiB and nothing else: two of 224 MiB lie in the regions of 290 and 256.
+        (2.0, "given", 224),
+        # With half a MiB beside them in the region of 256, one of 170 does.
+        (2.5, "given", 160),
+        # An estimate may be 1.17 times too low by the order of the branches: two of 144 MiB lie in that of 290.
+        (2.5, "estimated", 144),
+    ],
+)
+def test_what_else_is_alive_may_lie_in_the_way(each_mib, source, size):
+    cost = BatchCost(
+        bytes_per_item=int(each_mib * MIB), largest_tensor_bytes_per_item=MIB, source=source, uncertainty=1.1
+    )
+    assert plan_batches(999, cost=cost, device=lambda: pool(800, 92)).batch_size == size
+
+
+@pytest.mark.parametrize(
     ("measured_mib", "uncertainty"),
     [(5, 1.25), (7, 1.17 * 10 / 7), (8, 1.17 * 10 / 8), (10, 1.25), (20, 1.25)],
 )
