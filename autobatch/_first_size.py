@@ -94,7 +94,7 @@ class FirstSize:
             max_batch_size=self.max_batch_size,
             host_limit=_host_limit(cost) if is_modest else None,
             usable_fraction=self.usable_fraction,
-            pool=Pool() if is_in_one_piece(counted) else Pool(memory.regions, _asked_for(counted)),
+            pool=Pool() if is_in_one_piece(counted) else Pool(memory.regions, self._asked_for(cost)),
         )
 
     def _completed(self, cost: BatchCost) -> BatchCost:
@@ -113,6 +113,14 @@ class FirstSize:
             uncertainty=max(cost.uncertainty, MEASURED_UNCERTAINTY, _luck(cost, known)),
             in_turns=known.in_turns,
         )
+
+    def _asked_for(self, cost: BatchCost) -> int:
+        """Return the most bytes an item that tensors alive together ask for, by the order of branches."""
+        if cost.source == "estimated":
+            return round(BRANCHED_SHARES[1] * cost.bytes_per_item)
+        if cost.source == "measured" and self.cost is not None and not self.cost.not_counted:
+            return round(_luck(cost, self.cost) * cost.bytes_per_item)
+        return cost.bytes_per_item
 
     def fallback(self, reason: str) -> BatchPlan:
         """Take a modest size where too little is known to plan, or less if even what is known takes more."""
@@ -262,11 +270,6 @@ def _luck(measured: BatchCost, estimated: BatchCost) -> float:
     least, most = BRANCHED_SHARES
     share = measured.bytes_per_item / max(1, estimated.bytes_per_item)
     return most / share if least <= share else 1.0
-
-
-def _asked_for(cost: BatchCost) -> int:
-    """Return the bytes an item that tensors which are alive together may ask for."""
-    return round(cost.bytes_per_item * (BRANCHED_SHARES[1] if cost.source == "estimated" else 1))
 
 
 def _host_part(cost: BatchCost) -> BatchCost:

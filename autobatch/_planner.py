@@ -181,13 +181,14 @@ def _how_many_fit(usable_bytes: int, fraction: float, cost: BatchCost, wanted: i
 def _how_many_lie_in_regions(pool: Pool, cost: BatchCost, fits: int) -> int:
     """Return the largest number of items, up to `fits`, of which two of the largest tensors lie in single regions.
 
-    A layer reads one tensor and writes another; what else is alive lies in a region too, and may lie in the one where
-    it is most in the way. Where two of the largest would be more than all of an item, they are not alive together.
+    A layer reads one tensor and writes another; what else is alive, at most another such tensor, lies in a region too,
+    and may lie in the one where it is most in the way. Where two of the largest would be more than all of an item, they
+    are not alive together.
     """
     largest = cost.largest_tensor_bytes_per_item  # bytes an item
     if not pool.regions or not largest or cost.uncertainty * cost.bytes_per_item < 2 * largest:
         return fits
-    rest = max(0, pool.bytes_per_item - 2 * largest)  # bytes an item
+    rest = min(largest, max(0, pool.bytes_per_item - 2 * largest))  # bytes an item
     least, most = 0, fits  # items; `least` are known to find room
     while least < most:
         middle = (least + most + 1) // 2
