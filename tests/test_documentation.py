@@ -108,7 +108,7 @@ def test_only_output_that_directly_follows_its_code_is_compared(tmp_path):
 def test_a_plan_in_an_example_is_worded_as_the_planner_words_it(name, usable_bytes, each, largest, n_items):
     cost = BatchCost(
         bytes_per_item=each,
-        fixed_bytes=80,
+        fixed_bytes=8,
         largest_tensor_bytes_per_item=largest,
         source="estimated",
         uncertainty=1.8,

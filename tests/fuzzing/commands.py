@@ -28,7 +28,7 @@ from ptycho.demo import model_folder
 
 MODULES = {verb.older_name: verb.module for verb in VERBS}
 USERS = "notes.txt"
-_LONGEST_S = 300.0
+_LONGEST_S = 900.0
 _WARM = multiprocessing.get_context("forkserver")
 # What the commands import on the way.
 _IMPORTED = (
