@@ -12,9 +12,9 @@ import numpy as np
 # One array for each thing that is read of an item, all with the items along the first axis.
 Rows = tuple[np.ndarray, ...]
 
-
-# With one range ahead each wait of the reader is one of the caller too; with two the times even out.
-_RANGES_AHEAD = 2
+# With one range ahead each wait of the reader is one of the caller too; with two the times even out. Large ranges take
+# long enough to do so by themselves, and memory.
+_SECOND_RANGE_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +27,9 @@ class _Coming:
 
 
 class ReadAhead:
-    """Gives ranges of items in order; the two ranges that probably come next are read meanwhile.
+    """Gives ranges of items in order; the range that probably comes next, or two small ones, are read meanwhile.
 
-    These are each as long as the last. Whatever range is then asked for, what was read of it is cut out and only
+    They are each as long as the last. Whatever range is then asked for, what was read of it is cut out and only
     the rest is read; what is left over serves the ranges after it. A range that has been given is forgotten: after an
     error its items are read anew.
 
@@ -95,10 +95,11 @@ class ReadAhead:
             for first, rows in self._held
             if first + len(rows[0]) > stop
         ]
-        for number in range(_RANGES_AHEAD):
-            first = stop + number * (stop - start)
+        rows = _joined(parts)
+        is_small = sum(array.nbytes for array in rows) <= _SECOND_RANGE_BYTES
+        for first in (stop, 2 * stop - start) if is_small else (stop,):
             self._begin(first, min(self._n_items, first + stop - start))
-        return _joined(parts)
+        return rows
 
     def _read_here(self, start: int, stop: int) -> Rows:
         wait([coming.rows for coming in self._coming])
@@ -107,10 +108,10 @@ class ReadAhead:
     def _receive(self, stop: int) -> None:
         """Hold what the thread has read, and once it has, what begins before `stop`."""
         received = [coming for coming in self._coming if coming.rows.done() or coming.first < stop]
-        self._coming = [coming for coming in self._coming if coming not in received]
         pieces = [
             (coming.first, coming.rows.result()) for coming in received if coming.rows.exception() is None
         ]
+        self._coming = [coming for coming in self._coming if coming not in received]
         self._held = sorted([*self._held, *pieces], key=lambda piece: piece[0])
 
     def _begin(self, start: int, stop: int) -> None:

@@ -29,10 +29,10 @@ class PartsGraph:
         What the images are, as in `NetworkDescription`.
     support_size : int, optional
         As for `ptycho.models.physics.merge_patches`.
-    halves : bool
-        Whether a batch is taken in halves, side by side. At the end of each layer all cores of a processor wait for
-        the last one; with two halves they go on with the other. 32 frames of 64 x 64 take 3% less time so, and no
-        more memory (docs/benchmarks.md). A card is busy with a whole batch.
+    can_halve : bool
+        Whether the network takes any number of frames, so that on a processor a batch may be taken in halves, side by
+        side. At the end of each layer all cores wait for the last one; with two halves they go on with the other
+        (docs/benchmarks.md). A card is busy with a whole batch.
     """
 
     def __init__(
@@ -41,11 +41,13 @@ class PartsGraph:
         outputs: tuple[str, ...],
         support_size: int | None = None,
         *,
-        halves: bool = False,
+        can_halve: bool = False,
     ) -> None:
         self._network, self._outputs, self._support_size = network, outputs, support_size
-        self._halves = halves
-        self._traced: tuple[object, Any] | None = None
+        self._can_halve = can_halve
+        self._traced_key: object = None
+        # Of a whole batch, and of one in halves, which a single frame does not make.
+        self._traced: dict[bool, Any] = {}
 
     def can_take(
         self, frame_shape: tuple[int, ...], dtype: tf.DType, n_channels: int, needs: PatchNeeds
@@ -62,13 +64,14 @@ class PartsGraph:
             Number C of frames of a group.
         needs : PatchNeeds
         """
-        return self._traced_for(frame_shape, dtype, n_channels, needs) is not None
+        return self._traced_for(frame_shape, dtype, n_channels, needs, halves=False) is not None
 
     def __call__(
         self, frames: np.ndarray, dtype: tf.DType, offsets_yx: np.ndarray, needs: PatchNeeds, n_whole: int
     ) -> PatchParts:
         """Return the parts of the patches of frames that it can take, on the host; `n_whole` patches are whole."""
-        graph = self._traced_for(frames.shape[1:], dtype, offsets_yx.shape[1], needs)
+        halves = self._can_halve and not needs.on_card and len(frames) > 1
+        graph = self._traced_for(frames.shape[1:], dtype, offsets_yx.shape[1], needs, halves=halves)
         assert graph is not None  # the caller has asked, or built the network
         crops, whole, recomputed = graph(
             tf.convert_to_tensor(Handover(frames), dtype),  # pyright: ignore[reportArgumentType]
@@ -78,16 +81,30 @@ class PartsGraph:
         return PatchParts(crops.numpy(), whole.numpy(), None if needs.light is None else recomputed.numpy())
 
     def _traced_for(
-        self, frame_shape: tuple[int, ...], dtype: tf.DType, n_channels: int, needs: PatchNeeds
+        self,
+        frame_shape: tuple[int, ...],
+        dtype: tf.DType,
+        n_channels: int,
+        needs: PatchNeeds,
+        *,
+        halves: bool,
     ) -> Any:
         key = frame_shape, dtype, n_channels, needs
-        if self._traced is None or self._traced[0] != key:
-            # What an earlier run needed goes with its graph.
-            self._traced = key, self._trace(*key)
-        return self._traced[1]
+        if self._traced_key != key:
+            # What an earlier run needed goes with its graphs.
+            self._traced_key, self._traced = key, {}
+        if halves not in self._traced:
+            self._traced[halves] = self._trace(*key, halves=halves)
+        return self._traced[halves]
 
     def _trace(
-        self, frame_shape: tuple[int, ...], dtype: tf.DType, n_channels: int, needs: PatchNeeds
+        self,
+        frame_shape: tuple[int, ...],
+        dtype: tf.DType,
+        n_channels: int,
+        needs: PatchNeeds,
+        *,
+        halves: bool,
     ) -> Any | None:
         frames, count = tf.TensorSpec((None, *frame_shape), dtype), tf.TensorSpec((), tf.int32)
         offsets = tf.TensorSpec((None, n_channels, 2), tf.float32)
@@ -96,7 +113,7 @@ class PartsGraph:
             return self._parts(frames, offsets_yx, n_whole, needs)
 
         try:
-            function = in_halves(parts) if self._halves else parts
+            function = in_halves(parts) if halves else parts
             return tf.function(function, autograph=False).get_concrete_function(frames, offsets, count)
         except (ValueError, TypeError) as error:
             # On the host the same is said in words, or it is found to do after all.
@@ -144,16 +161,14 @@ def in_halves(
     Returns
     -------
     callable
-        Of the same arguments, for any B of 1 or more.
+        Of the same arguments, for any B of 2 or more: some layers refuse an empty batch.
     """
 
     def both(frames: Any, offsets_yx: Any, n_whole: Any) -> tuple[Any, ...]:
         middle = tf.shape(frames)[0] // 2
-        # A single frame is computed twice and kept once, for some layers refuse an empty batch.
-        begins = slice(tf.maximum(middle, 1))
-        first = parts(frames[begins], offsets_yx[begins], tf.minimum(n_whole, middle))
+        first = parts(frames[:middle], offsets_yx[:middle], tf.minimum(n_whole, middle))
         second = parts(frames[middle:], offsets_yx[middle:], tf.maximum(n_whole - middle, 0))
-        return tuple(tf.concat([one[:middle], other], 0) for one, other in zip(first, second, strict=True))
+        return tuple(tf.concat(pair, 0) for pair in zip(first, second, strict=True))
 
     return both
 

@@ -196,8 +196,7 @@ class PatchModel(OneLine, PatchPredictor):
     def _parts_graph(self) -> PartsGraph:
         from ptycho.models._parts_graph import PartsGraph
 
-        halves = not self.computes_on_card
-        return PartsGraph(self._graph, self.description.outputs, self.support_size, halves=halves)
+        return PartsGraph(self._graph, self.description.outputs, self.support_size, can_halve=True)
 
     @cached_property
     def _graph(self) -> Any:

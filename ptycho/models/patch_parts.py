@@ -79,10 +79,13 @@ class PatchNeeds:
         Side M of the central square that is stitched.
     light : PatchLight, optional
         Recompute the frame of each patch under it.
+    on_card : bool
+        The network computes on a card.
     """
 
     crop_size: int
     light: PatchLight | None = None
+    on_card: bool = False
 
     def added_to(self, cost: BatchCost, patch_size: int) -> BatchCost:
         """Return what a batch of the network costs together with what follows it on its device.

@@ -255,23 +255,30 @@ class PatchStitcher:
 
     def add(self, start: int, crops: np.ndarray) -> None:
         """Take the crops (n, M, M) complex64 from number `start` of the run on, which follow those before them."""
+        # The first at once: whether they can be added at all is to be known early.
+        if self.first_run is None or crops.nbytes >= _HELD_BYTES:
+            self._add_held()
+            self._add(start, crops)
+            return
         if not self._held:
             self._start = start
-        self._held.append(crops)
-        # The first at once: whether they can be added at all is to be known early.
-        if self.first_run is None or sum(part.nbytes for part in self._held) >= _HELD_BYTES:
+        # A copy, for a network may give each batch in the memory of the one before.
+        self._held.append(crops.copy())
+        if sum(part.nbytes for part in self._held) >= _HELD_BYTES:
             self._add_held()
 
     def sums(self) -> CanvasSums:
         """Return the sums of all that was taken; the arrays are the canvases' own."""
-        if self._held:
-            self._add_held()
+        self._add_held()
         return self._canvases.sums()
 
     def _add_held(self) -> None:
         held, self._held = self._held, []
-        crops = held[0] if len(held) == 1 else np.concatenate(held)
-        run = self._canvases.add(self._start, crops, batch_size=self._batch_size)
+        if held:
+            self._add(self._start, np.concatenate(held))
+
+    def _add(self, start: int, crops: np.ndarray) -> None:
+        run = self._canvases.add(start, crops, batch_size=self._batch_size)
         if self.first_run is None:
             self.first_run = run
             logger.debug("stitching: batch size %s: %s", f"{run.plan.batch_size:,}", run.plan.reason)

@@ -226,7 +226,7 @@ class InferenceJob:
         """What has to leave the device of every patch."""
         # A card recomputes frames in no time; TensorFlow's transform on a CPU takes twice that of SciPy.
         on_card = self.model.computes_on_card and self.settings.device != "CPU"
-        return PatchNeeds(self.settings.crop_size, self.judge_light if on_card else None)
+        return PatchNeeds(self.settings.crop_size, self.judge_light if on_card else None, on_card)
 
     def finished(self, sums: ShardSums, *, sharding: ShardingRecord | None = None) -> InferenceRun:
         """Return the image that the sums of all patches make, and how it came about.

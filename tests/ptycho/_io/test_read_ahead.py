@@ -67,6 +67,14 @@ def test_two_ranges_are_read_while_the_caller_works_on_one():
         assert seen == [(0, 4), (4, 8), (8, 12)]
 
 
+def test_of_large_ranges_one_is_read_ahead(monkeypatch):
+    monkeypatch.setattr("ptycho._io.read_ahead._SECOND_RANGE_BYTES", 100)
+    items = Items()
+    with ReadAhead(items, 40) as ahead:
+        ahead.take(0, 10)  # 160 bytes
+    assert items.reads == [(0, 10), (10, 20)]
+
+
 def test_the_caller_and_the_thread_never_read_at_once():
     at_once, most = 0, 0
 

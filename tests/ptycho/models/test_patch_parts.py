@@ -52,8 +52,8 @@ def test_the_parts_are_those_of_the_patches(name):
         np.testing.assert_allclose(ours, theirs, atol=2e-6 * np.abs(theirs).max())
 
 
-@pytest.mark.parametrize(("n_frames", "halves"), [(1, [1, 1]), (2, [1, 1]), (5, [2, 3])])
-def test_a_batch_is_taken_in_halves_none_of_them_empty(n_frames, halves):
+@pytest.mark.parametrize(("n_frames", "halves"), [(2, [1, 1]), (5, [2, 3])])
+def test_a_batch_is_taken_in_halves(n_frames, halves):
     seen = []
 
     def parts(frames, offsets_yx, n_whole):
@@ -68,17 +68,19 @@ def test_a_batch_is_taken_in_halves_none_of_them_empty(n_frames, halves):
     assert seen == 3 * halves
 
 
-def test_a_card_takes_a_batch_whole(monkeypatch):
-    whole, halved = _classic(), _classic()
-    frames, needs = random_frames(4), PatchNeeds(6)
-    halved.predict_parts(frames, np.zeros((4, 1, 2)), needs)
-    monkeypatch.setattr(PatchModel, "computes_on_card", True)
-    whole.predict_parts(frames, np.zeros((4, 1, 2)), needs)
-    concatenations = [
-        sum(node.type == "ConcatV2" for node in model._parts_graph._traced[1].graph.get_operations())
-        for model in (halved, whole)
-    ]
-    assert concatenations == [3, 0]
+@pytest.mark.parametrize(("n_frames", "on_card", "n_halved"), [(4, False, 1), (1, False, 0), (4, True, 0)])
+def test_a_single_frame_is_not_halved_nor_a_batch_on_a_card(monkeypatch, n_frames, on_card, n_halved):
+    halved = []
+
+    def counted(parts):
+        halved.append(parts)
+        return in_halves(parts)
+
+    monkeypatch.setattr("ptycho.models._parts_graph.in_halves", counted)
+    needs = PatchNeeds(6, on_card=on_card)
+    parts = _classic().predict_parts(random_frames(n_frames), np.zeros((n_frames, 1, 2)), needs)
+    assert len(parts.crops) == n_frames
+    assert len(halved) == n_halved
 
 
 def test_only_what_is_needed_leaves_the_graph():
