@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from autobatch import _allocators
 from autobatch._measure import PeakMeter
 from autobatch._numbers import checked_count, checked_fraction
-from autobatch._planner import Pool, bucket_below, is_in_one_piece, plan_within
+from autobatch._planner import bucket_below, is_in_one_piece, plan_within
 from autobatch._probe import Device, as_probe
 from autobatch._types import Attempt, BatchCost, BatchPlan, DeviceMemory
 from autobatch._units import format_bytes
@@ -83,7 +83,6 @@ class FirstSize:
     def _planned_on(self, memory: DeviceMemory, cost: BatchCost) -> BatchPlan:
         usable, free = format_bytes(memory.usable_bytes), format_bytes(memory.free_bytes)
         # A caller's own cost is taken as it is: whoever knows it knows whether large batches gain.
-        counted = self.cost or cost
         is_modest = memory.is_ordinary_host and cost.source != "given"
         available = f"free {free}" if usable == free else f"usable {usable} of {free} free"
         return plan_within(
@@ -94,7 +93,8 @@ class FirstSize:
             max_batch_size=self.max_batch_size,
             host_limit=_host_limit(cost) if is_modest else None,
             usable_fraction=self.usable_fraction,
-            pool=Pool() if is_in_one_piece(counted) else Pool(memory.regions, self._asked_for(cost)),
+            regions=() if is_in_one_piece(self.cost or cost) else memory.regions,
+            asked_bytes_per_item=self._asked_for(cost),
         )
 
     def _completed(self, cost: BatchCost) -> BatchCost:

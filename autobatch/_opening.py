@@ -10,6 +10,7 @@ from autobatch import _allocators
 from autobatch._first_size import FirstSize
 from autobatch._measure import MEASURED_SIZES, PeakMeter
 from autobatch._types import BatchPlan
+from autobatch._units import format_bytes
 
 TrySize = Callable[[float, PeakMeter], bool]
 # Neither an estimate nor the peaks of tiny batches are believed at once: a run goes up to the planned size by these
@@ -99,10 +100,19 @@ def _confirmed(plan: BatchPlan, estimated: BatchPlan, first_size: FirstSize, try
     meter = first_size.meter()
     if not try_size(plan.batch_size, meter) or not meter.has_statistics:
         return plan
-    larger = first_size.planned(meter.cost())
-    if larger.batch_size > estimated.batch_size:
-        larger = estimated
-    return larger if larger.batch_size >= _WORTH_GROWING * plan.batch_size else plan
+    cost = meter.cost()
+    planned = first_size.planned(cost)
+    if planned.batch_size > estimated.batch_size:
+        planned = estimated
+    if planned.batch_size >= _WORTH_GROWING * plan.batch_size:
+        return planned
+    took = cost.peak_bytes(plan.batch_size)
+    return replace(
+        plan,
+        reason=f"{plan.reason}; a batch of it took {format_bytes(took)}",
+        cost=planned.cost,
+        predicted_peak_bytes=took,
+    )
 
 
 def _approached(plan: BatchPlan, meter: PeakMeter, first_size: FirstSize, try_size: TrySize) -> BatchPlan:

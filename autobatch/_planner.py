@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from autobatch._numbers import checked_count, checked_fraction
 from autobatch._types import BatchCost, BatchPlan, Limit
@@ -17,22 +16,6 @@ LARGEST_GAP = 0.25
 # TensorFlow's kernels, and those of the libraries under it, count the elements of a tensor in 32 bits; beyond
 # that they abort, or answer wrongly (keras issue 15698, tensorflow issue 9870).
 MAX_TENSOR_ELEMENTS = 2**31 - 1
-
-
-@dataclass(frozen=True)
-class Pool:
-    """A memory that is not in one piece, and what lies in it.
-
-    Attributes
-    ----------
-    regions : sequence of int
-        Bytes of its pieces; none where it is a single one.
-    bytes_per_item : int
-        What the tensors of an item that are alive together ask for, without what an allocator adds.
-    """
-
-    regions: Sequence[int] = ()
-    bytes_per_item: int = 0
 
 
 def plan_batch_size(
@@ -102,18 +85,21 @@ def plan_within(
     max_batch_size: int | None,
     host_limit: int | None,
     usable_fraction: float,
-    pool: Pool = Pool(),
+    regions: Sequence[int] = (),
+    asked_bytes_per_item: int = 0,
 ) -> BatchPlan:
     """Plan as `plan_batch_size` does.
 
-    `available` names the memory, `host_limit` holds where no limit was given.
+    `available` names the memory, `host_limit` holds where no limit was given, `regions` are the pieces of the
+    memory where it is no single one. `asked_bytes_per_item` is what the tensors of an item that are alive together
+    ask for, without what an allocator adds.
     """
     if n_items == 0:
         return BatchPlan(batch_size=0, reason="there are no items", limited_by="items", cost=cost)
     limit = host_limit if max_batch_size is None else max_batch_size
     wanted = n_items if limit is None else min(n_items, limit)  # items
     fits, budget = _how_many_fit(usable_bytes, usable_fraction, cost, wanted)
-    placed = _how_many_lie_in_regions(pool, cost, fits)
+    placed = _how_many_lie_in_regions(regions, cost, asked_bytes_per_item, fits)
     if placed < fits:
         budget = f"{budget}: {fits:,}, of which the tensors lie in the regions of the pool"
         fits = placed
@@ -178,7 +164,9 @@ def _how_many_fit(usable_bytes: int, fraction: float, cost: BatchCost, wanted: i
     return max(0, fits), f"{fixed_words}, {each_words}{gaps} each"
 
 
-def _how_many_lie_in_regions(pool: Pool, cost: BatchCost, fits: int) -> int:
+def _how_many_lie_in_regions(
+    regions: Sequence[int], cost: BatchCost, asked_bytes_per_item: int, fits: int
+) -> int:
     """Return the largest number of items, up to `fits`, of which two of the largest tensors lie in single regions.
 
     A layer reads one tensor and writes another; what else is alive, at most another such tensor, lies in a region too,
@@ -186,13 +174,13 @@ def _how_many_lie_in_regions(pool: Pool, cost: BatchCost, fits: int) -> int:
     are not alive together.
     """
     largest = cost.largest_tensor_bytes_per_item  # bytes an item
-    if not pool.regions or not largest or cost.uncertainty * cost.bytes_per_item < 2 * largest:
+    if not regions or not largest or cost.uncertainty * cost.bytes_per_item < 2 * largest:
         return fits
-    rest = min(largest, max(0, pool.bytes_per_item - 2 * largest))  # bytes an item
+    rest = min(largest, max(0, asked_bytes_per_item - 2 * largest))  # bytes an item
     least, most = 0, fits  # items; `least` are known to find room
     while least < most:
         middle = (least + most + 1) // 2
-        if _n_that_lie(pool.regions, middle * largest, middle * rest) >= 2:
+        if _n_that_lie(regions, middle * largest, middle * rest) >= 2:
             least = middle
         else:
             most = middle - 1

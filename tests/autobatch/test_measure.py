@@ -144,6 +144,12 @@ def test_a_full_batch_corrects_small_ones_that_took_more_than_their_share(
     cost = BatchCost(bytes_per_item=10, source="estimated", uncertainty=1.8)
     run = run_in_batches(compute, 300, cost=cost, device=FixedMemory(2000))
     assert run.batch_sizes == sizes
+    if per_item_of_large == per_item_of_small:
+        took = sizes[2] * per_item_of_large
+        assert (run.plan.predicted_peak_bytes, run.plan.reason.rpartition("; ")[2]) == (
+            took,
+            f"a batch of it took {took} B",
+        )
     assert [item for part in run.outputs for item in part] == list(range(300))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from statistics import median
 
 import numpy as np
 from benchmarks.host_work import CROP, N, free_model, scan_of
@@ -59,6 +60,40 @@ def profile() -> list[tuple[str, float]]:
         "verdict: misfit added up": lambda: sums.add(np.arange(BATCH), measured[:, 0], recomputed),
     }
     return [(name, _processor_us(step)) for name, step in steps.items()]
+
+
+def halves(rounds: int = 25) -> dict[str, float]:
+    """Return the wall time of the shipped PINN on a batch, taken whole and in halves in turn, in µs a frame."""
+    import tensorflow as tf
+
+    from ptycho.demo import model_folder
+    from ptycho.models import load_model
+    from ptycho.models._parts_graph import PartsGraph
+    from ptycho.models.patch_parts import PatchNeeds
+
+    model, frames = (
+        load_model(model_folder("pinn")),
+        np.random.default_rng(3).random((32, N, N, 1), np.float32),
+    )
+    ways = {
+        name: PartsGraph(model._graph, model.description.outputs, can_halve=can_halve)
+        for name, can_halve in (("whole", False), ("in halves", True))
+    }
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(-1, rounds):  # the first traces
+        for name, graph in ways.items():
+            began = time.perf_counter()
+            for _ in range(8):
+                graph(frames, tf.float32, np.zeros((32, 1, 2)), PatchNeeds(CROP), 0)
+            if number >= 0:
+                times[name].append(time.perf_counter() - began)
+    return {name: median(each) / 8 / 32 * 1e6 for name, each in times.items()}
+
+
+def halves_table() -> list[str]:
+    """One row for each way."""
+    rows = ["| a batch is taken | µs a frame |", "|---|---:|"]
+    return [*rows, *(f"| {name} | {microseconds:,.0f} |" for name, microseconds in halves().items())]
 
 
 def profile_table() -> list[str]:
