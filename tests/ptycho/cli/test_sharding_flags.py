@@ -1,12 +1,11 @@
 """`--shard-size`, `--checkpoint`, `--resume` and `--scheduler` from the outside."""
 
 import json
-import sys
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from thread_cluster import client_of_threads
+from thread_cluster import client_of_threads, forget_distributed
 
 from ptycho.cli.compare_models import main as compare
 from ptycho.cli.reconstruct import main as reconstruct
@@ -183,7 +182,7 @@ def test_what_workers_cannot_do_is_told_before_any_work(tmp_path, capsys, flags,
 
 
 def test_the_extra_that_a_list_of_devices_needs_is_named_before_any_work(tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "distributed", None)
+    forget_distributed(monkeypatch)
     assert compare(["--demo", "--output_dir", str(tmp_path / "out"), "--device", "cpu:2"]) == 2
     said = (
         "a list of --device needs Dask, which is not installed; pip install 'ptycho-autobatch[distributed]'."
