@@ -32,9 +32,7 @@ registry: $(STAMP)
 	$(BIN)/python scripts/spec_table.py
 	$(BIN)/python scripts/registry.py
 
-# ptychodus, the peer that is compared with, asks for more than this needs: --no-deps.
 benchmark: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps ptychodus
 	mkdir -p build
 	$(BIN)/python -m pytest tests/benchmarks -q -m benchmark --benchmark-json=build/timings.json
 	PYTHONPATH=tests:. $(BIN)/python -m benchmarks.report build/timings.json
@@ -81,6 +79,10 @@ release-check: $(STAMP)
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -e '.[test]'
+	# ptychodus, whose own readers open what is written here, asks for more than they need. It wants Python 3.11.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile pydantic 2>/dev/null \
+		&& $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps ptychodus 2>/dev/null \
+		|| echo "ptychodus cannot be had here; tests that need it are skipped"
 	# pip compiles on one core; tests of other packages are never imported.
 	-$(BIN)/python -m compileall -q -j 0 -x '/tests?/' .venv/lib
 	touch $@

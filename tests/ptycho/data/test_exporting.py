@@ -84,7 +84,7 @@ def _read_by_ptychodus(folder, image, geometry, name, suffix, reader):
     module, kind = reader.split(".")
     plugin = pytest.importorskip(
         f"ptychodus.plugins.{module}",
-        reason="ptychodus (pip install --no-deps ptychodus) is not there",
+        reason="ptychodus (pip install pydantic; pip install --no-deps ptychodus) is not there",
         exc_type=ImportError,
     )
     export_reconstruction(folder / "net", image, [name], geometry=geometry)
