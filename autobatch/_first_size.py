@@ -58,9 +58,14 @@ class FirstSize:
         if self.wanted is not None:
             given = self._given(self.wanted)
             return given if remembered is None or remembered.batch_size >= given.batch_size else remembered
-        if remembered is None and self.cost is not None and not self.cost.not_counted:
-            return self.planned(self.cost)
+        if remembered is None and self._counted is not None:
+            return self.planned(self._counted)
         return remembered
+
+    @property
+    def _counted(self) -> BatchCost | None:
+        """The caller's cost, if there is one and it leaves nothing out."""
+        return None if self.cost is None or self.cost.not_counted else self.cost
 
     def without_measuring(self) -> BatchPlan:
         """Return the plan for a dry run: where a run would measure, the size it takes if it cannot."""
@@ -99,8 +104,8 @@ class FirstSize:
 
     def _completed(self, cost: BatchCost) -> BatchCost:
         """Add to a measured cost what only the estimate, if there is one, can tell: its largest tensor."""
-        known = self.cost
-        if cost.source != "measured" or known is None or known.not_counted:
+        known = self._counted
+        if cost.source != "measured" or known is None:
             return cost
         return replace(
             cost,
@@ -118,8 +123,8 @@ class FirstSize:
         """Return the most bytes an item that tensors alive together ask for, by the order of branches."""
         if cost.source == "estimated":
             return round(BRANCHED_SHARES[1] * cost.bytes_per_item)
-        if cost.source == "measured" and self.cost is not None and not self.cost.not_counted:
-            return round(_luck(cost, self.cost) * cost.bytes_per_item)
+        if cost.source == "measured" and self._counted is not None:
+            return round(_luck(cost, self._counted) * cost.bytes_per_item)
         return cost.bytes_per_item
 
     def fallback(self, reason: str) -> BatchPlan:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -15,6 +15,15 @@ from ptycho.models.physics import merge_patches, polar
 from ptycho.models.predictor import support_factor
 
 logger = logging.getLogger(__name__)
+
+
+class _Asked(NamedTuple):
+    """What a graph is traced for, apart from the size of a batch."""
+
+    frame_shape: tuple[int, ...]
+    dtype: tf.DType
+    n_channels: int
+    needs: PatchNeeds
 
 
 class PartsGraph:
@@ -45,7 +54,7 @@ class PartsGraph:
     ) -> None:
         self._network, self._outputs, self._support_size = network, outputs, support_size
         self._can_halve = can_halve
-        self._traced_key: object = None
+        self._asked: _Asked | None = None
         # Of a whole batch, and of one in halves, which a single frame does not make.
         self._traced: dict[bool, Any] = {}
 
@@ -64,14 +73,14 @@ class PartsGraph:
             Number C of frames of a group.
         needs : PatchNeeds
         """
-        return self._traced_for(frame_shape, dtype, n_channels, needs, halves=False) is not None
+        return self._traced_for(_Asked(frame_shape, dtype, n_channels, needs), halves=False) is not None
 
     def __call__(
         self, frames: np.ndarray, dtype: tf.DType, offsets_yx: np.ndarray, needs: PatchNeeds, n_whole: int
     ) -> PatchParts:
         """Return the parts of the patches of frames that it can take, on the host; `n_whole` patches are whole."""
         halves = self._can_halve and not needs.on_card and len(frames) > 1
-        graph = self._traced_for(frames.shape[1:], dtype, offsets_yx.shape[1], needs, halves=halves)
+        graph = self._traced_for(_Asked(frames.shape[1:], dtype, offsets_yx.shape[1], needs), halves=halves)
         assert graph is not None  # the caller has asked, or built the network
         crops, whole, recomputed = graph(
             tf.convert_to_tensor(Handover(frames), dtype),  # pyright: ignore[reportArgumentType]
@@ -80,37 +89,20 @@ class PartsGraph:
         )
         return PatchParts(crops.numpy(), whole.numpy(), None if needs.light is None else recomputed.numpy())
 
-    def _traced_for(
-        self,
-        frame_shape: tuple[int, ...],
-        dtype: tf.DType,
-        n_channels: int,
-        needs: PatchNeeds,
-        *,
-        halves: bool,
-    ) -> Any:
-        key = frame_shape, dtype, n_channels, needs
-        if self._traced_key != key:
+    def _traced_for(self, asked: _Asked, *, halves: bool) -> Any:
+        if self._asked != asked:
             # What an earlier run needed goes with its graphs.
-            self._traced_key, self._traced = key, {}
+            self._asked, self._traced = asked, {}
         if halves not in self._traced:
-            self._traced[halves] = self._trace(*key, halves=halves)
+            self._traced[halves] = self._trace(asked, halves=halves)
         return self._traced[halves]
 
-    def _trace(
-        self,
-        frame_shape: tuple[int, ...],
-        dtype: tf.DType,
-        n_channels: int,
-        needs: PatchNeeds,
-        *,
-        halves: bool,
-    ) -> Any | None:
-        frames, count = tf.TensorSpec((None, *frame_shape), dtype), tf.TensorSpec((), tf.int32)
-        offsets = tf.TensorSpec((None, n_channels, 2), tf.float32)
+    def _trace(self, asked: _Asked, *, halves: bool) -> Any | None:
+        frames, count = tf.TensorSpec((None, *asked.frame_shape), asked.dtype), tf.TensorSpec((), tf.int32)
+        offsets = tf.TensorSpec((None, asked.n_channels, 2), tf.float32)
 
         def parts(frames: Any, offsets_yx: Any, n_whole: Any) -> tuple[Any, Any, Any]:
-            return self._parts(frames, offsets_yx, n_whole, needs)
+            return self._parts(frames, offsets_yx, n_whole, asked.needs)
 
         try:
             function = in_halves(parts) if halves else parts
